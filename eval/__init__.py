@@ -1,0 +1,1 @@
+"""Scores of generated pictures and of answers: a user of ``janusflow``, which never imports it."""

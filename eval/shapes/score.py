@@ -1,0 +1,164 @@
+"""The shapes world's scores of a model, in distribution and on the compositions that training holds out.
+
+Generation is judged by GenEval's rules over the oracle detector; answers by exact match; picture quality by the
+Fréchet distance on the small SigLIP's features (not an FID) and by SigLIP's image-text similarity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from eval.frechet import GaussianStats, frechet_distance
+from eval.geneval.score import Detection, score_image, summarize
+from janusflow.checkpoint import ASSETS, Bundle
+from janusflow.data.shapes import render, sample_scene
+from janusflow.data.shapes.oracle import detect
+from janusflow.data.shapes.prompts import benchmark_prompts
+from janusflow.data.shapes.questions import QUESTION_KINDS, sample_question
+from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Split
+from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
+from janusflow.data.transforms import to_tensor
+from janusflow.generate import answer_questions, generate_images
+from janusflow.models.flow_head import SamplingOptions
+from janusflow.parts.siglip import SigLIP, load_siglip
+from janusflow.training.config import ReportConfig
+
+SPLITS: dict[str, Split] = {"in_distribution": "train", "held_out": "held_out"}
+BENCHMARK_SEED = 20_000  # prompts, questions and reference scenes; training seeds its world differently
+FEATURE_BATCH = 128
+
+Log = Callable[[str], None]
+
+
+def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple[dict[str, Any], list[Image.Image]]:
+    """All scores with their protocol, and the in-distribution pictures, ``images_per_prompt`` of each prompt in turn."""
+    start = time.time()
+    siglip = load_siglip(ASSETS / "shapes")
+    scores: dict[str, Any] = {}
+    shown: list[Image.Image] = []
+    for name, split in SPLITS.items():
+        prompts = benchmark_prompts(config.prompts_per_tag, split, BENCHMARK_SEED)
+        log(f"{name}: drawing {len(prompts)} prompts x {config.images_per_prompt}")
+        images = draw(bundle, [prompt["prompt"] for prompt in prompts], config)
+        repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
+        scores[name] = {
+            "generation": judge(images, repeated),
+            "answers": score_answers(bundle, config.questions_per_kind, split, config.batch_size),
+            **compare_features(siglip, images, [prompt["prompt"] for prompt in repeated], split, config.reference_images),
+        }
+        shown = shown or images
+    scores["protocol"] = {
+        **dataclasses.asdict(config),
+        "checkpoint": bundle.digest,
+        "benchmark_seed": BENCHMARK_SEED,
+        "image_seeds": f"0..{config.images_per_prompt - 1}",
+        "resolution": bundle.model.config.vision.image_size,
+        "dtype": str(next(bundle.model.parameters()).dtype).removeprefix("torch."),
+        "detector": "shapes oracle",
+        "torch": torch.__version__,
+        "seconds": round(time.time() - start, 1),
+    }
+    return scores, shown
+
+
+def draw(bundle: Bundle, prompts: Sequence[str], config: ReportConfig) -> list[Image.Image]:
+    """``images_per_prompt`` pictures of every prompt, seeds 0, 1, …"""
+    repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
+    seeds = list(range(config.images_per_prompt)) * len(prompts)
+    options = SamplingOptions(config.steps, config.guidance, config.sampler)
+    return generate_images(bundle, repeated, seeds, options, config.batch_size)
+
+
+def judge(images: Sequence[Image.Image], prompts: Sequence[dict]) -> dict[str, Any]:
+    """GenEval's verdicts on images, one prompt each: accuracy of every tag, their mean, and the reasons of failures.
+
+    ``overall`` is the unweighted mean over the tags that the prompts have: all six, or the three with held-out forms.
+    """
+    verdicts = []
+    reasons: dict[str, int] = {}
+    for image, prompt in zip(images, prompts, strict=True):
+        detections = [Detection(d.shape, d.score, d.box, d.color) for d in detect(image)]
+        verdict = score_image(detections, prompt)
+        verdicts.append((prompt["tag"], verdict.correct))
+        if not verdict.correct:
+            reasons[verdict.reason] = reasons.get(verdict.reason, 0) + 1
+    summary = summarize(verdicts)
+    tags = {tag: accuracy for tag, accuracy in summary["tags"].items() if accuracy is not None}
+    return {
+        "tags": tags,
+        "images": {tag: summary["counts"][tag] for tag in tags},
+        "overall": sum(tags.values()) / len(tags),
+        "complete": len(tags) == len(GENEVAL_TAGS),
+        "failures": dict(sorted(reasons.items(), key=lambda item: -item[1])[:8]),
+    }
+
+
+def score_answers(bundle: Bundle, per_kind: int, split: Split, batch_size: int) -> dict[str, Any]:
+    """Exact-match accuracy of greedy answers, for every kind of question and over all."""
+    images, questions = [], []
+    for number, kind in enumerate(QUESTION_KINDS):
+        for index in range(per_kind):
+            rng = np.random.default_rng([BENCHMARK_SEED, 7, number, index, split == "held_out"])
+            scene = sample_scene(rng, split=split)
+            images.append(render(scene, bundle.model.config.vision.image_size))
+            questions.append(sample_question(scene, rng, kind))
+    answers = answer_questions(bundle, images, [q.text for q in questions], batch_size)
+    right = [answer == q.answer for answer, q in zip(answers, questions, strict=True)]
+    kinds = {
+        kind: sum(ok for ok, q in zip(right, questions, strict=True) if q.kind == kind) / per_kind
+        for kind in QUESTION_KINDS
+    }
+    return {"kinds": kinds, "overall": sum(right) / len(right), "questions": len(right)}
+
+
+def compare_features(
+    siglip: SigLIP, images: Sequence[Image.Image], texts: Sequence[str], split: Split, references: int
+) -> dict[str, Any]:
+    """Fréchet distance to rendered scenes, its floor, and 100 x cosine between pictures and their prompts.
+
+    The floor is the distance between the reference set and another rendered set of as many scenes as there are images.
+    """
+    kinds = GENEVAL_TAGS if split == "train" else HELD_OUT_KINDS
+    size = images[0].size[0]
+    reference = rendered_features(siglip, kinds, split, references, size, seed=1)
+    other = rendered_features(siglip, kinds, split, len(images), size, seed=2)
+    drawn = embed(siglip, images)
+    with torch.inference_mode():
+        similarity = 100 * (drawn * siglip.embed_texts(list(texts))).sum(-1).mean().item()
+    return {
+        "frechet_siglip": frechet_distance(gaussian(drawn), gaussian(reference)),
+        "frechet_siglip_floor": frechet_distance(gaussian(other), gaussian(reference)),
+        "similarity": similarity,
+    }
+
+
+def rendered_features(
+    siglip: SigLIP, kinds: Sequence[str], split: Split, count: int, size: int, seed: int
+) -> torch.Tensor:
+    """SigLIP features (count, C) of rendered scenes, the kinds in turn."""
+    scenes = (
+        sample_scene(np.random.default_rng([BENCHMARK_SEED, seed, index]), kinds[index % len(kinds)], split)
+        for index in range(count)
+    )
+    return embed(siglip, [render(scene, size) for scene in scenes])
+
+
+@torch.inference_mode()
+def embed(siglip: SigLIP, images: Sequence[Image.Image]) -> torch.Tensor:
+    """Unit-length SigLIP features (B, C)."""
+    parts = (images[start : start + FEATURE_BATCH] for start in range(0, len(images), FEATURE_BATCH))
+    return torch.cat([siglip.embed_images(torch.stack([to_tensor(image) for image in part])) for part in parts])
+
+
+def gaussian(features: torch.Tensor) -> GaussianStats:
+    """Mean and covariance of features (B, C)."""
+    stats = GaussianStats(features.shape[1])
+    stats.update(features.numpy())
+    return stats

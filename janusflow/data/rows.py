@@ -1,0 +1,104 @@
+"""Samples to packed token rows with image slots, and the labels of supervised positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from janusflow.data.packing import Placement, pack
+from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
+from janusflow.data.template import IGNORED, ChatTemplate, Tokens
+from janusflow.data.transforms import generation_pixels, understanding_pixels
+from janusflow.models.unified import PADDING, Rows
+
+
+class TokenSequence(NamedTuple):
+    """One sample as tokens. ``und`` and ``gen`` list where its image spans begin (the begin position)."""
+
+    ids: list[int]
+    positions: list[int]
+    supervised: list[bool]
+    und: list[int]
+    gen: list[int]
+
+
+class RowBuilder:
+    """Turns samples into rows of at most ``max_length`` tokens. Image spans have 1 + N positions."""
+
+    def __init__(self, template: ChatTemplate, image_size: int, max_length: int) -> None:
+        self.template = template
+        self.image_size = image_size
+        self.max_length = max_length
+
+    def understanding(self, sample: UnderstandingSample) -> TokenSequence:
+        """Image, questions and answers; answers are supervised."""
+        tokens = self.template.conversation(list(sample.turns))
+        begins = [i for i, token in enumerate(tokens.ids) if token == self.template.tokenizer.boi]
+        return self.tokens(tokens)._replace(und=begins)
+
+    def generation(self, sample: GenerationSample, instruction: bool, drop: bool) -> TokenSequence:
+        """Prompt and image span. A dropped prompt leaves only its first token; the span keeps its positions."""
+        prompt = self.template.generation_prompt(sample.prompt, instruction)
+        begin = len(prompt) - 1  # begin-of-image, whose place the time embedding takes
+        kept = prompt[:1] if drop else prompt[:-1]
+        span = [prompt[-1]] + [self.template.tokenizer.image] * self.template.image_tokens
+        positions = [*range(len(kept)), *range(begin, begin + len(span))]
+        ids = [*kept, *span]
+        return TokenSequence(ids, positions, [False] * len(ids), und=[], gen=[len(kept)])
+
+    def text(self, sample: TextSample) -> TokenSequence:
+        """Text, all of it supervised."""
+        return self.tokens(self.template.text(sample.text))
+
+    def tokens(self, tokens: Tokens) -> TokenSequence:
+        """Tokens without any image."""
+        return TokenSequence(tokens.ids, list(range(len(tokens.ids))), tokens.supervised, und=[], gen=[])
+
+    def collate(
+        self,
+        sequences: Sequence[TokenSequence],
+        und: Sequence[UnderstandingSample],
+        gen: Sequence[GenerationSample],
+        step: int = 0,
+    ) -> Batch:
+        """Pack ``sequences`` into rows. ``und`` and ``gen`` give the images, in the order of their spans.
+
+        Raises ``ValueError`` where a sample is longer than a row.
+        """
+        placements = pack([len(sequence.ids) for sequence in sequences], self.max_length)
+        shape = max(p.row for p in placements) + 1, max(p.start + len(s.ids) for p, s in zip(placements, sequences, strict=True))
+        ids = torch.full(shape, self.template.tokenizer.pad)
+        positions = torch.zeros(shape, dtype=torch.long)
+        segments = torch.full(shape, PADDING)
+        labels = torch.full(shape, IGNORED)
+        for number, (sequence, (row, start)) in enumerate(zip(sequences, placements, strict=True)):
+            place = slice(start, start + len(sequence.ids))
+            ids[row, place] = torch.tensor(sequence.ids)
+            positions[row, place] = torch.tensor(sequence.positions)
+            segments[row, place] = number
+            labels[row, place] = torch.tensor(_labels(sequence))
+        und_slots = self._slots(placements, [sequence.und for sequence in sequences], shape[1])
+        gen_slots = self._slots(placements, [sequence.gen for sequence in sequences], shape[1])
+        return Batch(
+            step=step,
+            rows=Rows(ids, positions, segments, und_slots, gen_slots),
+            labels=labels,
+            und_pixels=self._stack([understanding_pixels(sample.image, self.image_size) for sample in und]),
+            gen_pixels=self._stack([generation_pixels(sample.image, self.image_size) for sample in gen]),
+        )
+
+    def _slots(self, placements: list[Placement], begins: list[list[int]], length: int) -> Tensor:
+        starts = [p.row * length + p.start + begin for p, spans in zip(placements, begins, strict=True) for begin in spans]
+        return torch.tensor(starts, dtype=torch.long).view(-1, 1) + torch.arange(1 + self.template.image_tokens)
+
+    def _stack(self, images: list[Tensor]) -> Tensor:
+        return torch.stack(images) if images else torch.empty(0, 3, self.image_size, self.image_size)
+
+
+def _labels(sequence: TokenSequence) -> list[int]:
+    """The next id where it is supervised."""
+    following = zip(sequence.ids[1:], sequence.supervised[1:], strict=True)
+    return [token if wanted else IGNORED for token, wanted in following] + [IGNORED]

@@ -1,0 +1,46 @@
+"""What data sources give (samples) and what the trainer eats (batches).
+
+Legend: B rows, L positions, U understanding images, G generated images, S image side, N tokens of an image.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from PIL import Image
+from torch import Tensor
+
+from janusflow.models.unified import Rows
+
+
+class UnderstandingSample(NamedTuple):
+    """An image and a conversation about it: (question, answer) turns."""
+
+    image: Image.Image
+    turns: list[tuple[str, str]]
+
+
+class GenerationSample(NamedTuple):
+    """An image and the prompt that should draw it."""
+
+    image: Image.Image
+    prompt: str
+
+
+class TextSample(NamedTuple):
+    """A line of text."""
+
+    text: str
+
+
+Sample = UnderstandingSample | GenerationSample | TextSample
+
+
+class Batch(NamedTuple):
+    """One step's data."""
+
+    step: int  # of the stage
+    rows: Rows
+    labels: Tensor  # (B, L) the next token at the position that predicts it, -100 where nothing is supervised
+    und_pixels: Tensor  # (U, 3, S, S) in [-1, 1]
+    gen_pixels: Tensor  # (G, 3, S, S) in [-1, 1]

@@ -1,0 +1,97 @@
+"""Captions of scenes, short and long, and text-only lines about the world.
+
+Everything is lower case with American and British spellings of "color"; the tokenizer lower-cases what users type.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from janusflow.data.shapes.scenes import Group, Scene, sample_scene
+from janusflow.data.shapes.vocabulary import CELL_NAMES, NUMBER_WORDS, OPPOSITE, indefinite, plural
+
+# "{}" is the claim. GenEval's own form is the first.
+SHORT_TEMPLATES = ("a photo of {}", "{}", "a picture of {}", "an image of {}", "a drawing of {}", "{} on a grey background")
+LONG_TEMPLATES = ("the picture shows {}.", "there is {}." , "{}.", "an image with {}.", "this is a drawing of {}.")
+
+
+def group_phrase(group: Group, with_color: bool) -> str:
+    """``"a red circle"``, ``"three stars"``: one group, with or without its colour."""
+    color = f"{group.color} " if with_color else ""
+    if group.count == 1:
+        return indefinite(color + group.shape)
+    return f"{NUMBER_WORDS[group.count]} {color}{plural(group.shape)}"
+
+
+def claim(scene: Scene, with_color: bool, relation: str | None = None) -> str:
+    """What a caption says of the scene: its groups, joined by "and" or by the spatial ``relation`` of the first two."""
+    phrases = [group_phrase(group, with_color) for group in scene.groups]
+    if relation is not None:
+        return f"{phrases[0]} {relation} {phrases[1]}"
+    return " and ".join(phrases)
+
+
+def scene_claim(scene: Scene, rng: np.random.Generator) -> str:
+    """A claim with the detail that scenes of this kind usually get in captions."""
+    relation = scene.relations()[0] if scene.kind == "position" else None
+    if scene.kind in ("colors", "color_attr"):
+        with_color = True
+    elif scene.kind in ("single_object", "two_object"):
+        with_color = False
+    else:
+        with_color = rng.random() < 0.6
+    return claim(scene, with_color, relation)
+
+
+def short_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """One phrase, such as ``"a photo of a red circle"``."""
+    return _pick(rng, SHORT_TEMPLATES).format(scene_claim(scene, rng))
+
+
+def long_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """Two or three sentences: the claim, then where everything is, in which colour."""
+    relation = scene.relations()[0] if scene.kind == "position" else None
+    first = _pick(rng, LONG_TEMPLATES).format(claim(scene, bool(rng.random() < 0.7), relation))
+    return " ".join([first, *(_placement(scene, index) for index in range(len(scene.groups)))])
+
+
+def _placement(scene: Scene, index: int) -> str:
+    group = scene.groups[index]
+    places = [_place_phrase(item.cell) for item in sorted(scene.members(index), key=lambda item: item.cell)]
+    where = places[0] if len(places) == 1 else ", ".join(places[:-1]) + " and " + places[-1]
+    if group.count == 1:
+        return f"the {group.color} {group.shape} is {where}."
+    return f"the {NUMBER_WORDS[group.count]} {group.color} {plural(group.shape)} are {where}."
+
+
+def _place_phrase(cell: int) -> str:
+    name = CELL_NAMES[cell]
+    return f"in the {name}" if name == "center" else f"at the {name}"
+
+
+def text_line(rng: np.random.Generator) -> str:
+    """A line of text-only data: arithmetic of counts, opposites of relations, definitions, colours."""
+    scene = sample_scene(rng, ("position", "compound", "color_attr")[rng.integers(3)])
+    one, two = scene.groups
+    topic = rng.integers(5)
+    if topic == 0:
+        total = NUMBER_WORDS[one.count + two.count]
+        return f"{group_phrase(one, True)} and {group_phrase(two, True)} make {total} shapes."
+    if topic == 1 and scene.kind == "position":
+        relation = scene.relations()[0]
+        return f"if the {one.shape} is {relation} the {two.shape}, then the {two.shape} is {OPPOSITE[relation]} the {one.shape}."
+    if topic == 2:
+        return f"{group_phrase(Group(one.shape, one.color, 1), True)} is {indefinite(one.shape)}, and its color is {one.color}."
+    if topic == 3:
+        facts = {
+            "circle": "round and full", "ring": "round with a hole", "square": "a shape with four sides",
+            "triangle": "a shape with three sides", "star": "a shape with five points", "cross": "made of two bars",
+        }  # fmt: skip
+        return f"{indefinite(one.shape)} is {facts[one.shape]}."
+    return long_caption(scene, rng)
+
+
+def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+    return options[rng.integers(len(options))]
+
+

@@ -1,0 +1,68 @@
+"""The shapes world as training data: samples by index, for each of the three tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
+from janusflow.data.shapes.captions import long_caption, short_caption, text_line
+from janusflow.data.shapes.questions import sample_question
+from janusflow.data.shapes.render import render
+from janusflow.data.shapes.scenes import sample_scene
+
+CAPTION_REQUEST = "generate the caption of this picture."
+
+
+@dataclass
+class DataConfig:
+    """The shapes world's mixture of forms."""
+
+    image_size: int = 48  # pixels
+    turns: int = 4  # questions in one understanding sample
+    caption_share: float = 0.15  # share of understanding samples that ask for a caption instead
+    long_captions: float = 0.25  # share of generation prompts that are long captions (before the cut to one sentence)
+    prompt_drop: float = 0.1  # share of prompts dropped for classifier-free guidance (Sec. 3.4)
+    workers: int = 1  # processes that make batches ahead of the trainer
+
+    def __post_init__(self) -> None:
+        for name in ("caption_share", "long_captions", "prompt_drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"data.{name} is a share in [0, 1], got {getattr(self, name)}")
+        if self.turns < 1:
+            raise ValueError(f"data.turns must be at least 1, got {self.turns}")
+
+
+class ShapesSource:
+    """Training samples of the world, a pure function of (seed, task, index). Held-out compositions never occur."""
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        self.config = config
+        self.seed = seed
+
+    def understanding(self, index: int) -> UnderstandingSample:
+        """A picture with a few questions, or a request for its caption."""
+        rng = self._rng(0, index)
+        scene = sample_scene(rng)
+        image = render(scene, self.config.image_size)
+        if rng.random() < self.config.caption_share:
+            return UnderstandingSample(image, [(CAPTION_REQUEST, long_caption(scene, rng))])
+        questions = (sample_question(scene, rng) for _ in range(self.config.turns))
+        return UnderstandingSample(image, [(question.text, question.answer) for question in questions])
+
+    def generation(self, index: int, first_sentence: float) -> GenerationSample:
+        """A picture with a prompt; a share ``first_sentence`` of the captions is cut to one sentence."""
+        rng = self._rng(1, index)
+        scene = sample_scene(rng)
+        caption = long_caption(scene, rng) if rng.random() < self.config.long_captions else short_caption(scene, rng)
+        if rng.random() < first_sentence:
+            caption = caption.split(".")[0]
+        return GenerationSample(render(scene, self.config.image_size), caption)
+
+    def text(self, index: int) -> TextSample:
+        """A line of text."""
+        return TextSample(text_line(self._rng(2, index)))
+
+    def _rng(self, task: int, index: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, task, index])

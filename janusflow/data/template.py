@@ -1,0 +1,83 @@
+"""The chat template: conversations and prompts to token ids, and which of them are supervised.
+
+One turn is ``{role}: {message}`` and a separator; separators alternate ``\\n\\n`` and end-of-sentence. An image stands
+in the user's message as begin-of-image, N placeholders, end-of-image, then a line break.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from janusflow.data.tokenizer import TextTokenizer
+
+IGNORED = -100
+
+
+@dataclass
+class ChatConfig:
+    """What a checkpoint expects around messages. Janus-Pro's roles are ``<|User|>`` and ``<|Assistant|>``."""
+
+    user: str = "User"
+    assistant: str = "Assistant"
+    system: str = ""  # put first in understanding, followed by a blank line; generation uses none
+
+
+class Tokens(NamedTuple):
+    """Token ids and, aligned with them, whether each is supervised (an answer, or text-only data)."""
+
+    ids: list[int]
+    supervised: list[bool]
+
+
+class ChatTemplate:
+    """Formats everything the model reads. ``image_tokens`` is N, the number of placeholders of one image."""
+
+    def __init__(self, tokenizer: TextTokenizer, config: ChatConfig, image_tokens: int) -> None:
+        self.tokenizer = tokenizer
+        self.config = config
+        self.image_tokens = image_tokens
+
+    def generation_prompt(self, prompt: str, instruction: bool = True) -> list[int]:
+        """Ids of the prompt of an image, begin-of-image last: the token that the time embedding replaces.
+
+        ``instruction=False`` is the plain form of pre-training, ``<prompt><image>`` (Sec. 4.2).
+        """
+        text = f"{self.config.user}: {prompt}\n\n{self.config.assistant}:" if instruction else prompt
+        return [self.tokenizer.bos, *self.tokenizer.encode(text), self.tokenizer.boi]
+
+    def question(self, question: str, images: int = 1) -> list[int]:
+        """Ids that end with the assistant's role, so that the answer comes next."""
+        return self.conversation([(question, None)], images).ids
+
+    def conversation(self, turns: list[tuple[str, str | None]], images: int = 1) -> Tokens:
+        """A conversation about ``images`` images, which stand in front of the first question.
+
+        Answers and the end-of-sentence behind each are supervised. An answer of None leaves its turn open.
+        """
+        encode, special = self.tokenizer.encode, self.tokenizer
+        ids = [special.bos]
+        if self.config.system:
+            ids += encode(f"{self.config.system}\n\n")
+        supervised = [False] * len(ids)
+        for number, (question, answer) in enumerate(turns):
+            text = f"{question}\n\n{self.config.assistant}:"
+            if number == 0 and images:
+                asked = encode(f"{self.config.user}: ")
+                for _ in range(images):
+                    asked += [special.boi, *[special.image] * self.image_tokens, special.eoi, *encode("\n")]
+                asked += encode(text)
+            else:
+                asked = encode(f"{self.config.user}: {text}")
+            ids += asked
+            supervised += [False] * len(asked)
+            if answer is not None:
+                answered = [*encode(f" {answer}"), special.eos]
+                ids += answered
+                supervised += [True] * len(answered)
+        return Tokens(ids, supervised)
+
+    def text(self, text: str) -> Tokens:
+        """Text-only data: every token after the first is supervised."""
+        ids = [self.tokenizer.bos, *self.tokenizer.encode(text), self.tokenizer.eos]
+        return Tokens(ids, [False] + [True] * (len(ids) - 1))

@@ -1,0 +1,50 @@
+"""Rectified flow: the straight path, the distributions of time, and the velocity loss.
+
+One convention, stated here once: time runs from noise at t = 0 to data at t = 1,
+z_t = t x + (1 - t) z_0, and the target velocity is v = x - z_0 (JanusFlow Eq. 3 and 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class TimeConfig:
+    """P(t). ``logit_normal``: t = sigmoid(mean + std n) with n standard normal (Esser et al. 2024); ``uniform``."""
+
+    distribution: Literal["logit_normal", "uniform"] = "logit_normal"
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.std <= 0:
+            raise ValueError(f"time.std must be positive, got {self.std}")
+
+
+def sample_times(n: int, config: TimeConfig, generator: torch.Generator) -> Tensor:
+    """``n`` times in (0, 1), fp32, on the generator's device."""
+    device = generator.device
+    if config.distribution == "uniform":
+        return torch.rand(n, generator=generator, device=device)
+    return torch.sigmoid(config.mean + config.std * torch.randn(n, generator=generator, device=device))
+
+
+def interpolate(x: Tensor, z_0: Tensor, t: Tensor) -> Tensor:
+    """The point z_t of the straight path from ``z_0`` to ``x``, both (B, ...), at times ``t`` (B,) (Eq. 3)."""
+    t = t.view(-1, *[1] * (x.ndim - 1))
+    return t * x + (1 - t) * z_0
+
+
+def target_velocity(x: Tensor, z_0: Tensor) -> Tensor:
+    """The velocity of the straight path: x - z_0."""
+    return x - z_0
+
+
+def velocity_loss(velocity: Tensor, x: Tensor, z_0: Tensor) -> Tensor:
+    """Eq. 7 with the mean over all elements: mean |v - (x - z_0)|^2, in fp32."""
+    return (velocity.float() - target_velocity(x.float(), z_0.float())).square().mean()

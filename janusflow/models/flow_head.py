@@ -1,0 +1,156 @@
+"""The continuous generation head: rectified flow in latent space.
+
+A generation head owns the image's span of the sequence: one begin position and N image positions. It says what goes
+into the span (``prepare``), what the loss is (``loss``) and how an image is sampled (``sample``); the LLM between is
+the caller's. A discrete head can stand behind the same three methods.
+
+Legend: G images, C latent channels, S latent side, N image tokens, D LLM hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
+from janusflow.guidance import check_weight, guided_velocity
+from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures
+from janusflow.samplers import Progress, check_solver, integrate
+
+
+@dataclass
+class FlowHeadConfig:
+    """Sizes of the generation encoder and decoder. The defaults are JanusFlow-1.3B's."""
+
+    latent_channels: int = 4
+    latent_size: int = 48  # side of the latent: image size over the VAE's factor
+    patch_size: int = 2  # latent positions per token, along a side
+    width: int = 768  # channels of the encoder; the decoder's blocks have twice as many
+    encoder_blocks: int = 2
+    decoder_blocks: int = 2
+    rms_norm_eps: float = 1e-6  # of the norm in front of the decoder's aligner
+    time: TimeConfig = field(default_factory=TimeConfig)
+
+    def __post_init__(self) -> None:
+        if self.latent_size % self.patch_size:
+            raise ValueError(f"latent_size {self.latent_size} is not a multiple of patch_size {self.patch_size}")
+        if self.width % 2:
+            raise ValueError(f"flow head width {self.width} must be even for the sinusoidal time embedding")
+
+    @property
+    def grid(self) -> int:
+        """Tokens along one side of the image."""
+        return self.latent_size // self.patch_size
+
+
+class FlowState(NamedTuple):
+    """What the loss needs again after the LLM: the encoder's features, the clean latent and the noise."""
+
+    features: GenerationFeatures
+    x: Tensor
+    z_0: Tensor
+
+
+class SamplingOptions(NamedTuple):
+    """How the ODE is solved. The defaults are the released sampler's (30 Euler steps, w = 2)."""
+
+    steps: int = 30
+    guidance: float = 2.0
+    sampler: str = "euler"
+    shift: float = 1.0
+
+    def check(self) -> SamplingOptions:
+        """Self. Raises ``ValueError`` with the value where an option is impossible."""
+        check_solver(self.steps, self.sampler, self.shift)
+        check_weight(self.guidance)
+        return self
+
+
+RunSpan = Callable[[Tensor], Tensor]
+
+
+class FlowHead(nn.Module):
+    """g_enc, g_dec and their aligners."""
+
+    def __init__(self, config: FlowHeadConfig, llm_size: int) -> None:
+        super().__init__()
+        self.config = config
+        sizes = (config.latent_channels, config.width, config.patch_size)
+        self.encoder = GenerationEncoder(*sizes, config.encoder_blocks, time_size=llm_size)
+        self.encoder_aligner = nn.Linear(config.width, llm_size)
+        self.decoder_norm = nn.RMSNorm(llm_size, eps=config.rms_norm_eps)
+        self.decoder_aligner = nn.Linear(llm_size, config.width)
+        self.decoder = GenerationDecoder(*sizes, config.decoder_blocks, time_size=llm_size)
+
+    @property
+    def num_tokens(self) -> int:
+        """N, the image positions of a span."""
+        return self.config.grid**2
+
+    @property
+    def target_shape(self) -> tuple[int, int, int]:
+        """(C, S, S), the shape of the latent that the head models."""
+        return self.config.latent_channels, self.config.latent_size, self.config.latent_size
+
+    def encode(self, z_t: Tensor, t: Tensor) -> tuple[Tensor, GenerationFeatures]:
+        """The span for a noisy latent (G, C, S, S) at times (G,): embeddings (G, 1 + N, D), time embedding first."""
+        if z_t.shape[1:] != self.target_shape:
+            raise ValueError(f"the flow head takes latents (G, {self.target_shape}), got {tuple(z_t.shape)}")
+        features = self.encoder(z_t.to(self.encoder.in_conv.weight.dtype), t)
+        tokens = self.encoder_aligner(rearrange(features.map, "g c h w -> g (h w) c"))
+        return torch.cat([features.time.unsqueeze(1), tokens], dim=1), features
+
+    def decode(self, hidden: Tensor, features: GenerationFeatures) -> Tensor:
+        """The velocity (G, C, S, S) from the LLM's hidden states of the span (G, 1 + N, D)."""
+        tokens = self.decoder_aligner(self.decoder_norm(hidden[:, 1:]))
+        grid = rearrange(tokens, "g (h w) c -> g c h w", h=self.config.grid)
+        return self.decoder(grid, *features)
+
+    def prepare(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, FlowState]:
+        """Noise clean latents (G, C, S, S) for training: span embeddings (G, 1 + N, D) and what ``loss`` needs.
+
+        Times and noise are drawn from ``generator``, in this order.
+        """
+        t = sample_times(len(x), self.config.time, generator)
+        z_0 = torch.randn(x.shape, generator=generator, device=generator.device)
+        embeds, features = self.encode(interpolate(x, z_0, t), t)
+        return embeds, FlowState(features, x, z_0)
+
+    def loss(self, hidden: Tensor, state: FlowState) -> Tensor:
+        """The rectified-flow loss (Eq. 7) from the span's hidden states (G, 1 + N, D); zero where G = 0."""
+        if len(hidden) == 0:
+            return hidden.sum()
+        return velocity_loss(self.decode(hidden, state.features), state.x, state.z_0)
+
+    def initial_noise(self, seeds: list[int], device: torch.device) -> Tensor:
+        """z_0 (G, C, S, S) in fp32. Image i depends on ``seeds[i]`` alone, and not on the device."""
+        noise = [torch.randn(self.target_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(noise).to(device)
+
+    def sample(
+        self, run_span: RunSpan, z_0: Tensor, options: SamplingOptions, progress: Progress | None = None
+    ) -> Tensor:
+        """Solve the guided ODE from ``z_0`` (G, C, S, S); returns the clean latents in fp32.
+
+        ``run_span`` is the LLM behind the prompts: embeddings (R, 1 + N, D) to hidden states. Under guidance it gets
+        R = 2 G rows, of which the second half stands behind the empty prompt; else R = G.
+        """
+
+        def conditional(z: Tensor, t: Tensor) -> Tensor:
+            embeds, features = self.encode(z, t.expand(len(z)))
+            return self.decode(run_span(embeds), features)
+
+        def pair(z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            embeds, features = self.encode(z, t.expand(len(z)))  # the same for both halves
+            hidden = run_span(embeds.repeat(2, 1, 1))
+            doubled = GenerationFeatures(features.map.repeat(2, 1, 1, 1), features.time.repeat(2, 1))
+            v_cond, v_uncond = self.decode(hidden, doubled).chunk(2)
+            return v_cond, v_uncond
+
+        guided = guided_velocity(conditional, pair, options.guidance)
+        return integrate(guided, z_0, options.steps, options.sampler, options.shift, progress)

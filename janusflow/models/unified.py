@@ -1,0 +1,132 @@
+"""The unified model: SigLIP, the LLM and a generation head in one sequence. Read this first.
+
+Understanding:  [.. begin-of-understanding, N aligned SigLIP tokens, end-of-image, question, answer ..]
+Generation:     [.. prompt, time token, N tokens of the noisy latent]  ->  velocity from the N hidden states
+
+Legend: B rows, L positions, D hidden size, U understanding images, G generated images, N tokens of an image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from janusflow.losses import answer_cross_entropy
+from janusflow.models.flow_head import FlowHead, FlowHeadConfig
+from janusflow.models.llm import LanguageModel, LLMConfig
+from janusflow.models.vision import VisionConfig, VisionEncoder
+from janusflow.repa import Projector, RepaConfig, alignment_loss
+
+
+@dataclass
+class ModelConfig:
+    """Sizes of every part. The defaults are JanusFlow-1.3B."""
+
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    flow_head: FlowHeadConfig = field(default_factory=FlowHeadConfig)
+    repa: RepaConfig = field(default_factory=RepaConfig)
+
+    def __post_init__(self) -> None:
+        if self.repa.enabled and self.repa.block > self.llm.num_layers:
+            raise ValueError(f"repa.block {self.repa.block} is beyond the LLM's {self.llm.num_layers} blocks")
+        if self.repa.enabled and self.flow_head.grid != self.vision.grid:
+            raise ValueError(
+                f"REPA needs the generation grid to equal SigLIP's: "
+                f"{self.flow_head.grid} x {self.flow_head.grid} tokens against {self.vision.grid} x {self.vision.grid}"
+            )
+
+
+PADDING = -1  # segment number of positions that hold no sample
+
+
+class Rows(NamedTuple):
+    """Packed token rows as the model reads them: several samples in a row, which never see each other.
+
+    The image slots name positions in the flattened (B * L) rows, image after image.
+    """
+
+    ids: Tensor  # (B, L) token ids; what stands at an image slot is replaced
+    positions: Tensor  # (B, L) rotary positions; a dropped prompt leaves a gap
+    segments: Tensor  # (B, L) number of the sample at each position
+    und_slots: Tensor  # (U, 1 + N) begin-of-understanding position and image positions
+    gen_slots: Tensor  # (G, 1 + N) time-token position and image positions
+
+    def mask(self) -> Tensor:
+        """Who may look at whom, (B, 1, L, L): earlier positions of the same sample, and oneself."""
+        same = self.segments.unsqueeze(2) == self.segments.unsqueeze(1)
+        return same.tril().unsqueeze(1)
+
+
+class Losses(NamedTuple):
+    """The three terms of Sec. 3.4, each a scalar in fp32, and their sum at 1 : 1 : 1."""
+
+    ar: Tensor
+    flow: Tensor
+    repa: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.ar + self.flow + self.repa
+
+
+class JanusFlow(nn.Module):
+    """One language model that understands images autoregressively and draws them by rectified flow."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.llm = LanguageModel(config.llm)
+        self.vision = VisionEncoder(config.vision, config.llm.hidden_size)
+        self.head = FlowHead(config.flow_head, config.llm.hidden_size)
+        self.projector: Projector | None = None
+        if config.repa.enabled:
+            self.projector = Projector(config.llm.hidden_size, config.repa.hidden_size, config.vision.width)
+
+    def embed_understanding(self, pixels: Tensor) -> Tensor:
+        """Images (U, 3, S, S) in [-1, 1] to what fills their slots: (U, 1 + N, D)."""
+        begin = self.vision.begin_embed.expand(len(pixels), 1, -1)
+        tokens = self.vision(pixels)
+        return torch.cat([begin.to(tokens.dtype), tokens], dim=1)
+
+    def embed_rows(self, rows: Rows, und: Tensor, gen: Tensor) -> Tensor:
+        """Embeddings (B, L, D) of the rows, with ``und`` (U, 1 + N, D) and ``gen`` (G, 1 + N, D) in their slots."""
+        embeds = self.llm.embed(rows.ids)
+        flat = embeds.flatten(0, 1)
+        slots = torch.cat([rows.und_slots.flatten(), rows.gen_slots.flatten()])
+        values = torch.cat([und.flatten(0, 1), gen.flatten(0, 1)]).to(flat.dtype)
+        return flat.index_copy(0, slots, values).view_as(embeds)
+
+    def forward(
+        self,
+        rows: Rows,
+        labels: Tensor,
+        und_pixels: Tensor,
+        gen_pixels: Tensor,
+        latents: Tensor,
+        generator: torch.Generator,
+    ) -> Losses:
+        """The three losses of one batch.
+
+        labels: (B, L) next-token targets at the position that predicts them, -100 elsewhere.
+        und_pixels: (U, 3, S, S); gen_pixels: (G, 3, S, S), the clean images for REPA, both in [-1, 1].
+        latents: (G, C, s, s), the clean latents. generator: source of times and noise.
+        """
+        gen_embeds, state = self.head.prepare(latents, generator)
+        embeds = self.embed_rows(rows, self.embed_understanding(und_pixels), gen_embeds)
+        tap = self.config.repa.block if self.projector is not None else None
+        output = self.llm(embeds, rows.positions, rows.mask(), tap=tap)
+
+        flat = output.hidden.flatten(0, 1)
+        supervised = labels.flatten() != -100  # gather before the head: most positions have no label
+        ar = answer_cross_entropy(self.llm.logits(flat[supervised]), labels.flatten()[supervised])
+        flow = self.head.loss(flat[rows.gen_slots], state)
+        repa = torch.zeros_like(ar)
+        if self.projector is not None and output.tapped is not None and len(gen_pixels):
+            with torch.no_grad():
+                target = self.vision.features(gen_pixels)
+            repa = alignment_loss(self.projector(output.tapped.flatten(0, 1)[rows.gen_slots[:, 1:]]), target)
+        return Losses(ar, flow, repa)

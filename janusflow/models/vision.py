@@ -1,0 +1,74 @@
+"""The understanding encoder: SigLIP's vision transformer and the aligner into the LLM's width.
+
+Legend: B images, N patches in raster order, C SigLIP width, D LLM hidden size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+
+@dataclass
+class VisionConfig:
+    """Sizes of the SigLIP tower. The defaults are SigLIP-Large/16 at 384 pixels."""
+
+    image_size: int = 384
+    patch_size: int = 16
+    width: int = 1024
+    depth: int = 24
+    num_heads: int = 16
+    mlp_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        if self.width % self.num_heads:
+            raise ValueError(f"vision width {self.width} is not a multiple of num_heads {self.num_heads}")
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+
+def build_tower(config: VisionConfig) -> VisionTransformer:
+    """SigLIP's image tower: no class token, attention pooling (used by the contrastive loss only), no classifier."""
+    return VisionTransformer(
+        img_size=config.image_size,
+        patch_size=config.patch_size,
+        embed_dim=config.width,
+        depth=config.depth,
+        num_heads=config.num_heads,
+        mlp_ratio=config.mlp_ratio,
+        class_token=False,
+        global_pool="map",
+        num_classes=0,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+    )
+
+
+class VisionEncoder(nn.Module):
+    """f_enc with its aligner and the learned begin-of-understanding embedding."""
+
+    def __init__(self, config: VisionConfig, llm_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.tower = build_tower(config)
+        self.aligner = nn.Linear(config.width, llm_size)
+        self.begin_embed = nn.Parameter(torch.randn(1, llm_size) * llm_size**-0.5)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Patch features after the last block and norm: pixels (B, 3, S, S) in [-1, 1] -> (B, N, C)."""
+        side = self.config.image_size
+        if pixels.shape[1:] != (3, side, side):
+            raise ValueError(f"SigLIP takes (B, 3, {side}, {side}) pixels, got {tuple(pixels.shape)}")
+        return self.tower.forward_features(pixels)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Image tokens for the LLM: (B, 3, S, S) in [-1, 1] -> (B, N, D)."""
+        return self.aligner(self.features(pixels))

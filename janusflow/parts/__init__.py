@@ -1,0 +1,5 @@
+"""The small model's pretrained parts: tokenizer, VAE, SigLIP and language model of the shapes world.
+
+The real model starts from SDXL-VAE, SigLIP-L and DeepSeek-LLM; the small one starts from these.
+``python -m janusflow.parts`` rebuilds them all from a seed.
+"""

@@ -1,0 +1,55 @@
+"""The small language model, trained on the world's text alone: captions, lines, and questions about descriptions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from janusflow.data.rows import RowBuilder
+from janusflow.data.shapes.captions import long_caption, short_caption, text_line
+from janusflow.data.shapes.questions import sample_question
+from janusflow.data.shapes.scenes import sample_scene
+from janusflow.data.template import ChatConfig, ChatTemplate, Tokens
+from janusflow.data.tokenizer import TextTokenizer
+from janusflow.losses import answer_cross_entropy
+from janusflow.models.llm import LanguageModel, LLMConfig
+from janusflow.parts.loop import fit
+
+BATCH = 64
+
+
+def lines(seed: int, first: int, count: int, template: ChatTemplate) -> list[Tokens]:
+    """Training rows: half plain text, half conversations about a scene that a caption describes."""
+    rows = []
+    for index in range(first, first + count):
+        rng = np.random.default_rng([seed, index])
+        scene = sample_scene(rng)
+        form = rng.integers(4)
+        if form == 0:
+            rows.append(template.text(text_line(rng)))
+        elif form == 1:
+            rows.append(template.text(short_caption(scene, rng)))
+        else:
+            turns: list[tuple[str, str | None]] = [(q.text, q.answer) for q in (sample_question(scene, rng) for _ in range(3))]
+            question, answer = turns[0]
+            turns[0] = (f"{long_caption(scene, rng)}\n{question}", answer)
+            rows.append(template.conversation(turns, images=0))
+    return rows
+
+
+def train_llm(seed: int, config: LLMConfig, tokenizer: TextTokenizer, steps: int) -> tuple[LanguageModel, dict[str, float]]:
+    """The language model, and its loss per supervised token at the end."""
+    torch.manual_seed(seed)
+    model = LanguageModel(config)
+    template = ChatTemplate(tokenizer, ChatConfig(), image_tokens=0)
+    builder = RowBuilder(template, image_size=1, max_length=config.max_positions)
+
+    def loss(step: int) -> Tensor:
+        rows = [builder.tokens(tokens) for tokens in lines(seed, step * BATCH, BATCH, template)]
+        batch = builder.collate(rows, [], [])
+        hidden = model(model.embed(batch.rows.ids), batch.rows.positions, batch.rows.mask()).hidden
+        supervised = batch.labels != -100
+        return answer_cross_entropy(model.logits(hidden[supervised]), batch.labels[supervised])
+
+    return model, {"loss": fit("llm", model, loss, steps, lr=1e-3)}

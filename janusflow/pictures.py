@@ -1,0 +1,58 @@
+"""Pictures on disk: grids with captions, PNG files with their settings, images from users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+CELL = 96  # least side of a picture in a grid, in pixels; small pictures are enlarged by whole factors
+GAP = 4
+CAPTION_HEIGHT = 18
+
+
+def grid(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = ()) -> Image.Image:
+    """Images in rows of ``columns``, each row under its caption if there are captions.
+
+    Raises ``ValueError`` where there is no image or the captions are not one a row.
+    """
+    rows = -(-len(images) // columns)
+    if not images or (captions and len(captions) != rows):
+        raise ValueError(f"{len(images)} images in rows of {columns} do not go with {len(captions)} captions")
+    side = max(images[0].size)
+    side *= max(1, -(-CELL // side))
+    header = CAPTION_HEIGHT if captions else 0
+    sheet = Image.new("RGB", (columns * (side + GAP) + GAP, rows * (side + header + GAP) + GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        top = row * (side + header + GAP) + GAP
+        if captions and column == 0:
+            draw.text((GAP, top), captions[row], fill="black", font=font)
+        enlarged = image.resize((side, side), Image.Resampling.LANCZOS)
+        sheet.paste(enlarged, (GAP + column * (side + GAP), top + header))
+    return sheet
+
+
+def save_png(image: Image.Image, path: Path, settings: Mapping[str, object]) -> None:
+    """Write a PNG whose text chunks hold ``settings``, a chunk each. Raises ``ValueError`` where that fails."""
+    info = PngInfo()
+    for key, value in settings.items():
+        info.add_itxt(key, str(value))
+    try:
+        image.save(path, pnginfo=info)
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """An image file as RGB. Raises ``ValueError`` in one line where it is missing, damaged, no image or absurdly large."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is not an image that can be read") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"cannot read the image {path}: {error}") from error

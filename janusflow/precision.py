@@ -1,0 +1,19 @@
+"""Which precision to compute in."""
+
+from __future__ import annotations
+
+import torch
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bf16 faster than fp32: CUDA from Ampere on, CPUs with bf16 instructions."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Autocast to bf16 where that is fast, else a context that changes nothing."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_bf16(device))

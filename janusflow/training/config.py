@@ -1,0 +1,59 @@
+"""The configuration of a run: the tree that a YAML file of ``configs/`` fills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from janusflow.data.shapes.source import DataConfig
+from janusflow.data.template import ChatConfig
+from janusflow.models.unified import ModelConfig
+from janusflow.training.callbacks import PreviewConfig
+from janusflow.training.optim import OptimConfig
+from janusflow.training.stages import StageConfig
+from janusflow.training.trainer import TrainerConfig
+
+
+@dataclass
+class PartsConfig:
+    """Where the pretrained parts are. Relative paths start at the package's ``assets`` folder, then the working folder."""
+
+    tokenizer: str = "shapes/tokenizer.json"
+    vae: str = "shapes/vae"  # a diffusers AutoencoderKL folder or hub id
+    vision: str | None = "shapes/siglip.safetensors"  # SigLIP image tower; None: random weights
+    llm: str | None = "shapes/llm.safetensors"  # language model; None: random weights
+
+
+@dataclass
+class ReportConfig:
+    """The scores that end a run (see ``eval.shapes``). ``prompts_per_tag: 0`` leaves them out."""
+
+    prompts_per_tag: int = 8
+    images_per_prompt: int = 2
+    questions_per_kind: int = 40
+    reference_images: int = 512  # rendered scenes behind the Frechet distance
+    steps: int = 30
+    guidance: float = 4.0
+    sampler: str = "euler"
+    batch_size: int = 32
+
+
+@dataclass
+class RunConfig:
+    """A whole run."""
+
+    name: str = "shapes"
+    out: str = "runs"  # run folders are made here
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    parts: PartsConfig = field(default_factory=PartsConfig)
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    stages: dict[str, StageConfig] = field(default_factory=dict)  # run in this order
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    preview: PreviewConfig = field(default_factory=PreviewConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("the configuration has no stages")

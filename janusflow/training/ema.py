@@ -1,0 +1,37 @@
+"""The moving average of the weights, which is what samples, scores and exports use."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class EMA(nn.Module):
+    """A frozen copy of ``model`` that follows it.
+
+    The decay ramps up as (1 + n) / (10 + n) with the number of updates n, up to ``decay``, so that a short run's
+    average is not dominated by its start.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {decay}")
+        self.decay = decay
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.updates: torch.Tensor
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move every average towards ``model``'s parameter."""
+        n = int(self.updates)
+        weight = 1 - min(self.decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], weight)
+        self.updates += 1
+
+    def train(self, mode: bool = True) -> EMA:
+        """Stay in eval mode."""
+        return super().train(False)

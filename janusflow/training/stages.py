@@ -1,0 +1,113 @@
+"""Stages as data: what trains, at which rate, on which mixture. Everything is a pure function of the step.
+
+JanusFlow Table 1 and Sec. 3.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+# Parts of the model as the stages name them -> prefixes of their parameters.
+PARTS: dict[str, tuple[str, ...]] = {
+    "llm": ("llm.",),
+    "siglip": ("vision.tower.",),
+    "understanding": ("vision.aligner.", "vision.begin_embed"),
+    "generation": ("head.",),
+    "repa": ("projector.",),
+}
+# SigLIP's pooling head belongs to its contrastive loss; nothing here uses it, so no gradient reaches it in any stage.
+NEVER_TRAINED = ("vision.tower.attn_pool.",)
+
+
+@dataclass
+class RatioConfig:
+    """A mixture, valid until step ``until`` of the stage (None: to its end). Only proportions matter."""
+
+    understanding: float = 0.0
+    generation: float = 0.0
+    text: float = 0.0
+    until: int | None = None
+
+    def __post_init__(self) -> None:
+        weights = (self.understanding, self.generation, self.text)
+        if min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError(f"mixture ratios must be 0 or more and not all 0, got {':'.join(map(str, weights))}")
+
+
+@dataclass
+class StageConfig:
+    """One stage."""
+
+    train: list[str] = field(default_factory=lambda: list(PARTS))  # names out of PARTS; all else is frozen
+    steps: int = 1000
+    batch_size: int = 64  # samples in a step, over all ranks
+    lr: float = 1e-4
+    warmup_steps: int = 0  # linear, from 0
+    decay_fraction: float = 0.0  # share of the steps, at the end, over which the rate falls linearly to 0; 0: constant
+    ratios: list[RatioConfig] = field(default_factory=lambda: [RatioConfig(1, 1, 0)])
+    instruction: bool = True  # generation prompts as chat turns (stage 3) or plain (stages 1 and 2 of the paper)
+    first_sentence: float = 0.25  # share of generation captions cut to their first sentence
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.train) - set(PARTS))
+        if unknown:
+            raise ValueError(f"unknown part {unknown[0]!r} in stage.train; choose from {', '.join(PARTS)}")
+        if not self.train:
+            raise ValueError("a stage must train something: stage.train is empty")
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError(f"a stage needs steps and batch_size of at least 1, got {self.steps} and {self.batch_size}")
+        if not 0 <= self.decay_fraction <= 1:
+            raise ValueError(f"decay_fraction must lie in [0, 1], got {self.decay_fraction}")
+        if not self.ratios or any(ratio.until is None for ratio in self.ratios[:-1]):
+            raise ValueError("every mixture but a stage's last needs an 'until' step")
+
+
+class Quota(NamedTuple):
+    """How many samples of each type one step holds."""
+
+    understanding: int
+    generation: int
+    text: int
+
+
+def rate_factor(stage: StageConfig, step: int) -> float:
+    """The learning rate at ``step`` as a share of ``stage.lr``: warm-up, constant, linear decay."""
+    factor = min(1.0, (step + 1) / stage.warmup_steps) if stage.warmup_steps else 1.0
+    decay_steps = stage.decay_fraction * stage.steps
+    if decay_steps:
+        factor *= min(1.0, max(stage.steps - step, 0) / decay_steps)
+    return factor
+
+
+def ratio_at(stage: StageConfig, step: int) -> RatioConfig:
+    """The mixture in force at ``step``."""
+    for ratio in stage.ratios[:-1]:
+        if ratio.until is not None and step < ratio.until:
+            return ratio
+    return stage.ratios[-1]
+
+
+def quota(stage: StageConfig, step: int) -> Quota:
+    """Whole samples of each type at ``step``; fractions carry over, so that the mixture holds over many steps."""
+    ratio = ratio_at(stage, step)
+    total = ratio.understanding + ratio.generation + ratio.text
+
+    def due(share: float) -> int:
+        per_step = stage.batch_size * share / total
+        return int(per_step * (step + 1) + 1e-6) - int(per_step * step + 1e-6)
+
+    understanding, text = due(ratio.understanding), due(ratio.text)
+    if ratio.generation == 0:  # no third type to take up the rest
+        text = stage.batch_size - understanding if ratio.text else 0
+        understanding = stage.batch_size - text
+    return Quota(understanding, stage.batch_size - understanding - text, text)
+
+
+def freeze(model: nn.Module, stage: StageConfig) -> None:
+    """Set ``requires_grad`` of every parameter of the model to what the stage says."""
+    trained = tuple(prefix for part in stage.train for prefix in PARTS[part])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(trained) and not name.startswith(NEVER_TRAINED))

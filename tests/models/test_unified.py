@@ -1,0 +1,169 @@
+"""The unified model: gradients, packing, and the twin paths of training and sampling."""
+
+import pytest
+import torch
+from PIL import Image
+
+from janusflow.data.rows import RowBuilder
+from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
+from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.generate import PromptRunner
+from janusflow.models.unified import JanusFlow, ModelConfig
+
+SIZE = 16
+
+
+@pytest.fixture
+def builder(tokenizer, tiny_model):
+    return RowBuilder(ChatTemplate(tokenizer, ChatConfig(), tiny_model.head.num_tokens), SIZE, max_length=96)
+
+
+def samples():
+    und = [UnderstandingSample(picture(i), [("what color is the star?", "red"), ("how many?", "two")]) for i in range(2)]
+    gen = [GenerationSample(picture(9 + i), prompt) for i, prompt in enumerate(["a red circle", "two blue stars", "a ring"])]
+    return und, gen, [TextSample("a circle is round."), TextSample("a ring has a hole.")]
+
+
+def picture(seed: int) -> Image.Image:
+    levels = torch.randint(0, 256, (SIZE, SIZE, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return Image.fromarray(levels.numpy())
+
+
+def sequences(builder, und, gen, text):
+    drops = [True] + [False] * len(gen)
+    return [
+        *map(builder.understanding, und),
+        *(builder.generation(sample, True, drop) for sample, drop in zip(gen, drops, strict=False)),
+        *map(builder.text, text),
+    ]
+
+
+def run(model, batch, latents, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, generator)
+
+
+@pytest.fixture
+def batch(builder):
+    und, gen, text = samples()
+    return builder.collate(sequences(builder, und, gen, text), und, gen)
+
+
+@pytest.fixture
+def latents():
+    return torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_three_losses_are_summed_one_to_one(tiny_model, batch, latents):
+    losses = run(tiny_model, batch, latents)
+    torch.testing.assert_close(losses.total, losses.ar + losses.flow + losses.repa)
+    assert losses.ar > 0 and losses.flow > 0 and -1 <= losses.repa <= 1
+    assert all(value.dtype == torch.float32 for value in losses)
+
+
+def test_repa_leaves_siglip_without_gradient(tiny_model, batch, latents):
+    run(tiny_model, batch, latents).repa.backward()
+    assert all(p.grad is None for p in tiny_model.vision.parameters())
+    assert all(p.grad is not None for p in tiny_model.projector.parameters())
+    reached = [number for number, block in enumerate(tiny_model.llm.blocks, 1) if next(block.parameters()).grad is not None]
+    assert reached == [1], "the features are taken after block 1"
+
+
+def test_understanding_loss_trains_siglip_and_not_the_head(tiny_model, batch, latents):
+    run(tiny_model, batch, latents).ar.backward()
+    assert tiny_model.vision.tower.patch_embed.proj.weight.grad.abs().sum() > 0
+    assert tiny_model.vision.begin_embed.grad.abs().sum() > 0
+    assert all(p.grad is None or not p.grad.any() for p in tiny_model.head.parameters())
+
+
+def test_flow_loss_reaches_every_parameter_of_the_head(tiny_model, batch, latents):
+    run(tiny_model, batch, latents).flow.backward()
+    assert all(p.grad is not None and p.grad.any() for p in tiny_model.head.parameters())
+
+
+def test_packed_rows_equal_separate_samples(tiny_model, builder, latents):
+    """Every sample alone in a row gives the same hidden states, and so the same loss and gradients."""
+    und, gen, text = samples()
+    parts = sequences(builder, und, gen, text)
+    packed = builder.collate(parts, und, gen)
+    builder.max_length = max(len(part.ids) for part in parts)
+    builder_rows = len(packed.rows.ids)
+    separate = builder.collate(parts, und, gen)._replace()
+    alone = separate_rows(builder, parts, und, gen)
+    assert builder_rows < len(parts), "rows really hold several samples"
+    assert len(alone.rows.ids) == len(parts)
+    results = []
+    for candidate in (packed, alone):
+        tiny_model.zero_grad()
+        losses = run(tiny_model, candidate, latents)
+        losses.total.backward()
+        results.append((losses, [p.grad.clone() for p in tiny_model.parameters() if p.grad is not None]))
+    for a, b in zip(*(result[0] for result in results), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
+    for a, b in zip(*(result[1] for result in results), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def separate_rows(builder, parts, und, gen):
+    """The same samples, one a row: padded so that no two fit."""
+    length = max(len(part.ids) for part in parts)
+    filler = builder.template.tokenizer.pad
+    padded = [
+        part._replace(
+            ids=part.ids + [filler] * (length - len(part.ids)),
+            positions=part.positions + [0] * (length - len(part.ids)),
+            supervised=part.supervised + [False] * (length - len(part.ids)),
+        )
+        for part in parts
+    ]
+    return builder.collate(padded, und, gen)
+
+
+@torch.inference_mode()
+def test_sampling_sees_what_training_saw(tiny_model, builder):
+    """The engine's cached prompt gives the training row's hidden states, with a prompt and with a dropped one."""
+    gen = [GenerationSample(picture(1), "a red circle"), GenerationSample(picture(2), "two blue stars and a ring")]
+    z, t = torch.randn(2, 4, 8, 8), torch.tensor([0.3, 0.3])
+    embeds, _ = tiny_model.head.encode(z, t)
+    prompts = [builder.template.generation_prompt(sample.prompt) for sample in gen]
+    cached = PromptRunner(tiny_model.llm, prompts, embeds.shape[1], guided=True)(embeds.repeat(2, 1, 1))
+    for drop, hidden in ((False, cached[:2]), (True, cached[2:])):
+        batch = builder.collate([builder.generation(sample, True, drop) for sample in gen], [], gen)
+        nothing = torch.empty(0, embeds.shape[1], embeds.shape[2])
+        rows = tiny_model.embed_rows(batch.rows, nothing, embeds)
+        output = tiny_model.llm(rows, batch.rows.positions, batch.rows.mask()).hidden
+        torch.testing.assert_close(output.flatten(0, 1)[batch.rows.gen_slots], hidden, atol=1e-5, rtol=1e-5)
+
+
+def test_a_task_may_be_absent(tiny_model, builder, latents):
+    und, gen, text = samples()
+    only_text = builder.collate([builder.text(sample) for sample in text], [], [])
+    losses = run(tiny_model, only_text, latents[:0])
+    assert losses.flow == 0 and losses.repa == 0 and losses.ar > 0
+    losses.total.backward()
+    only_images = builder.collate([builder.generation(sample, True, False) for sample in gen], [], gen)
+    losses = run(tiny_model, only_images, latents)
+    assert losses.ar == 0 and losses.flow > 0
+    losses.total.backward()
+
+
+def test_impossible_sizes_are_named(tiny_config):
+    tiny_config.repa.block = 9
+    with pytest.raises(ValueError, match="9"):
+        tiny_config.__post_init__()
+    with pytest.raises(ValueError, match="6 x 6"):
+        ModelConfig(tiny_config.llm, tiny_config.vision, type(tiny_config.flow_head)(latent_size=12))
+
+
+def test_wrong_latents_and_pixels_are_refused(tiny_model):
+    with pytest.raises(ValueError, match="9"):
+        tiny_model.head.encode(torch.randn(1, 4, 9, 9), torch.zeros(1))
+    with pytest.raises(ValueError, match="20"):
+        tiny_model.vision(torch.randn(1, 3, 20, 20))
+
+
+def test_model_without_repa_has_no_projector(tiny_config, batch, latents):
+    tiny_config.repa.enabled = False
+    model = JanusFlow(tiny_config)
+    assert not [name for name in model.state_dict() if name.startswith("projector")]
+    assert run(model, batch, latents).repa == 0

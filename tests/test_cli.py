@@ -1,0 +1,106 @@
+"""The command line, through the functions that users call: results, and bad input in one line with exit code 2."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from janusflow.checkpoint import SHIPPED
+from janusflow.cli import main
+from janusflow.data.shapes import render, sample_scene
+
+FAST = ["--steps", "2", "--num-images", "2"]
+
+
+def generate(tmp_path, *more):
+    return main(["generate", "two red circles and a blue star", "--out", str(tmp_path / "out"), *FAST, *more])
+
+
+def test_generate_writes_pictures_that_say_how_they_were_made(tmp_path, capsys):
+    assert generate(tmp_path, "--seed", "3", "--guidance", "2.5", "--sampler", "heun") == 0
+    paths = sorted((tmp_path / "out").glob("*.png"))
+    assert [path.name for path in paths] == [f"two-red-circles-and-a-blue-star-{seed}.png" for seed in (3, 4)]
+    assert capsys.readouterr().out.split() == [str(path) for path in paths]
+    with Image.open(paths[0]) as image:
+        info = image.info
+    assert info["prompt"] == "two red circles and a blue star"
+    assert (info["seed"], info["guidance"], info["sampler"], info["steps"]) == ("3", "2.5", "heun", "2")
+
+
+def test_same_seed_gives_the_same_file_in_any_batch(tmp_path):
+    assert generate(tmp_path / "a", "--batch-size", "1") == 0
+    assert generate(tmp_path / "b", "--batch-size", "2") == 0
+    for first in (tmp_path / "a" / "out").glob("*.png"):
+        second = tmp_path / "b" / "out" / first.name
+        with Image.open(first) as a, Image.open(second) as b:
+            assert np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1
+
+
+def test_chat_answers_right(tmp_path, capsys):
+    scene = sample_scene(np.random.default_rng(4), "colors")
+    group = scene.groups[0]
+    render(scene).save(tmp_path / "picture.png")
+    questions = [f"what color is the {group.shape}?", f"is there a {group.color} {group.shape}?", "what shape do you see?"]
+    assert main(["chat", str(tmp_path / "picture.png"), *questions]) == 0
+    assert capsys.readouterr().out.split() == [group.color, "yes", group.shape]
+
+
+@pytest.fixture
+def picture(tmp_path):
+    render(sample_scene(np.random.default_rng(0))).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+def fails(capsys, arguments, value):
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    line = captured.err.strip().splitlines()[-1]
+    assert line.startswith("error: ") and value in line, captured.err
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--steps", "0"], "0"),
+        (["--guidance", "-2"], "-2"),
+        (["--guidance", "nan"], "nan"),
+        (["--sampler", "rk9"], "rk9"),
+        (["--num-images", "0"], "0"),
+        (["--batch-size", "0"], "0"),
+        (["--seed", "-1"], "-1"),
+        (["--shift", "0"], "0"),
+        (["--model", "nowhere"], "nowhere"),
+        (["--device", "quantum"], "quantum"),
+    ],
+)
+def test_bad_flags_are_named(tmp_path, capsys, flags, value):
+    fails(capsys, ["generate", "a circle", "--out", tmp_path, "--num-images", "1", "--steps", "1", *flags], value)
+
+
+def test_overlong_and_empty_prompts_are_refused(tmp_path, capsys):
+    fails(capsys, ["generate", "red " * 500, "--out", tmp_path], "positions")
+    fails(capsys, ["generate", " ", "--out", tmp_path], "empty")
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    fails(capsys, ["generate", "a circle", "--out", tmp_path / "file" / "out", *FAST], "file")
+
+
+def test_damaged_model_is_named(tmp_path, capsys):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_bytes((SHIPPED / "config.json").read_bytes())
+    (model / "model.safetensors").write_bytes((SHIPPED / "model.safetensors").read_bytes()[:1000])
+    fails(capsys, ["generate", "a circle", "--model", model, "--out", tmp_path], "model.safetensors")
+
+
+def test_unreadable_images_are_named(tmp_path, capsys, picture):
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:200])
+    for path in (tmp_path / "text.png", tmp_path / "cut.png", tmp_path / "missing.png", tmp_path):
+        fails(capsys, ["chat", path, "what is it?"], str(path))
+
+
+def test_overlong_question_is_refused(capsys, picture):
+    fails(capsys, ["chat", picture, "red " * 500], "positions")

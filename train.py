@@ -1,0 +1,70 @@
+"""Train a model: ``python train.py [CONFIG] [key=value …]``, or go on with ``--resume``.
+
+Without arguments it runs the whole pipeline in the shapes world (configs/shapes.yaml) in minutes on a CPU and ends
+with runs/shapes/report.md: pictures, loss curves and scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+DEFAULT_CONFIG = "configs/shapes.yaml"
+LATEST = "latest"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", help=f"YAML file (default: {DEFAULT_CONFIG})")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace those of the file")
+    parser.add_argument("--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)")
+    args = parser.parse_args(argv)
+    if args.config and "=" in args.config:
+        args.overrides.insert(0, args.config)
+        args.config = None
+    try:
+        return run(args)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; go on with: python train.py --resume", file=sys.stderr)
+        return 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, score, report."""
+    from eval.shapes.report import write_report
+    from eval.shapes.score import score_model
+    from janusflow.checkpoint import load_bundle
+    from janusflow.config import load_config
+    from janusflow.training.config import RunConfig
+    from janusflow.training.trainer import Run
+
+    start = time.time()
+    if args.resume:
+        if args.overrides:
+            raise ValueError(f"a resumed run keeps its configuration; {args.overrides[0]!r} cannot be changed")
+        config = load_config(RunConfig, args.config or DEFAULT_CONFIG)
+        current = Run.resume(Run.latest(config) if args.resume == LATEST else Path(args.resume))
+    else:
+        current = Run.create(load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides))
+    print(f"run folder: {current.folder}")
+    current.train()
+    minutes = (time.time() - start) / 60
+    report = current.config.report
+    scores, images = score_model(load_bundle(current.folder / "model"), report) if report.prompts_per_tag else ({}, [])
+    page = write_report(current.folder, scores, images, None if args.resume else minutes)
+    if scores:
+        seen = scores["in_distribution"]
+        print(f"GenEval rules: {seen['generation']['overall']:.3f}   answers: {seen['answers']['overall']:.3f}")
+    print(f"done in {(time.time() - start) / 60:.1f} minutes: {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
