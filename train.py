@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", help=f"YAML file (default: {DEFAULT_CONFIG})")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace those of the file")
-    parser.add_argument("--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)")
+    parser.add_argument(
+        "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)"
+    )
     args = parser.parse_args(argv)
     if args.config and "=" in args.config:
         args.overrides.insert(0, args.config)

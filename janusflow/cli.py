@@ -48,8 +48,12 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--steps", type=int, default=30, help="solver steps")
     generate.add_argument("--guidance", type=float, default=4.0, help="classifier-free guidance weight; 1 is none")
     generate.add_argument("--sampler", default="euler", help="euler, heun or midpoint")
-    generate.add_argument("--shift", type=float, default=1.0, help="time shift; over 1 spends more steps near the noise")
-    generate.add_argument("--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up")
+    generate.add_argument(
+        "--shift", type=float, default=1.0, help="time shift; over 1 spends more steps near the noise"
+    )
+    generate.add_argument(
+        "--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up"
+    )
     generate.add_argument("--num-images", type=int, default=4, help="pictures for each prompt")
     generate.add_argument("--batch-size", type=int, default=16, help="pictures computed together")
 

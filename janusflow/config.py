@@ -14,7 +14,6 @@ from omegaconf.errors import OmegaConfBaseException
 T = TypeVar("T")
 
 
-
 def load_config(kind: type[T], path: str | Path, overrides: list[str] | None = None) -> T:
     """Read ``path`` with its bases, apply ``key=value`` overrides, check and build the dataclass ``kind``.
 

@@ -114,7 +114,9 @@ def answer_questions(
         part = slice(start, start + batch_size)
         size = bundle.model.config.vision.image_size
         pixels = torch.stack([understanding_pixels(image, size) for image in images[part]])
-        answers += [bundle.tokenizer.decode(ids) for ids in _decode_greedily(bundle, prompts[part], pixels, max_new_tokens)]
+        answers += [
+            bundle.tokenizer.decode(ids) for ids in _decode_greedily(bundle, prompts[part], pixels, max_new_tokens)
+        ]
     return answers
 
 

@@ -57,12 +57,18 @@ def edit_weights(folder, change):
         (lambda f: (f / "config.json").write_text('{"format": "other"}'), "does not describe"),
         (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x00" * 100), "model.safetensors"),
-        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-500]), "model.safetensors"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-500]),
+            "model.safetensors",
+        ),
         (lambda f: (f / "tokenizer.json").write_text("[]"), "tokenizer.json"),
         (lambda f: shutil.rmtree(f / "vae"), "vae"),
         (lambda f: edit_weights(f, lambda w: w.pop("vision.begin_embed")), "missing vision.begin_embed"),
         (lambda f: edit_weights(f, lambda w: w.update(extra=torch.zeros(1))), "unknown extra"),
-        (lambda f: edit_weights(f, lambda w: w.update({"vision.aligner.bias": torch.zeros(3)})), "vision.aligner.bias has shape"),
+        (
+            lambda f: edit_weights(f, lambda w: w.update({"vision.aligner.bias": torch.zeros(3)})),
+            "vision.aligner.bias has shape",
+        ),
     ],
 )
 def test_damage_is_named_in_one_line(folder, damage, message):

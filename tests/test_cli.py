@@ -39,7 +39,11 @@ def test_chat_answers_right(tmp_path, capsys):
     scene = sample_scene(np.random.default_rng(4), "colors")
     group = scene.groups[0]
     render(scene).save(tmp_path / "picture.png")
-    questions = [f"what color is the {group.shape}?", f"is there a {group.color} {group.shape}?", "what shape do you see?"]
+    questions = [
+        f"what color is the {group.shape}?",
+        f"is there a {group.color} {group.shape}?",
+        "what shape do you see?",
+    ]
     assert main(["chat", str(tmp_path / "picture.png"), *questions]) == 0
     assert capsys.readouterr().out.split() == [group.color, "yes", group.shape]
 

@@ -17,7 +17,9 @@ def test_every_configuration_is_read(path):
 
 
 def test_overrides_replace_values():
-    config = load_config(RunConfig, ROOT / "configs/shapes.yaml", ["seed=7", "stages.stage2.lr=0.5", "preview.prompts=[a, b]"])
+    config = load_config(
+        RunConfig, ROOT / "configs/shapes.yaml", ["seed=7", "stages.stage2.lr=0.5", "preview.prompts=[a, b]"]
+    )
     assert (config.seed, config.stages["stage2"].lr, config.preview.prompts) == (7, 0.5, ["a", "b"])
 
 

@@ -77,7 +77,10 @@ def test_progress_counts_steps():
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize(("options", "value"), [({"steps": 0}, "0"), ({"steps": 2, "sampler": "rk9"}, "rk9"), ({"steps": 2, "shift": 0.0}, "0.0")])
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [({"steps": 0}, "0"), ({"steps": 2, "sampler": "rk9"}, "rk9"), ({"steps": 2, "shift": 0.0}, "0.0")],
+)
 def test_impossible_options_are_named(options, value):
     with pytest.raises(ValueError, match=value):
         integrate(lambda z, t: z, torch.ones(1), **options)

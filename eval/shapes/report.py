@@ -16,7 +16,7 @@ from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import grid
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 - the backend must be chosen first
+from matplotlib import pyplot as plt
 
 GRID_PROMPTS_PER_TAG = 2
 SMOOTHING = 0.9  # of the running mean in the loss curves
@@ -37,7 +37,9 @@ def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Im
     previews = sorted((folder / "samples").glob("*.png"))
     if previews:
         lines += ["## Previews", ""]
-        lines += [line for path in previews for line in (f"`{path.stem}`", "", f"![{path.stem}](samples/{path.name})", "")]
+        lines += [
+            line for path in previews for line in (f"`{path.stem}`", "", f"![{path.stem}](samples/{path.name})", "")
+        ]
     path = folder / "report.md"
     path.write_text("\n".join(lines).rstrip() + "\n")
     return path
@@ -62,7 +64,9 @@ def score_table(scores: dict[str, Any]) -> list[str]:
         for tag, value in seen["generation"]["tags"].items()
     ]
     rows.append(("**GenEval rules: mean of the tags**", seen["generation"]["overall"], held["generation"]["overall"]))
-    rows += [(f"answers: {kind}", value, held["answers"]["kinds"][kind]) for kind, value in seen["answers"]["kinds"].items()]
+    rows += [
+        (f"answers: {kind}", value, held["answers"]["kinds"][kind]) for kind, value in seen["answers"]["kinds"].items()
+    ]
     rows.append(("**answers: all**", seen["answers"]["overall"], held["answers"]["overall"]))
     for key, label in (
         ("frechet_siglip", "Fréchet distance, SigLIP features (not FID)"),

@@ -51,7 +51,9 @@ def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple
         scores[name] = {
             "generation": judge(images, repeated),
             "answers": score_answers(bundle, config.questions_per_kind, split, config.batch_size),
-            **compare_features(siglip, images, [prompt["prompt"] for prompt in repeated], split, config.reference_images),
+            **compare_features(
+                siglip, images, [prompt["prompt"] for prompt in repeated], split, config.reference_images
+            ),
         }
         shown = shown or images
     scores["protocol"] = {

@@ -69,7 +69,10 @@ class RowBuilder:
         Raises ``ValueError`` where a sample is longer than a row.
         """
         placements = pack([len(sequence.ids) for sequence in sequences], self.max_length)
-        shape = max(p.row for p in placements) + 1, max(p.start + len(s.ids) for p, s in zip(placements, sequences, strict=True))
+        shape = (
+            max(p.row for p in placements) + 1,
+            max(p.start + len(s.ids) for p, s in zip(placements, sequences, strict=True)),
+        )
         ids = torch.full(shape, self.template.tokenizer.pad)
         positions = torch.zeros(shape, dtype=torch.long)
         segments = torch.full(shape, PADDING)
@@ -91,7 +94,9 @@ class RowBuilder:
         )
 
     def _slots(self, placements: list[Placement], begins: list[list[int]], length: int) -> Tensor:
-        starts = [p.row * length + p.start + begin for p, spans in zip(placements, begins, strict=True) for begin in spans]
+        starts = [
+            p.row * length + p.start + begin for p, spans in zip(placements, begins, strict=True) for begin in spans
+        ]
         return torch.tensor(starts, dtype=torch.long).view(-1, 1) + torch.arange(1 + self.template.image_tokens)
 
     def _stack(self, images: list[Tensor]) -> Tensor:

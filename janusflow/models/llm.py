@@ -5,12 +5,10 @@ Legend: B rows, L positions in a row, D hidden size, V vocabulary, H heads, K ke
 
 from __future__ import annotations
 
-
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, Cache, DynamicCache, LlamaConfig, LlamaForCausalLM
@@ -145,5 +143,3 @@ class LanguageModel(nn.Module):
     def new_cache(self) -> DynamicCache:
         """An empty cache of keys and values for :meth:`forward`."""
         return DynamicCache(config=self.causal_lm.config)
-
-

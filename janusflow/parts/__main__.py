@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     for name in wanted:
         start = time.time()
         if name == "vae":
-            vae, figures = train_vae(args.seed, config.vision.image_size, config.flow_head.latent_channels, args.vae_steps)
+            vae, figures = train_vae(
+                args.seed, config.vision.image_size, config.flow_head.latent_channels, args.vae_steps
+            )
             vae.half().save_pretrained(args.out / "vae", safe_serialization=True)
         elif name == "siglip":
             siglip, figures = train_siglip(args.seed, config.vision, tokenizer, args.siglip_steps)

@@ -31,14 +31,18 @@ def lines(seed: int, first: int, count: int, template: ChatTemplate) -> list[Tok
         elif form == 1:
             rows.append(template.text(short_caption(scene, rng)))
         else:
-            turns: list[tuple[str, str | None]] = [(q.text, q.answer) for q in (sample_question(scene, rng) for _ in range(3))]
+            turns: list[tuple[str, str | None]] = [
+                (q.text, q.answer) for q in (sample_question(scene, rng) for _ in range(3))
+            ]
             question, answer = turns[0]
             turns[0] = (f"{long_caption(scene, rng)}\n{question}", answer)
             rows.append(template.conversation(turns, images=0))
     return rows
 
 
-def train_llm(seed: int, config: LLMConfig, tokenizer: TextTokenizer, steps: int) -> tuple[LanguageModel, dict[str, float]]:
+def train_llm(
+    seed: int, config: LLMConfig, tokenizer: TextTokenizer, steps: int
+) -> tuple[LanguageModel, dict[str, float]]:
     """The language model, and its loss per supervised token at the end."""
     torch.manual_seed(seed)
     model = LanguageModel(config)

@@ -19,7 +19,10 @@ def fit(name: str, model: nn.Module, loss: Callable[[int], Tensor], steps: int, 
     """Minimise ``loss(step)`` over ``model`` with AdamW, warm-up and cosine decay; returns the mean of the last losses."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=BETAS, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / steps)).item())
+        optimizer,
+        lambda step: (
+            min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / steps)).item())
+        ),
     )
     recent: list[float] = []
     context: AbstractContextManager = autocast(torch.device("cpu"))

@@ -112,7 +112,9 @@ def pairs(seed: int, first: int, count: int, size: int) -> tuple[Tensor, list[st
     return torch.stack(pixels), texts
 
 
-def train_siglip(seed: int, config: VisionConfig, tokenizer: TextTokenizer, steps: int) -> tuple[SigLIP, dict[str, float]]:
+def train_siglip(
+    seed: int, config: VisionConfig, tokenizer: TextTokenizer, steps: int
+) -> tuple[SigLIP, dict[str, float]]:
     """Both towers, and the share of held-back images that find their own long caption among all of a batch."""
     torch.manual_seed(seed)
     model = SigLIP(config, tokenizer)

@@ -66,7 +66,9 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._write([(self.stage, step, name, f"{value:.6g}") for name, value in metrics.items() if name != "epoch"], "a")
+        self._write(
+            [(self.stage, step, name, f"{value:.6g}") for name, value in metrics.items() if name != "epoch"], "a"
+        )
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the run folder holds its configuration."""

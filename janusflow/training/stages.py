@@ -6,7 +6,7 @@ JanusFlow Table 1 and Sec. 3.3.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
@@ -58,7 +58,9 @@ class StageConfig:
         if not self.train:
             raise ValueError("a stage must train something: stage.train is empty")
         if self.steps < 1 or self.batch_size < 1:
-            raise ValueError(f"a stage needs steps and batch_size of at least 1, got {self.steps} and {self.batch_size}")
+            raise ValueError(
+                f"a stage needs steps and batch_size of at least 1, got {self.steps} and {self.batch_size}"
+            )
         if not 0 <= self.decay_fraction <= 1:
             raise ValueError(f"decay_fraction must lie in [0, 1], got {self.decay_fraction}")
         if not self.ratios or any(ratio.until is None for ratio in self.ratios[:-1]):

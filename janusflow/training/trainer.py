@@ -125,7 +125,9 @@ class Run:
                 StageProgress(name, refresh_rate=5),
                 FiniteLoss(),
                 Previews(averaged, config.preview, self.folder / "samples", name),
-                ModelCheckpoint(path.parent, name, every_n_train_steps=config.trainer.save_every, enable_version_counter=False),
+                ModelCheckpoint(
+                    path.parent, name, every_n_train_steps=config.trainer.save_every, enable_version_counter=False
+                ),
             ],
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -196,7 +198,9 @@ def check_latent(config: RunConfig, codec: LatentCodec) -> None:
             f"{head.latent_channels} x {head.latent_size} x {head.latent_size}"
         )
     if side != config.model.vision.image_size:
-        raise ValueError(f"data.image_size {side} differs from model.vision.image_size {config.model.vision.image_size}")
+        raise ValueError(
+            f"data.image_size {side} differs from model.vision.image_size {config.model.vision.image_size}"
+        )
 
 
 def locate(path: str) -> str:

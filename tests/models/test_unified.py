@@ -19,8 +19,13 @@ def builder(tokenizer, tiny_model):
 
 
 def samples():
-    und = [UnderstandingSample(picture(i), [("what color is the star?", "red"), ("how many?", "two")]) for i in range(2)]
-    gen = [GenerationSample(picture(9 + i), prompt) for i, prompt in enumerate(["a red circle", "two blue stars", "a ring"])]
+    und = [
+        UnderstandingSample(picture(i), [("what color is the star?", "red"), ("how many?", "two")]) for i in range(2)
+    ]
+    gen = [
+        GenerationSample(picture(9 + i), prompt)
+        for i, prompt in enumerate(["a red circle", "two blue stars", "a ring"])
+    ]
     return und, gen, [TextSample("a circle is round."), TextSample("a ring has a hole.")]
 
 
@@ -65,7 +70,9 @@ def test_repa_leaves_siglip_without_gradient(tiny_model, batch, latents):
     run(tiny_model, batch, latents).repa.backward()
     assert all(p.grad is None for p in tiny_model.vision.parameters())
     assert all(p.grad is not None for p in tiny_model.projector.parameters())
-    reached = [number for number, block in enumerate(tiny_model.llm.blocks, 1) if next(block.parameters()).grad is not None]
+    reached = [
+        number for number, block in enumerate(tiny_model.llm.blocks, 1) if next(block.parameters()).grad is not None
+    ]
     assert reached == [1], "the features are taken after block 1"
 
 

@@ -11,8 +11,15 @@ from janusflow.data.shapes.scenes import Group, Scene, sample_scene
 from janusflow.data.shapes.vocabulary import CELL_NAMES, NUMBER_WORDS, OPPOSITE, indefinite, plural
 
 # "{}" is the claim. GenEval's own form is the first.
-SHORT_TEMPLATES = ("a photo of {}", "{}", "a picture of {}", "an image of {}", "a drawing of {}", "{} on a grey background")
-LONG_TEMPLATES = ("the picture shows {}.", "there is {}." , "{}.", "an image with {}.", "this is a drawing of {}.")
+SHORT_TEMPLATES = (
+    "a photo of {}",
+    "{}",
+    "a picture of {}",
+    "an image of {}",
+    "a drawing of {}",
+    "{} on a grey background",
+)
+LONG_TEMPLATES = ("the picture shows {}.", "there is {}.", "{}.", "an image with {}.", "this is a drawing of {}.")
 
 
 def group_phrase(group: Group, with_color: bool) -> str:
@@ -93,5 +100,3 @@ def text_line(rng: np.random.Generator) -> str:
 
 def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[rng.integers(len(options))]
-
-

@@ -54,7 +54,10 @@ def _color(scene: Scene, rng: np.random.Generator) -> Question:
 def _count(scene: Scene, rng: np.random.Generator) -> Question:
     roll = rng.random()
     if roll < 0.2:
-        text, number = _pick(rng, ("how many shapes are there?", "how many shapes are in the picture?")), len(scene.objects)
+        text, number = (
+            _pick(rng, ("how many shapes are there?", "how many shapes are in the picture?")),
+            len(scene.objects),
+        )
     else:
         absent = [shape for shape in SHAPES if all(g.shape != shape for g in scene.groups)]
         shape = _pick(rng, absent) if roll < 0.35 else _pick(rng, scene.groups).shape
@@ -71,7 +74,9 @@ def _where(scene: Scene, rng: np.random.Generator) -> Question:
         relations = relations_between(scene.members(a)[0], scene.members(b)[0])
         if len(relations) == 1:
             names = scene.groups[a].shape, scene.groups[b].shape
-            text = _pick(rng, ("where is the {} relative to the {}?", "on which side is the {} of the {}?")).format(*names)
+            text = _pick(rng, ("where is the {} relative to the {}?", "on which side is the {} of the {}?")).format(
+                *names
+            )
             return Question("where", text, _RELATION_ANSWERS[relations[0]])
     if single:
         index = _pick(rng, single)
@@ -95,7 +100,9 @@ def _exists(scene: Scene, rng: np.random.Generator) -> Question:
                 color = _pick(rng, list(COLORS))
             else:
                 shape = _pick(rng, SHAPES)
-    text = _pick(rng, ("is there {} in the picture?", "is there {}?", "do you see {}?")).format(indefinite(f"{color} {shape}"))
+    text = _pick(rng, ("is there {} in the picture?", "is there {}?", "do you see {}?")).format(
+        indefinite(f"{color} {shape}")
+    )
     return Question("exists", text, "yes" if yes else "no")
 
 

@@ -55,4 +55,6 @@ def draw_shape(
 def _ring_of_points(x: float, y: float, radii: list[float], n: int) -> list[Point]:
     """``n`` points around (x, y), the first straight up, at the given radii in turn."""
     angles = [-math.pi / 2 + 2 * math.pi * i / n for i in range(n)]
-    return [(x + radii[i % len(radii)] * math.cos(a), y + radii[i % len(radii)] * math.sin(a)) for i, a in enumerate(angles)]
+    return [
+        (x + radii[i % len(radii)] * math.cos(a), y + radii[i % len(radii)] * math.sin(a)) for i, a in enumerate(angles)
+    ]

@@ -11,7 +11,15 @@ from typing import Literal
 
 import numpy as np
 
-from janusflow.data.shapes.vocabulary import BACKGROUND, COLORS, HELD_OUT_COUNTS, HELD_OUT_PAIRS, KINDS, RELATIONS, SHAPES
+from janusflow.data.shapes.vocabulary import (
+    BACKGROUND,
+    COLORS,
+    HELD_OUT_COUNTS,
+    HELD_OUT_PAIRS,
+    KINDS,
+    RELATIONS,
+    SHAPES,
+)
 
 Split = Literal["train", "held_out"]
 
