@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
 from janusflow.guidance import check_weight, guided_velocity
-from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures
+from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, RMSNorm
 from janusflow.samplers import Progress, check_solver, integrate
 
 
@@ -83,7 +83,7 @@ class FlowHead(nn.Module):
         sizes = (config.latent_channels, config.width, config.patch_size)
         self.encoder = GenerationEncoder(*sizes, config.encoder_blocks, time_size=llm_size)
         self.encoder_aligner = nn.Linear(config.width, llm_size)
-        self.decoder_norm = nn.RMSNorm(llm_size, eps=config.rms_norm_eps)
+        self.decoder_norm = RMSNorm(llm_size, eps=config.rms_norm_eps)
         self.decoder_aligner = nn.Linear(llm_size, config.width)
         self.decoder = GenerationDecoder(*sizes, config.decoder_blocks, time_size=llm_size)
 

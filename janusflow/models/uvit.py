@@ -40,7 +40,15 @@ class GlobalResponseNorm(nn.Module):
         return x * (1 + self.weight * response) + self.bias
 
 
-class ChannelRMSNorm(nn.RMSNorm):
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm with its weight cast to the input's type, without which autocast misses the fused kernel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = None if self.weight is None else self.weight.to(x.dtype)
+        return F.rms_norm(x, self.normalized_shape, weight, self.eps)
+
+
+class ChannelRMSNorm(RMSNorm):
     """RMSNorm over the channels of a (B, C, h, w) map."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +61,7 @@ class ConvNeXtBlock(nn.Module):
     def __init__(self, channels: int, time_size: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, kernel_size=7, padding=3, groups=channels)
-        self.norm = nn.RMSNorm(channels, eps=NORM_EPS)
+        self.norm = RMSNorm(channels, eps=NORM_EPS)
         self.channelwise_linear_1 = nn.Linear(channels, 4 * channels)
         self.channelwise_act = nn.GELU()
         self.channelwise_norm = GlobalResponseNorm(4 * channels)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from janusflow.data.shapes.source import DataConfig
 from janusflow.data.template import ChatConfig
+from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.unified import ModelConfig
 from janusflow.training.callbacks import PreviewConfig
 from janusflow.training.optim import OptimConfig
@@ -35,6 +36,16 @@ class ReportConfig:
     guidance: float = 4.0
     sampler: str = "euler"
     batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if self.prompts_per_tag < 0:
+            raise ValueError(f"report.prompts_per_tag must be 0 or more, got {self.prompts_per_tag}")
+        for name in ("images_per_prompt", "questions_per_kind", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"report.{name} must be at least 1, got {getattr(self, name)}")
+        if self.reference_images < 2:
+            raise ValueError(f"report.reference_images must be at least 2, got {self.reference_images}")
+        SamplingOptions(self.steps, self.guidance, self.sampler).check()
 
 
 @dataclass

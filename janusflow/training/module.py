@@ -39,7 +39,7 @@ class JanusFlowModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         generator = self.generator(batch.step)
-        latents = self.codec.encode(batch.gen_pixels, generator) if len(batch.gen_pixels) else self.no_latents()
+        latents = self.codec.encode(batch.gen_pixels) if len(batch.gen_pixels) else self.no_latents()
         losses = self.model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, generator)
         self.log_dict({f"loss/{name}": value for name, value in losses._asdict().items()}, prog_bar=True)
         self.log("loss/total", losses.total, prog_bar=True)
@@ -63,7 +63,7 @@ class JanusFlowModule(L.LightningModule):
         self.ema.update(self.model)
 
     def generator(self, step: int) -> torch.Generator:
-        """The source of one step's noise and times: a function of the seed, stage, step and rank alone."""
+        """The source of one step's times and noise: a function of the seed, stage, step and rank alone."""
         entropy = np.random.SeedSequence([self.seed, self.stage_number, step, self.global_rank])
         return torch.Generator(self.device).manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 

@@ -10,6 +10,8 @@ import numpy as np
 from janusflow.data.shapes.scenes import Group, Scene, sample_scene
 from janusflow.data.shapes.vocabulary import CELL_NAMES, NUMBER_WORDS, OPPOSITE, indefinite, plural
 
+COLOR_SHARE = 0.7  # of the claims that would be complete without colours
+
 # "{}" is the claim. GenEval's own form is the first.
 SHORT_TEMPLATES = (
     "a photo of {}",
@@ -39,14 +41,9 @@ def claim(scene: Scene, with_color: bool, relation: str | None = None) -> str:
 
 
 def scene_claim(scene: Scene, rng: np.random.Generator) -> str:
-    """A claim with the detail that scenes of this kind usually get in captions."""
+    """A claim in which colours are usual, and always there where they are what the scene is about."""
     relation = scene.relations()[0] if scene.kind == "position" else None
-    if scene.kind in ("colors", "color_attr"):
-        with_color = True
-    elif scene.kind in ("single_object", "two_object"):
-        with_color = False
-    else:
-        with_color = rng.random() < 0.6
+    with_color = scene.kind in ("colors", "color_attr") or bool(rng.random() < COLOR_SHARE)
     return claim(scene, with_color, relation)
 
 
@@ -58,7 +55,7 @@ def short_caption(scene: Scene, rng: np.random.Generator) -> str:
 def long_caption(scene: Scene, rng: np.random.Generator) -> str:
     """Two or three sentences: the claim, then where everything is, in which colour."""
     relation = scene.relations()[0] if scene.kind == "position" else None
-    first = _pick(rng, LONG_TEMPLATES).format(claim(scene, bool(rng.random() < 0.7), relation))
+    first = _pick(rng, LONG_TEMPLATES).format(claim(scene, bool(rng.random() < COLOR_SHARE), relation))
     return " ".join([first, *(_placement(scene, index) for index in range(len(scene.groups)))])
 
 

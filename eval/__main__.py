@@ -1,0 +1,63 @@
+"""``python -m eval``: score a model. Every result states its protocol."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from janusflow.training.config import ReportConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, or 2 for bad input (one line on stderr), 130 when interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m eval", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="score a model on a task",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    run.set_defaults(run=run_task)
+    run.add_argument("task", choices=("shapes",), help="shapes: GenEval's rules, answers and distances in that world")
+    run.add_argument("--model", help="model folder or run folder; without it, the shipped shapes-world model")
+    run.add_argument("--out", type=Path, default=Path("results/shapes"), help="folder for scores.json and report.md")
+    run.add_argument("--device", default="cpu", help="cpu, cuda …")
+    for field in dataclasses.fields(ReportConfig):
+        flag = "--" + field.name.replace("_", "-")
+        run.add_argument(flag, type=type(field.default), default=field.default, help="see ReportConfig")
+    return parser
+
+
+def run_task(args: argparse.Namespace) -> int:
+    """Score, and write ``scores.json`` and ``report.md``."""
+    from eval.shapes.report import score_table, write_report
+    from eval.shapes.score import score_model
+    from janusflow.checkpoint import SHIPPED, load_bundle
+
+    config = ReportConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(ReportConfig)})
+    bundle = load_bundle(args.model or SHIPPED, args.device)
+    args.out.mkdir(parents=True, exist_ok=True)
+    scores, images = score_model(bundle, config)
+    page = write_report(args.out, scores, images, minutes=None)
+    print("\n".join(score_table(scores)))
+    print(page)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
