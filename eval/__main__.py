@@ -39,7 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--device", default="cpu", help="cpu, cuda …")
     for field in dataclasses.fields(ReportConfig):
         flag = "--" + field.name.replace("_", "-")
-        run.add_argument(flag, type=type(field.default), default=field.default, help="see ReportConfig")
+        run.add_argument(flag, type=type(field.default), default=field.default, help=" ")
+
+    compare = commands.add_parser("compare", help="plot the losses of several runs together")
+    compare.set_defaults(run=compare_runs)
+    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
+    compare.add_argument("--out", type=Path, default=Path("losses.png"), help="picture to write")
     return parser
 
 
@@ -56,6 +61,17 @@ def run_task(args: argparse.Namespace) -> int:
     page = write_report(args.out, scores, images, minutes=None)
     print("\n".join(score_table(scores)))
     print(page)
+    return 0
+
+
+def compare_runs(args: argparse.Namespace) -> int:
+    """Plot the losses of run folders."""
+    from eval.curves import plot_losses
+
+    figure = plot_losses({folder.name: folder / "metrics.csv" for folder in args.runs})
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.out, dpi=110)
+    print(args.out)
     return 0
 
 

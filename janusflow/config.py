@@ -1,6 +1,6 @@
 """YAML files and ``key=value`` overrides to typed dataclasses. OmegaConf lives here and nowhere else.
 
-A file may name another as its ``base`` and state differences only. Unknown keys and values of the wrong type are errors.
+A file may name another as its ``base`` and state differences only. Unknown keys and wrong types are errors.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def save_png(image: Image.Image, path: Path, settings: Mapping[str, object]) -> 
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """An image file as RGB. Raises ``ValueError`` in one line where it is missing, damaged, no image or absurdly large."""
+    """An image file as RGB. Raises ``ValueError`` in one line where it is missing, damaged, no image or too large."""
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Representation alignment (REPA): the LLM's early features of a noisy image are drawn towards SigLIP's of the clean one.
+"""Representation alignment (REPA): early LLM features of a noisy image are drawn towards SigLIP's of the clean one.
 
 JanusFlow, Eq. 8 and Sec. 4.1; Yu et al., "Representation Alignment for Generation" (2024).
 """

@@ -48,7 +48,7 @@ def check_solver(steps: int, sampler: str, shift: float) -> None:
 
 
 def time_grid(steps: int, shift: float = 1.0) -> Tensor:
-    """``steps + 1`` times from 0 to 1, fp32. ``shift`` > 1 spends more steps near the noise: t / (t + shift (1 - t))."""
+    """``steps + 1`` times from 0 to 1, fp32: t / (t + shift (1 - t)); ``shift`` > 1 spends more steps at the noise."""
     t = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     return (t / (t + shift * (1 - t))).float()
 

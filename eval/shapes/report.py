@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from PIL import Image
 
+from eval.curves import plot_losses
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import grid
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
 GRID_PROMPTS_PER_TAG = 2
-SMOOTHING = 0.9  # of the running mean in the loss curves
 
 
 def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Image], minutes: float | None) -> Path:
@@ -32,7 +26,7 @@ def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Im
         draw_samples(scores, images).save(folder / "samples.png")
         lines += ["![Samples of the benchmark's prompts](samples.png)", "", *score_table(scores), ""]
     if (folder / "metrics.csv").exists():
-        plot_losses(folder / "metrics.csv").savefig(folder / "losses.png", dpi=110)
+        plot_losses({folder.name: folder / "metrics.csv"}).savefig(folder / "losses.png", dpi=110)
         lines += ["## Losses", "", "![Loss curves](losses.png)", ""]
     previews = sorted((folder / "samples").glob("*.png"))
     if previews:
@@ -95,36 +89,3 @@ def protocol_lines(scores: dict[str, Any]) -> list[str]:
 def number(value: float | None) -> str:
     """A cell of the table."""
     return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
-
-
-def plot_losses(metrics: Path, group: str = "loss/") -> plt.Figure:
-    """Every metric of ``metrics`` that starts with ``group``, stage after stage, smoothed over the raw points."""
-    curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    ends: dict[str, int] = {}
-    with metrics.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if not row["metric"].startswith(group):
-                continue
-            offset = sum(end for stage, end in ends.items() if stage != row["stage"])
-            ends[row["stage"]] = max(ends.get(row["stage"], 0), int(row["step"]) + 1)
-            curves[row["metric"].removeprefix(group)].append((offset + int(row["step"]), float(row["value"])))
-    figure, axes = plt.subplots(1, max(len(curves), 1), figsize=(4 * max(len(curves), 1), 3), squeeze=False)
-    for axis, (name, points) in zip(axes[0], curves.items(), strict=False):
-        steps, values = zip(*points, strict=True)
-        axis.plot(steps, values, color="0.8")
-        axis.plot(steps, smooth(values))
-        axis.set(title=name, xlabel="step")
-        for end in list(ends.values())[:-1]:
-            axis.axvline(end, color="0.6", linestyle=":")
-    figure.tight_layout()
-    return figure
-
-
-def smooth(values: Sequence[float]) -> list[float]:
-    """Exponential running mean, corrected for its start."""
-    mean, weight, out = 0.0, 0.0, []
-    for value in values:
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
-        weight = SMOOTHING * weight + (1 - SMOOTHING)
-        out.append(mean / weight)
-    return out

@@ -38,7 +38,7 @@ Log = Callable[[str], None]
 
 
 def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple[dict[str, Any], list[Image.Image]]:
-    """All scores with their protocol, and the in-distribution pictures, ``images_per_prompt`` of each prompt in turn."""
+    """Scores with their protocol, and the in-distribution pictures: ``images_per_prompt`` of each prompt in turn."""
     start = time.time()
     siglip = load_siglip(ASSETS / "shapes")
     scores: dict[str, Any] = {}

@@ -22,7 +22,7 @@ class TextTokenizer:
         self.tokenizer = tokenizer
         missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
         tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in missing])
-        self.bos, self.eos, self.pad, self.boi, self.eoi, self.image = map(tokenizer.token_to_id, SPECIAL_TOKENS)
+        self.bos, self.eos, self.pad, self.boi, self.eoi, self.image = map(self.id_of, SPECIAL_TOKENS)
 
     @classmethod
     def from_file(cls, path: str | Path) -> TextTokenizer:
@@ -31,6 +31,13 @@ class TextTokenizer:
             return cls(Tokenizer.from_file(str(path)))
         except Exception as error:  # the tokenizers library raises plain Exception
             raise ValueError(f"cannot read the tokenizer {path}: {error}") from error
+
+    def id_of(self, token: str) -> int:
+        """The id of a token. Raises ``KeyError`` with it where there is none."""
+        number = self.tokenizer.token_to_id(token)
+        if number is None:
+            raise KeyError(token)
+        return number
 
     def save(self, path: str | Path) -> None:
         """Write ``tokenizer.json``."""

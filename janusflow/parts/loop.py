@@ -16,7 +16,7 @@ BETAS = (0.9, 0.95)
 
 
 def fit(name: str, model: nn.Module, loss: Callable[[int], Tensor], steps: int, lr: float) -> float:
-    """Minimise ``loss(step)`` over ``model`` with AdamW, warm-up and cosine decay; returns the mean of the last losses."""
+    """Minimise ``loss(step)`` over ``model`` with AdamW, warm-up and cosine decay; returns the last losses' mean."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=BETAS, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,

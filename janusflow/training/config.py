@@ -16,7 +16,7 @@ from janusflow.training.trainer import TrainerConfig
 
 @dataclass
 class PartsConfig:
-    """Where the pretrained parts are. Relative paths start at the package's ``assets`` folder, then the working folder."""
+    """Where the pretrained parts are: paths inside the package's ``assets`` folder, else from the working folder."""
 
     tokenizer: str = "shapes/tokenizer.json"
     vae: str = "shapes/vae"  # a diffusers AutoencoderKL folder or hub id

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
 
-class EMA(nn.Module):
+
+class EMA(nn.Module, Generic[M]):
     """A frozen copy of ``model`` that follows it.
 
     The decay ramps up as (1 + n) / (10 + n) with the number of updates n, up to ``decay``, so that a short run's
     average is not dominated by its start.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: M, decay: float) -> None:
         super().__init__()
         if not 0 <= decay < 1:
             raise ValueError(f"ema_decay must lie in [0, 1), got {decay}")
         self.decay = decay
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self.model: M = copy.deepcopy(model).requires_grad_(False).eval()
         self.updates: torch.Tensor
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 

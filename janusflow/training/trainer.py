@@ -45,7 +45,7 @@ class TrainerConfig:
 
 
 class Run:
-    """A run folder: ``config.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/``, ``samples/`` and ``model/``."""
+    """A run folder: ``config.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/``, ``samples/``, ``model/``."""
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder, self.config = folder, config
@@ -98,7 +98,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         save_config(config, self.folder / "config.yaml")
         print(describe_model(bundle.model, config.stages))
-        for number, (name, stage) in enumerate(config.stages.items()):
+        for number, name in enumerate(config.stages):
             self._train_stage(name, number, module, averaged)
         save_bundle(averaged, self.folder / "model")
         return averaged

@@ -143,7 +143,7 @@ def test_sampling_sees_what_training_saw(tiny_model, builder):
 
 
 def test_a_task_may_be_absent(tiny_model, builder, latents):
-    und, gen, text = samples()
+    _, gen, text = samples()
     only_text = builder.collate([builder.text(sample) for sample in text], [], [])
     losses = run(tiny_model, only_text, latents[:0])
     assert losses.flow == 0 and losses.repa == 0 and losses.ar > 0

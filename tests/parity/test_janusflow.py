@@ -22,10 +22,12 @@ TOLERANCE = 1e-5  # relative; the reference's own fp32 rounding is about 1e-6
 def filled(key: str, shape: list[int]) -> torch.Tensor:
     """The stand-in weights that the reference ran with."""
     x = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape, dtype=np.float32)
-    if len(shape) == 1:
-        x = 1 + 0.1 * x if key.endswith("weight") else 0.02 * x
-    else:
+    if len(shape) > 1:
         x = x / np.sqrt(np.prod(shape[1:]))
+    elif key.endswith("weight"):
+        x = 1 + 0.1 * x
+    else:
+        x = 0.02 * x
     return torch.from_numpy(x.astype(np.float32))
 
 

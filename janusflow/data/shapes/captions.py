@@ -5,10 +5,15 @@ Everything is lower case with American and British spellings of "color"; the tok
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 
 from janusflow.data.shapes.scenes import Group, Scene, sample_scene
 from janusflow.data.shapes.vocabulary import CELL_NAMES, NUMBER_WORDS, OPPOSITE, indefinite, plural
+
+T = TypeVar("T")
 
 COLOR_SHARE = 0.7  # of the claims that would be complete without colours
 
@@ -49,13 +54,13 @@ def scene_claim(scene: Scene, rng: np.random.Generator) -> str:
 
 def short_caption(scene: Scene, rng: np.random.Generator) -> str:
     """One phrase, such as ``"a photo of a red circle"``."""
-    return _pick(rng, SHORT_TEMPLATES).format(scene_claim(scene, rng))
+    return pick(rng, SHORT_TEMPLATES).format(scene_claim(scene, rng))
 
 
 def long_caption(scene: Scene, rng: np.random.Generator) -> str:
     """Two or three sentences: the claim, then where everything is, in which colour."""
     relation = scene.relations()[0] if scene.kind == "position" else None
-    first = _pick(rng, LONG_TEMPLATES).format(claim(scene, bool(rng.random() < COLOR_SHARE), relation))
+    first = pick(rng, LONG_TEMPLATES).format(claim(scene, bool(rng.random() < COLOR_SHARE), relation))
     return " ".join([first, *(_placement(scene, index) for index in range(len(scene.groups)))])
 
 
@@ -83,9 +88,11 @@ def text_line(rng: np.random.Generator) -> str:
         return f"{group_phrase(one, True)} and {group_phrase(two, True)} make {total} shapes."
     if topic == 1 and scene.kind == "position":
         relation = scene.relations()[0]
-        return f"if the {one.shape} is {relation} the {two.shape}, then the {two.shape} is {OPPOSITE[relation]} the {one.shape}."
+        a, b = one.shape, two.shape
+        return f"if the {a} is {relation} the {b}, then the {b} is {OPPOSITE[relation]} the {a}."
     if topic == 2:
-        return f"{group_phrase(Group(one.shape, one.color, 1), True)} is {indefinite(one.shape)}, and its color is {one.color}."
+        single = group_phrase(Group(one.shape, one.color, 1), True)
+        return f"{single} is {indefinite(one.shape)}, and its color is {one.color}."
     if topic == 3:
         facts = {
             "circle": "round and full", "ring": "round with a hole", "square": "a shape with four sides",
@@ -95,5 +102,6 @@ def text_line(rng: np.random.Generator) -> str:
     return long_caption(scene, rng)
 
 
-def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of ``options``, all equally likely."""
     return options[rng.integers(len(options))]

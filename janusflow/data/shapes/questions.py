@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from janusflow.data.shapes.captions import pick
 from janusflow.data.shapes.scenes import Scene, relations_between
 from janusflow.data.shapes.vocabulary import CELL_NAMES, COLORS, NUMBER_WORDS, SHAPES, indefinite, plural
 
@@ -32,22 +33,22 @@ def sample_question(scene: Scene, rng: np.random.Generator, kind: str | None = N
 
 
 def _shape(scene: Scene, rng: np.random.Generator) -> Question:
-    group = _pick(rng, scene.groups)
+    group = pick(rng, scene.groups)
     if len(scene.groups) == 1:
-        text = _pick(rng, ("what shape is in the picture?", "which shape is this?", "what shape do you see?"))
+        text = pick(rng, ("what shape is in the picture?", "which shape is this?", "what shape do you see?"))
     elif sum(g.color == group.color for g in scene.groups) == 1:
-        text = _pick(rng, ("what shape is {}?", "which shape is {}?")).format(group.color)
+        text = pick(rng, ("what shape is {}?", "which shape is {}?")).format(group.color)
     else:  # two groups of one colour: ask by place
-        item = _pick(rng, scene.objects)
+        item = pick(rng, scene.objects)
         return Question("shape", f"what shape is at the {CELL_NAMES[item.cell]}?", item.shape)
     return Question("shape", text, group.shape)
 
 
 def _color(scene: Scene, rng: np.random.Generator) -> Question:
-    group = _pick(rng, scene.groups)
+    group = pick(rng, scene.groups)
     noun, verb = (group.shape, "is") if group.count == 1 else (plural(group.shape), "are")
-    spelling = _pick(rng, ("color", "colour"))
-    text = _pick(rng, ("what {s} {v} the {n}?", "which {s} {v} the {n}?")).format(s=spelling, v=verb, n=noun)
+    spelling = pick(rng, ("color", "colour"))
+    text = pick(rng, ("what {s} {v} the {n}?", "which {s} {v} the {n}?")).format(s=spelling, v=verb, n=noun)
     return Question("color", text, group.color)
 
 
@@ -55,14 +56,14 @@ def _count(scene: Scene, rng: np.random.Generator) -> Question:
     roll = rng.random()
     if roll < 0.2:
         text, number = (
-            _pick(rng, ("how many shapes are there?", "how many shapes are in the picture?")),
+            pick(rng, ("how many shapes are there?", "how many shapes are in the picture?")),
             len(scene.objects),
         )
     else:
         absent = [shape for shape in SHAPES if all(g.shape != shape for g in scene.groups)]
-        shape = _pick(rng, absent) if roll < 0.35 else _pick(rng, scene.groups).shape
+        shape = pick(rng, absent) if roll < 0.35 else pick(rng, scene.groups).shape
         number = sum(g.count for g in scene.groups if g.shape == shape)
-        text = _pick(rng, ("how many {} are there?", "how many {} are in the picture?", "how many {} do you see?"))
+        text = pick(rng, ("how many {} are there?", "how many {} are in the picture?", "how many {} do you see?"))
         text = text.format(plural(shape))
     return Question("count", text, NUMBER_WORDS[number])
 
@@ -74,37 +75,33 @@ def _where(scene: Scene, rng: np.random.Generator) -> Question:
         relations = relations_between(scene.members(a)[0], scene.members(b)[0])
         if len(relations) == 1:
             names = scene.groups[a].shape, scene.groups[b].shape
-            text = _pick(rng, ("where is the {} relative to the {}?", "on which side is the {} of the {}?")).format(
+            text = pick(rng, ("where is the {} relative to the {}?", "on which side is the {} of the {}?")).format(
                 *names
             )
             return Question("where", text, _RELATION_ANSWERS[relations[0]])
     if single:
-        index = _pick(rng, single)
-        text = _pick(rng, ("where is the {}?", "where in the picture is the {}?")).format(scene.groups[index].shape)
+        index = pick(rng, single)
+        text = pick(rng, ("where is the {}?", "where in the picture is the {}?")).format(scene.groups[index].shape)
         return Question("where", text, CELL_NAMES[scene.members(index)[0].cell])
     # Only groups of several: ask of a cell whether it is filled.
     filled = [item.cell for item in scene.objects]
     present = bool(rng.random() < 0.5)
-    cell = _pick(rng, filled if present else [cell for cell in range(len(CELL_NAMES)) if cell not in filled])
+    cell = pick(rng, filled if present else [cell for cell in range(len(CELL_NAMES)) if cell not in filled])
     return Question("where", f"is there anything at the {CELL_NAMES[cell]}?", "yes" if present else "no")
 
 
 def _exists(scene: Scene, rng: np.random.Generator) -> Question:
-    group = _pick(rng, scene.groups)
+    group = pick(rng, scene.groups)
     color, shape, yes = group.color, group.shape, bool(rng.random() < 0.5)
     if not yes:
         # Hard negatives: the right shape in a wrong colour, or the right colour on a wrong shape.
         pairs = {(g.color, g.shape) for g in scene.groups}
         while (color, shape) in pairs:
             if rng.random() < 0.5:
-                color = _pick(rng, list(COLORS))
+                color = pick(rng, list(COLORS))
             else:
-                shape = _pick(rng, SHAPES)
-    text = _pick(rng, ("is there {} in the picture?", "is there {}?", "do you see {}?")).format(
+                shape = pick(rng, SHAPES)
+    text = pick(rng, ("is there {} in the picture?", "is there {}?", "do you see {}?")).format(
         indefinite(f"{color} {shape}")
     )
     return Question("exists", text, "yes" if yes else "no")
-
-
-def _pick(rng: np.random.Generator, options):
-    return options[rng.integers(len(options))]

@@ -1,0 +1,71 @@
+"""Loss curves of one or several runs, from their ``metrics.csv``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+SMOOTHING = 0.95  # of the running mean
+Curve = list[tuple[int, float]]
+
+
+def read_curves(metrics: Path, group: str = "loss/") -> tuple[dict[str, Curve], list[int]]:
+    """Every metric whose name starts with ``group``, stage after stage on one axis, and the steps where stages end.
+
+    Raises ``ValueError`` with the path where the file cannot be read.
+    """
+    curves: dict[str, Curve] = {}
+    ends: dict[str, int] = {}
+    try:
+        with metrics.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise ValueError(f"cannot read the metrics {metrics}: {error.strerror}") from error
+    for row in rows:
+        offset = sum(end for stage, end in ends.items() if stage != row["stage"])
+        ends[row["stage"]] = max(ends.get(row["stage"], 0), int(row["step"]) + 1)
+        if row["metric"].startswith(group):
+            point = (offset + int(row["step"]), float(row["value"]))
+            curves.setdefault(row["metric"].removeprefix(group), []).append(point)
+    return curves, [sum(list(ends.values())[: n + 1]) for n in range(len(ends))]
+
+
+def plot_losses(runs: Mapping[str, Path]) -> plt.Figure:
+    """The losses of the ``metrics.csv`` files in ``runs``, a panel each and a smoothed line for every run's name.
+
+    With one run the raw points stand behind the line; dotted lines separate its stages.
+    """
+    read = {name: read_curves(path) for name, path in runs.items()}
+    panels = list(dict.fromkeys(metric for curves, _ in read.values() for metric in curves))
+    figure, axes = plt.subplots(1, max(len(panels), 1), figsize=(4 * max(len(panels), 1), 3), squeeze=False)
+    for axis, metric in zip(axes[0], panels, strict=False):
+        for name, (curves, ends) in read.items():
+            if metric not in curves:
+                continue
+            steps, values = zip(*curves[metric], strict=True)
+            if len(read) == 1:
+                axis.plot(steps, values, color="0.8")
+            axis.plot(steps, smooth(values), label=name)
+            for end in ends[:-1]:
+                axis.axvline(end, color="0.6", linestyle=":")
+        axis.set(title=metric, xlabel="step")
+        if len(read) > 1:
+            axis.legend()
+    figure.tight_layout()
+    return figure
+
+
+def smooth(values: Sequence[float]) -> list[float]:
+    """Exponential running mean, corrected for its start."""
+    mean, weight, out = 0.0, 0.0, []
+    for value in values:
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
+        weight = SMOOTHING * weight + (1 - SMOOTHING)
+        out.append(mean / weight)
+    return out
