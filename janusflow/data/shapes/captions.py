@@ -104,4 +104,4 @@ def text_line(rng: np.random.Generator) -> str:
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     """One of ``options``, all equally likely."""
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
