@@ -64,8 +64,19 @@ def run(args: argparse.Namespace) -> int:
     if scores:
         seen = scores["in_distribution"]
         print(f"GenEval rules: {seen['generation']['overall']:.3f}   answers: {seen['answers']['overall']:.3f}")
-    print(f"done in {(time.time() - start) / 60:.1f} minutes: {page}")
+    print(f"done in {(time.time() - start) / 60:.1f} minutes, peak memory {peak_memory_gib():.1f} GiB: {page}")
     return 0
+
+
+def peak_memory_gib() -> float:
+    """The most memory that this process and the largest of its workers held (0 where the system does not say)."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit / 2**30
 
 
 if __name__ == "__main__":
