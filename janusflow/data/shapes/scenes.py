@@ -1,7 +1,8 @@
 """Scenes: what is in a picture and where. Coordinates are fractions of the picture's side, y downwards.
 
 Objects stand in distinct cells of a 3 x 3 grid, moved a little inside the cell, so that they never touch and
-every relation in a caption holds under GenEval's own rule for positions.
+every relation in a caption holds under GenEval's own rule for positions. As on dice, a number of objects has a few
+arrangements; which object stands where in it is random.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ from janusflow.data.shapes.vocabulary import (
 Split = Literal["train", "held_out"]
 
 GRID = 3
+# Number of objects -> the cells (in raster order) that they may fill together.
+ARRANGEMENTS: dict[int, tuple[tuple[int, ...], ...]] = {
+    1: ((4,), (1,), (3,), (5,), (7,)),
+    2: ((3, 5), (1, 7), (0, 8), (2, 6)),
+    3: ((3, 4, 5), (1, 4, 7), (0, 4, 8), (2, 4, 6)),
+    4: ((0, 2, 6, 8), (1, 3, 5, 7)),
+    5: ((0, 2, 4, 6, 8), (1, 3, 4, 5, 7)),
+}
 MIN_SIZE, MAX_SIZE = 0.24, 0.29  # diameter of the circle around a shape, as a fraction of the side
 MARGIN = 0.02  # free space kept inside a cell's border
 COLOR_JITTER = 5  # 8-bit levels, uniform, per scene (background) and per object
@@ -131,7 +140,8 @@ def _sample_groups(rng: np.random.Generator, kind: str) -> tuple[Group, ...]:
 
 
 def _place(rng: np.random.Generator, groups: tuple[Group, ...]) -> tuple[SceneObject, ...]:
-    cells = iter(rng.permutation(GRID * GRID))
+    arrangements = ARRANGEMENTS[sum(group.count for group in groups)]
+    cells = iter(rng.permutation(arrangements[rng.integers(len(arrangements))]))
     objects = []
     for group in groups:
         for _ in range(group.count):
