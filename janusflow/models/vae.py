@@ -17,7 +17,7 @@ class LatentCodec:
     """Images in [-1, 1] to scaled latents and back. Frozen, in eval mode, and no part of any model's parameters."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
-        self.vae = vae.eval().requires_grad_(False)
+        self.vae = vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> LatentCodec:

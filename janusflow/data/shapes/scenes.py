@@ -2,7 +2,7 @@
 
 Objects stand in distinct cells of a 3 x 3 grid, moved a little inside the cell, so that they never touch and
 every relation in a caption holds under GenEval's own rule for positions. As on dice, a number of objects has a few
-arrangements; which object stands where in it is random.
+arrangements, which groups fill in reading order; scenes about a relation fill them in any order.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ MIN_SIZE, MAX_SIZE = 0.24, 0.29  # diameter of the circle around a shape, as a f
 MARGIN = 0.02  # free space kept inside a cell's border
 COLOR_JITTER = 5  # 8-bit levels, uniform, per scene (background) and per object
 
+SINGLE_KINDS = ("single_object", "colors")  # half as frequent as scenes of several objects, which are harder
 # Kinds that can show something held out, and so exist in the "held_out" split.
 HELD_OUT_KINDS = ("counting", "colors", "color_attr")
 
@@ -107,7 +108,8 @@ def sample_scene(rng: np.random.Generator, kind: str | None = None, split: Split
     """
     allowed = KINDS if split == "train" else HELD_OUT_KINDS
     if kind is None:
-        kind = allowed[rng.integers(len(allowed))]
+        shares = np.array([1.0 if one in SINGLE_KINDS else 2.0 for one in allowed])
+        kind = allowed[rng.choice(len(allowed), p=shares / shares.sum())]
     if kind not in allowed:
         raise ValueError(f"scene kind {kind!r} does not exist in the {split!r} split; choose from {', '.join(allowed)}")
     while True:
@@ -115,7 +117,7 @@ def sample_scene(rng: np.random.Generator, kind: str | None = None, split: Split
         if any(group.held_out for group in groups) == (split == "held_out"):
             break
     while True:
-        objects = _place(rng, groups)
+        objects = _place(rng, groups, shuffled=kind == "position")
         scene = Scene(kind, groups, objects, _jitter(rng, BACKGROUND))
         if kind != "position" or len(scene.relations()) == 1:
             return scene
@@ -139,9 +141,10 @@ def _sample_groups(rng: np.random.Generator, kind: str) -> tuple[Group, ...]:
     return tuple(Group(SHAPES[s], names[c], n) for s, c, n in zip(shapes, colors, counts, strict=False))
 
 
-def _place(rng: np.random.Generator, groups: tuple[Group, ...]) -> tuple[SceneObject, ...]:
+def _place(rng: np.random.Generator, groups: tuple[Group, ...], shuffled: bool) -> tuple[SceneObject, ...]:
     arrangements = ARRANGEMENTS[sum(group.count for group in groups)]
-    cells = iter(rng.permutation(arrangements[rng.integers(len(arrangements))]))
+    arrangement = arrangements[rng.integers(len(arrangements))]
+    cells = iter(rng.permutation(arrangement) if shuffled else arrangement)
     objects = []
     for group in groups:
         for _ in range(group.count):
