@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from janusflow.training.config import ReportConfig
+
+REPORT_FLAGS = {
+    "prompts_per_tag": "prompts of each of GenEval's tags",
+    "images_per_prompt": "pictures of each prompt, seeds 0, 1, …",
+    "questions_per_kind": "questions of each kind",
+    "reference_images": "rendered scenes behind the Fréchet distance",
+    "steps": "solver steps",
+    "guidance": "classifier-free guidance weight",
+    "sampler": "euler, heun or midpoint",
+    "batch_size": "pictures computed together",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,9 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--model", help="model folder or run folder; without it, the shipped shapes-world model")
     run.add_argument("--out", type=Path, default=Path("results/shapes"), help="folder for scores.json and report.md")
     run.add_argument("--device", default="cpu", help="cpu, cuda …")
-    for field in dataclasses.fields(ReportConfig):
-        flag = "--" + field.name.replace("_", "-")
-        run.add_argument(flag, type=type(field.default), default=field.default, help=" ")
+    for name, what in REPORT_FLAGS.items():
+        default = getattr(ReportConfig, name)
+        run.add_argument("--" + name.replace("_", "-"), type=type(default), default=default, help=what)
 
     compare = commands.add_parser("compare", help="plot the losses of several runs together")
     compare.set_defaults(run=compare_runs)
@@ -54,7 +64,7 @@ def run_task(args: argparse.Namespace) -> int:
     from eval.shapes.score import score_model
     from janusflow.checkpoint import SHIPPED, load_bundle
 
-    config = ReportConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(ReportConfig)})
+    config = ReportConfig(**{name: getattr(args, name) for name in REPORT_FLAGS})
     bundle = load_bundle(args.model or SHIPPED, args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     scores, images = score_model(bundle, config)

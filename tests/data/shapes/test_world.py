@@ -18,7 +18,14 @@ from janusflow.data.shapes.oracle import Detection, detect
 from janusflow.data.shapes.prompts import benchmark_prompts, prompt_of
 from janusflow.data.shapes.questions import QUESTION_KINDS, sample_question
 from janusflow.data.shapes.render import render
-from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Scene, SceneObject, relations_between, sample_scene
+from janusflow.data.shapes.scenes import (
+    ARRANGEMENTS,
+    HELD_OUT_KINDS,
+    Scene,
+    SceneObject,
+    relations_between,
+    sample_scene,
+)
 from janusflow.data.shapes.source import DataConfig, ShapesSource
 from janusflow.data.shapes.vocabulary import (
     BACKGROUND,
@@ -185,6 +192,18 @@ def test_objects_never_touch_and_stay_inside() -> None:
                 assert not ((paint > 0) & (shifted > 0)).any(), scene
             paint[:96, :96] |= mask
             paint[1:, 1:] |= mask
+
+
+def test_groups_fill_an_arrangement_in_reading_order() -> None:
+    orders = set()
+    for scene in (*train_scenes(), *held_out_scenes()):
+        cells = [item.cell for item in scene.objects]
+        assert tuple(sorted(cells)) in ARRANGEMENTS[len(cells)]
+        if scene.kind == "position":
+            orders.add(cells == sorted(cells))
+        else:
+            assert cells == sorted(cells)
+    assert orders == {True, False}, "a relation holds in both directions"
 
 
 def test_groups_describe_the_objects() -> None:
