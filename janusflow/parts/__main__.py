@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from janusflow.config import load_config
+from janusflow.data.tokenizer import TextTokenizer
 from janusflow.parts.llm import train_llm
 from janusflow.parts.siglip import save_siglip, train_siglip
 from janusflow.parts.tokenizer import train_tokenizer
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", choices=("vae", "siglip", "llm"), help="leave the other parts as they are")
     parser.add_argument("--vae-steps", type=int, default=1200)
     parser.add_argument("--siglip-steps", type=int, default=1300)
-    parser.add_argument("--llm-steps", type=int, default=600)
+    parser.add_argument("--llm-steps", type=int, default=2200)
     args = parser.parse_args(argv)
     try:
         config = load_config(RunConfig, args.config).model
@@ -41,8 +42,12 @@ def main(argv: list[str] | None = None) -> int:
     card = json.loads(card_path.read_text()) if card_path.exists() else {}
     wanted = args.only or ("vae", "siglip", "llm")
 
-    tokenizer = train_tokenizer(args.seed, config.llm.vocab_size)
-    tokenizer.save(args.out / "tokenizer.json")
+    vocabulary = args.out / "tokenizer.json"
+    if args.only and vocabulary.exists():  # the parts that stay speak it
+        tokenizer = TextTokenizer.from_file(vocabulary)
+    else:
+        tokenizer = train_tokenizer(args.seed, config.llm.vocab_size)
+        tokenizer.save(vocabulary)
     for name in wanted:
         start = time.time()
         if name == "vae":

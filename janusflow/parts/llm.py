@@ -10,13 +10,16 @@ from janusflow.data.rows import RowBuilder
 from janusflow.data.shapes.captions import long_caption, short_caption, text_line
 from janusflow.data.shapes.questions import sample_question
 from janusflow.data.shapes.scenes import sample_scene
-from janusflow.data.template import ChatConfig, ChatTemplate, Tokens
+from janusflow.data.template import IGNORED, ChatConfig, ChatTemplate, Tokens
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.losses import answer_cross_entropy
 from janusflow.models.llm import LanguageModel, LLMConfig
 from janusflow.parts.loop import fit
 
-BATCH = 64
+BATCH = 48
+TURNS = 6  # questions about one description
+TEST_ROWS = 256
+LR = 2e-3
 
 
 def lines(seed: int, first: int, count: int, template: ChatTemplate) -> list[Tokens]:
@@ -32,7 +35,7 @@ def lines(seed: int, first: int, count: int, template: ChatTemplate) -> list[Tok
             rows.append(template.text(short_caption(scene, rng)))
         else:
             turns: list[tuple[str, str | None]] = [
-                (q.text, q.answer) for q in (sample_question(scene, rng) for _ in range(3))
+                (q.text, q.answer) for q in (sample_question(scene, rng) for _ in range(TURNS))
             ]
             question, answer = turns[0]
             turns[0] = (f"{long_caption(scene, rng)}\n{question}", answer)
@@ -43,17 +46,23 @@ def lines(seed: int, first: int, count: int, template: ChatTemplate) -> list[Tok
 def train_llm(
     seed: int, config: LLMConfig, tokenizer: TextTokenizer, steps: int
 ) -> tuple[LanguageModel, dict[str, float]]:
-    """The language model, and its loss per supervised token at the end."""
+    """The language model, its last loss per supervised token, and its share of right tokens in held-back answers."""
     torch.manual_seed(seed)
     model = LanguageModel(config)
     template = ChatTemplate(tokenizer, ChatConfig(), image_tokens=0)
     builder = RowBuilder(template, image_size=1, max_length=config.max_positions)
 
-    def loss(step: int) -> Tensor:
-        rows = [builder.tokens(tokens) for tokens in lines(seed, step * BATCH, BATCH, template)]
-        batch = builder.collate(rows, [], [])
+    def predict(rows: list[Tokens]) -> tuple[Tensor, Tensor]:
+        """Logits and labels at all supervised positions."""
+        batch = builder.collate([builder.tokens(tokens) for tokens in rows], [], [])
         hidden = model(model.embed(batch.rows.ids), batch.rows.positions, batch.rows.mask()).hidden
-        supervised = batch.labels != -100
-        return answer_cross_entropy(model.logits(hidden[supervised]), batch.labels[supervised])
+        supervised = batch.labels != IGNORED
+        return model.logits(hidden[supervised]), batch.labels[supervised]
 
-    return model, {"loss": fit("llm", model, loss, steps, lr=1e-3)}
+    last = fit(
+        "llm", model, lambda step: answer_cross_entropy(*predict(lines(seed, step * BATCH, BATCH, template))), steps, LR
+    )
+    with torch.no_grad():
+        held = [row for row in lines(seed + 1, 0, TEST_ROWS, template) if not all(row.supervised[1:])]
+        logits, labels = predict(held)
+    return model, {"loss": last, "answer_tokens_right": (logits.argmax(-1) == labels).float().mean().item()}
