@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", choices=("vae", "siglip", "llm"), help="leave the other parts as they are")
     parser.add_argument("--vae-steps", type=int, default=1200)
-    parser.add_argument("--siglip-steps", type=int, default=1300)
-    parser.add_argument("--llm-steps", type=int, default=2200)
+    parser.add_argument("--siglip-steps", type=int, default=1000)
+    parser.add_argument("--llm-steps", type=int, default=1500)
     args = parser.parse_args(argv)
     try:
         config = load_config(RunConfig, args.config).model

@@ -10,14 +10,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from janusflow.precision import autocast
+from janusflow.training.optim import OptimConfig, build_optimizer
 
 WARMUP = 50  # steps
-BETAS = (0.9, 0.95)
 
 
-def fit(name: str, model: nn.Module, loss: Callable[[int], Tensor], steps: int, lr: float) -> float:
-    """Minimise ``loss(step)`` over ``model`` with AdamW, warm-up and cosine decay; returns the last losses' mean."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=BETAS, weight_decay=0.0, fused=True)
+def fit(
+    name: str, model: nn.Module, loss: Callable[[int], Tensor], steps: int, lr: float, algorithm: str = "adamw"
+) -> float:
+    """Minimise ``loss(step)`` over ``model`` with warm-up and cosine decay; returns the last losses' mean."""
+    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: (

@@ -47,7 +47,7 @@ class JanusFlowModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         assert self.stage is not None, "enter() a stage first"
-        optimizer = build_optimizer(self.model, self.stage, self.optim_config)
+        optimizer = build_optimizer(self.model, self.stage.lr, self.optim_config)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": build_schedule(optimizer, self.stage), "interval": "step"},

@@ -1,32 +1,99 @@
-"""The optimizer: AdamW as in JanusFlow Table 1."""
+"""The optimizers: AdamW as in JanusFlow Table 1, or Muon for runs that must be short."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from janusflow.training.stages import StageConfig, rate_factor
 
+ALGORITHMS = ("adamw", "muon")
+
 
 @dataclass
 class OptimConfig:
-    """AdamW and what surrounds it. The defaults are the paper's."""
+    """The optimizer and what surrounds it. The defaults are the paper's."""
 
+    algorithm: str = "adamw"  # muon: orthogonalised momentum for the blocks' matrices, AdamW for all else
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.0
     gradient_clip: float = 1.0  # global norm
     ema_decay: float = 0.999  # of the weights' moving average; ramps up over the first steps
 
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(f"unknown optim.algorithm {self.algorithm!r}; choose from {', '.join(ALGORITHMS)}")
 
-def build_optimizer(model: nn.Module, stage: StageConfig, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over the parameters that the stage trains."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(
-        trained, lr=stage.lr, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay, fused=True
+
+class OptimizerUnion(torch.optim.Optimizer):
+    """Several optimizers over disjoint parameters as one: their groups side by side, their steps together."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = list(parts)
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        self._share()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Step every part. ``closure`` computes loss and gradients, once."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parts' states, in order."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share()
+
+    def _share(self) -> None:
+        """Let a rate that is set on this optimizer's groups reach the parts, and their state be seen here."""
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        self.state.clear()
+        for part in self.parts:
+            self.state.update(part.state)
+
+
+def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.optim.Optimizer:
+    """The optimizer of the model's trainable parameters.
+
+    Muon (Jordan et al. 2024) takes the weights of linear layers, scaled to AdamW's usual update size (Liu et al. 2025),
+    so that one rate serves both; embeddings, vectors, convolutions and the vocabulary's layer stay with AdamW.
+    """
+    matrices = _hidden_matrices(model) if config.algorithm == "muon" else []
+    chosen = {id(parameter) for parameter in matrices}
+    adamw = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad and id(p) not in chosen],
+        lr=lr,
+        betas=(config.beta1, config.beta2),
+        weight_decay=config.weight_decay,
+        fused=True,
     )
+    if not matrices:
+        return adamw
+    muon = torch.optim.Muon(matrices, lr=lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return OptimizerUnion([muon, adamw])
+
+
+def _hidden_matrices(model: nn.Module) -> list[torch.Tensor]:
+    """Trainable weights of the linear layers but the one onto the vocabulary."""
+    return [
+        module.weight
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.weight.requires_grad and not name.endswith("lm_head")
+    ]
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig) -> torch.optim.lr_scheduler.LambdaLR:

@@ -6,7 +6,6 @@ import torch
 from janusflow.config import load_config
 from janusflow.models.unified import JanusFlow
 from janusflow.training.config import RunConfig
-from janusflow.training.optim import build_optimizer
 from janusflow.training.stages import Quota, RatioConfig, StageConfig, freeze, quota, rate_factor
 from tests.conftest import ROOT
 
@@ -47,26 +46,11 @@ def test_released_stages_are_table_1(name):
     ratios = [(r.until, r.understanding, r.generation, r.text) for r in stage.ratios]
     assert (stage.lr, stage.warmup_steps, stage.steps, stage.batch_size, ratios) == TABLE_1[name]
     assert stage.decay_fraction == 0, "the paper's rate is constant"
-    assert (optim.beta1, optim.beta2, optim.weight_decay, optim.gradient_clip) == (0.9, 0.95, 0.0, 1.0)
+    assert (optim.algorithm, optim.beta1, optim.beta2) == ("adamw", 0.9, 0.95)
+    assert (optim.weight_decay, optim.gradient_clip) == (0.0, 1.0)
     assert config.model.repa.block == 6
     assert config.data.prompt_drop == 0.1
     assert stage.first_sentence == 0.25
-
-
-def test_shapes_run_has_the_papers_mixtures():
-    shapes = load_config(RunConfig, ROOT / "configs/shapes.yaml")
-    for name, (*_, ratios) in TABLE_1.items():
-        got = [(r.understanding, r.generation, r.text) for r in shapes.stages[name].ratios]
-        assert got == [ratio[1:] for ratio in ratios]
-
-
-def test_optimizer_holds_exactly_the_trained_parameters(tiny_model):
-    stage = StageConfig(train=["understanding", "repa"])
-    freeze(tiny_model, stage)
-    config = load_config(RunConfig, ROOT / "configs/shapes.yaml")
-    held = {id(p) for group in build_optimizer(tiny_model, stage, config.optim).param_groups for p in group["params"]}
-    assert held == {id(p) for p in tiny_model.parameters() if p.requires_grad}
-    assert held
 
 
 def test_quotas_fill_every_step_and_keep_the_ratio():

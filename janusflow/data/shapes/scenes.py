@@ -1,8 +1,8 @@
 """Scenes: what is in a picture and where. Coordinates are fractions of the picture's side, y downwards.
 
 Objects stand in distinct cells of a 3 x 3 grid, moved a little inside the cell, so that they never touch and
-every relation in a caption holds under GenEval's own rule for positions. As on dice, a number of objects has a few
-arrangements, which groups fill in reading order; scenes about a relation fill them in any order.
+every relation in a caption holds under GenEval's own rule for positions. A number of objects is arranged as on dice,
+upright or lying, and groups fill the arrangement in reading order; scenes about a relation fill it in any order.
 """
 
 from __future__ import annotations
@@ -27,17 +27,16 @@ Split = Literal["train", "held_out"]
 GRID = 3
 # Number of objects -> the cells (in raster order) that they may fill together.
 ARRANGEMENTS: dict[int, tuple[tuple[int, ...], ...]] = {
-    1: ((4,), (1,), (3,), (5,), (7,)),
-    2: ((3, 5), (1, 7), (0, 8), (2, 6)),
-    3: ((3, 4, 5), (1, 4, 7), (0, 4, 8), (2, 4, 6)),
-    4: ((0, 2, 6, 8), (1, 3, 5, 7)),
-    5: ((0, 2, 4, 6, 8), (1, 3, 4, 5, 7)),
+    1: ((4,),),
+    2: ((3, 5), (1, 7)),
+    3: ((3, 4, 5), (1, 4, 7)),
+    4: ((0, 2, 6, 8),),
+    5: ((0, 2, 4, 6, 8),),
 }
 MIN_SIZE, MAX_SIZE = 0.24, 0.29  # diameter of the circle around a shape, as a fraction of the side
 MARGIN = 0.02  # free space kept inside a cell's border
 COLOR_JITTER = 5  # 8-bit levels, uniform, per scene (background) and per object
 
-SINGLE_KINDS = ("single_object", "colors")  # half as frequent as scenes of several objects, which are harder
 # Kinds that can show something held out, and so exist in the "held_out" split.
 HELD_OUT_KINDS = ("counting", "colors", "color_attr")
 
@@ -107,9 +106,7 @@ def sample_scene(rng: np.random.Generator, kind: str | None = None, split: Split
     Raises ``ValueError`` for an unknown kind, or for a kind that has nothing to hold out.
     """
     allowed = KINDS if split == "train" else HELD_OUT_KINDS
-    if kind is None:
-        shares = np.array([1.0 if one in SINGLE_KINDS else 2.0 for one in allowed])
-        kind = allowed[rng.choice(len(allowed), p=shares / shares.sum())]
+    kind = kind or allowed[rng.integers(len(allowed))]
     if kind not in allowed:
         raise ValueError(f"scene kind {kind!r} does not exist in the {split!r} split; choose from {', '.join(allowed)}")
     while True:

@@ -1,0 +1,68 @@
+"""The optimizers: what each takes, and that two of them behave as one."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from janusflow.training.optim import OptimConfig, OptimizerUnion, build_optimizer, build_schedule
+from janusflow.training.stages import StageConfig, freeze
+
+
+@pytest.mark.parametrize("algorithm", ["adamw", "muon"])
+def test_optimizer_holds_exactly_the_trained_parameters_once(tiny_model, algorithm):
+    freeze(tiny_model, StageConfig(train=["understanding", "generation", "repa"]))
+    optimizer = build_optimizer(tiny_model, 1e-3, OptimConfig(algorithm=algorithm))
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert len(held) == len(set(held)) > 0
+    assert set(held) == {id(p) for p in tiny_model.parameters() if p.requires_grad}
+
+
+def test_muon_takes_linear_layers_but_not_the_vocabulary(tiny_model):
+    optimizer = build_optimizer(tiny_model, 1e-3, OptimConfig(algorithm="muon"))
+    assert isinstance(optimizer, OptimizerUnion)
+    taken = {id(p) for group in optimizer.parts[0].param_groups for p in group["params"]}
+    names = {name for name, p in tiny_model.named_parameters() if id(p) in taken}
+    assert "llm.causal_lm.model.layers.0.self_attn.q_proj.weight" in names
+    assert "head.encoder_aligner.weight" in names
+    assert not any("lm_head" in name or "embed_tokens" in name or name.endswith("bias") for name in names)
+
+
+def steps(model, optimizer, schedule, first, count):
+    for step in range(first, first + count):
+        x = torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+        schedule.step()
+
+
+def test_union_takes_rates_and_restores_its_state():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 2))
+    stage = StageConfig(steps=10, warmup_steps=4, decay_fraction=0.5)
+
+    def build(module):
+        optimizer = build_optimizer(module, 1e-2, OptimConfig(algorithm="muon"))
+        return optimizer, build_schedule(optimizer, stage)
+
+    optimizer, schedule = build(model)
+    steps(model, optimizer, schedule, 0, 3)
+    assert [part.param_groups[0]["lr"] for part in optimizer.parts] == [pytest.approx(1e-2)] * 2
+    twin = copy.deepcopy(model)
+    saved = copy.deepcopy((optimizer.state_dict(), schedule.state_dict()))
+    steps(model, optimizer, schedule, 3, 4)
+
+    again, schedule = build(twin)
+    again.load_state_dict(saved[0])
+    schedule.load_state_dict(saved[1])
+    steps(twin, again, schedule, 3, 4)
+    assert again.param_groups[0]["lr"] < 1e-2
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_unknown_algorithm_is_named():
+    with pytest.raises(ValueError, match=r"optim\.algorithm 'lion'"):
+        OptimConfig(algorithm="lion")
