@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-SMOOTHING = 0.95  # of the running mean
+SMOOTHING = 0.9  # of the running mean
 Curve = list[tuple[int, float]]
 
 
