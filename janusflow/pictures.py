@@ -24,8 +24,10 @@ def grid(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = 
     side = max(images[0].size)
     side *= max(1, -(-CELL // side))
     header = CAPTION_HEIGHT if captions else 0
-    sheet = Image.new("RGB", (columns * (side + GAP) + GAP, rows * (side + header + GAP) + GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    font = ImageFont.load_default(size=13)
+    width = max([columns * (side + GAP), *(int(font.getlength(caption)) + GAP for caption in captions)]) + GAP
+    sheet = Image.new("RGB", (width, rows * (side + header + GAP) + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
         top = row * (side + header + GAP) + GAP
