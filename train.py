@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)"
     )
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     if args.config and "=" in args.config:
         args.overrides.insert(0, args.config)
         args.config = None
@@ -48,13 +48,12 @@ def run(args: argparse.Namespace) -> int:
     from janusflow.training.trainer import Run
 
     start = time.time()
+    config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
     if args.resume:
-        if args.overrides:
-            raise ValueError(f"a resumed run keeps its configuration; {args.overrides[0]!r} cannot be changed")
-        config = load_config(RunConfig, args.config or DEFAULT_CONFIG)
-        current = Run.resume(Run.latest(config) if args.resume == LATEST else Path(args.resume))
+        folder = Run.latest(config) if args.resume == LATEST else Path(args.resume)
+        current = Run.resume(folder, args.overrides)
     else:
-        current = Run.create(load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides))
+        current = Run.create(config)
     print(f"run folder: {current.folder}")
     current.train()
     minutes = (time.time() - start) / 60

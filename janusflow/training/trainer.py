@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,13 +62,18 @@ class Run:
         return cls(folder, config)
 
     @classmethod
-    def resume(cls, folder: Path) -> Run:
-        """An existing run folder. Raises ``ValueError`` where it is none."""
+    def resume(cls, folder: Path, overrides: Sequence[str] = ()) -> Run:
+        """An existing run folder. Raises ``ValueError`` where it is none, or where an override would change the run."""
         from janusflow.training.config import RunConfig
 
-        if not (folder / "config.yaml").exists():
+        path = folder / "config.yaml"
+        if not path.exists():
             raise ValueError(f"no run to resume at {folder}: there is no config.yaml in it")
-        return cls(folder, load_config(RunConfig, folder / "config.yaml"))
+        config = load_config(RunConfig, path)
+        for override in overrides:
+            if load_config(RunConfig, path, [override]) != config:
+                raise ValueError(f"a resumed run keeps its configuration; {path} has another value than {override!r}")
+        return cls(folder, config)
 
     @staticmethod
     def latest(config: RunConfig) -> Path:

@@ -126,8 +126,10 @@ def test_resumed_run_equals_the_uninterrupted_one(finished, config, tmp_path, mo
 
 
 def test_resume_takes_the_latest_run(finished, config, capsys):
-    assert train.main([str(config), "--resume"]) == 0
+    assert train.main([str(config), "--resume", "latest", "data.workers=0"]) == 0  # what it has anyway
     assert str(finished) in capsys.readouterr().out
+    assert train.main([str(config), "--resume", "latest", "optim.ema_decay=0.5"]) == 2
+    assert "'optim.ema_decay=0.5'" in capsys.readouterr().err
 
 
 def test_average_is_not_the_last_weights(finished):
