@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, score, report."""
     from eval.shapes.report import write_report
     from eval.shapes.score import score_model
-    from janusflow.checkpoint import load_bundle
+    from janusflow.checkpoint import load_pretrained
     from janusflow.config import load_config
     from janusflow.training.config import RunConfig
     from janusflow.training.trainer import Run
@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     current.train()
     minutes = (time.time() - start) / 60
     report = current.config.report
-    scores, images = score_model(load_bundle(current.folder / "model"), report) if report.prompts_per_tag else ({}, [])
+    scores, images = (
+        score_model(load_pretrained(current.folder / "model"), report) if report.prompts_per_tag else ({}, [])
+    )
     page = write_report(current.folder, scores, images, None if args.resume else minutes)
     if scores:
         seen = scores["in_distribution"]

@@ -10,43 +10,16 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from janusflow.checkpoint import SHIPPED, Bundle, load_bundle
+from janusflow.checkpoint import SHIPPED, load_pretrained
 from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.generate import PromptRunner
+from janusflow.generate import PromptRunner, UncachedPromptRunner
 from janusflow.models.flow_head import SamplingOptions
-
-
-class UncachedRunner:
-    """The naive twin of :class:`PromptRunner`: prompt and span go through the LLM together in every step."""
-
-    def __init__(self, bundle: Bundle, prompts: Sequence[list[int]], guided: bool) -> None:
-        self.llm = bundle.model.llm
-        span = 1 + bundle.model.head.num_tokens
-        prefixes = [prompt[:-1] for prompt in prompts]
-        begins = [len(prefix) for prefix in prefixes]
-        if guided:
-            prefixes += [prompt[:1] for prompt in prompts]
-            begins += begins
-        self.length = max(map(len, prefixes))
-        ids = [prefix + [0] * (self.length - len(prefix)) for prefix in prefixes]
-        self.prefix = self.llm.embed(torch.tensor(ids))
-        own = torch.arange(self.length)
-        real = own < torch.tensor([[len(prefix)] for prefix in prefixes])
-        real = torch.cat([real, torch.ones(len(prefixes), span, dtype=torch.bool)], dim=1)
-        causal = torch.ones(self.length + span, self.length + span, dtype=torch.bool).tril()
-        self.mask = (real.unsqueeze(1) & causal | torch.eye(len(causal), dtype=torch.bool)).unsqueeze(1)
-        self.positions = torch.stack([torch.cat([own, begin + torch.arange(span)]) for begin in begins])
-
-    def __call__(self, embeds: Tensor) -> Tensor:
-        rows = torch.cat([self.prefix[: len(embeds)], embeds], dim=1)
-        hidden = self.llm(rows, self.positions[: len(embeds)], self.mask[: len(embeds)]).hidden
-        return hidden[:, self.length :]
 
 
 def median_seconds(draw: Callable[[], object], repeats: int) -> float:
@@ -72,7 +45,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
 
-    bundle = load_bundle(args.model)
+    bundle = load_pretrained(args.model)
     options = SamplingOptions(args.steps, args.guidance).check()
     prompts = [p["prompt"] for p in benchmark_prompts(-(-args.images // 6))][: args.images]
     tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
@@ -84,7 +57,11 @@ def main() -> int:
         return bundle.codec.decode(bundle.model.head.sample(runner, noise, options))
 
     def uncached() -> Tensor:
-        return bundle.codec.decode(bundle.model.head.sample(UncachedRunner(bundle, tokens, guided), noise, options))
+        return bundle.codec.decode(
+            bundle.model.head.sample(
+                UncachedPromptRunner(bundle.model.llm, tokens, 1 + bundle.model.head.num_tokens, guided), noise, options
+            )
+        )
 
     torch.testing.assert_close(cached(), uncached(), atol=1e-3, rtol=0)
     fast, slow = median_seconds(cached, args.repeats), median_seconds(uncached, args.repeats)

@@ -62,10 +62,10 @@ def run_task(args: argparse.Namespace) -> int:
     """Score, and write ``scores.json`` and ``report.md``."""
     from eval.shapes.report import score_table, write_report
     from eval.shapes.score import score_model
-    from janusflow.checkpoint import SHIPPED, load_bundle
+    from janusflow.checkpoint import SHIPPED, load_pretrained
 
     config = ReportConfig(**{name: getattr(args, name) for name in REPORT_FLAGS})
-    bundle = load_bundle(args.model or SHIPPED, args.device)
+    bundle = load_pretrained(args.model or SHIPPED, device=args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     scores, images = score_model(bundle, config)
     page = write_report(args.out, scores, images, minutes=None)

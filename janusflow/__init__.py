@@ -1,3 +1,20 @@
 """JanusFlow: one language model that understands images autoregressively and draws them by rectified flow."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from janusflow.checkpoint import load_pretrained, save_pretrained
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_pretrained", "save_pretrained"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what loads a model when it is first asked for: it takes torch and transformers with it."""
+    if name in ("load_pretrained", "save_pretrained"):
+        from janusflow import checkpoint
+
+        return getattr(checkpoint, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,8 @@ from janusflow import __version__
 if TYPE_CHECKING:
     from janusflow.checkpoint import Bundle
 
+DTYPES = ("float32", "bfloat16", "float16")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, or 2 for bad input (one line on stderr), 130 when interrupted."""
@@ -33,8 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"janusflow {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--model", help="model folder or run folder (default: the shipped shapes-world model)")
+    model.add_argument(
+        "--model",
+        help="model folder, run folder or hub id, such as deepseek-ai/JanusFlow-1.3B (default: the shipped one)",
+    )
+    model.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    model.add_argument("--vae", help="folder, hub id or TAESD file (default: the model's own, else the SDXL-VAE)")
     model.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
+    model.add_argument("--dtype", choices=DTYPES, help="of the weights (default: bfloat16 on cuda, else float32)")
 
     generate = commands.add_parser(
         "generate",
@@ -47,6 +55,14 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--out", type=Path, default=Path("out"), help="folder for the PNG files")
     generate.add_argument("--steps", type=int, default=30, help="solver steps")
     generate.add_argument("--guidance", type=float, default=4.0, help="classifier-free guidance weight; 1 is none")
+    generate.add_argument(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("FROM", "TO"),
+        help="times in which guidance acts; 0 is noise",
+    )
     generate.add_argument("--sampler", default="euler", help="euler, heun or midpoint")
     generate.add_argument(
         "--shift", type=float, default=1.0, help="time shift; over 1 spends more steps near the noise"
@@ -55,12 +71,28 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up"
     )
     generate.add_argument("--num-images", type=int, default=4, help="pictures for each prompt")
-    generate.add_argument("--batch-size", type=int, default=16, help="pictures computed together")
+    generate.add_argument("--batch-size", type=int, default=16, help="pictures computed together, at most")
+    generate.add_argument("--memory", type=float, metavar="GIB", help="lower the batch size to fit beside the weights")
+    generate.add_argument("--tile", action="store_true", help="decode large pictures in tiles, for less memory")
 
     chat = commands.add_parser("chat", parents=[model], help="ask about a picture")
     chat.set_defaults(run=run_chat)
     chat.add_argument("image", help="picture file")
     chat.add_argument("question", nargs="*", help="questions; without any they are read from standard input")
+    chat.add_argument("--image", dest="more", action="append", default=[], metavar="FILE", help="one more picture")
+    chat.add_argument("--max-new-tokens", type=int, default=48, help="length of an answer at most")
+    chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    chat.add_argument("--top-p", type=float, default=1.0, help="sample from the fewest tokens of this probability")
+    chat.add_argument("--seed", type=int, default=0, help="of sampled answers")
+
+    export = commands.add_parser(
+        "export", parents=[model], help="write a model folder", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    export.set_defaults(run=run_export)
+    export.add_argument("source", metavar="RUN", help="run folder (its averaged weights), model folder or hub id")
+    export.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
+    export.add_argument("--format", choices=("deepseek", "janusflow"), default="deepseek", help="layout")
+    export.add_argument("--shard-size", default="5GB", help="largest weights file")
     return parser
 
 
@@ -79,8 +111,10 @@ def run_generate(args: argparse.Namespace) -> int:
     from janusflow.models.flow_head import SamplingOptions
     from janusflow.pictures import save_png
 
-    options = SamplingOptions(args.steps, args.guidance, args.sampler, args.shift).check()
+    interval = tuple(args.guidance_interval)
+    options = SamplingOptions(args.steps, args.guidance, args.sampler, args.shift, interval).check()
     bundle = load(args)
+    bundle.required_codec.tile(args.tile)
     prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
     seeds = [args.seed + number for _ in args.prompt for number in range(args.num_images)]
     with tqdm(desc="drawing", unit="step", disable=None) as bar:
@@ -89,7 +123,7 @@ def run_generate(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        images = generate_images(bundle, prompts, seeds, options, args.batch_size, progress)
+        images = generate_images(bundle, prompts, seeds, options, args.batch_size, progress, args.memory)
     make_folder(args.out)
     for prompt, seed, image in zip(prompts, seeds, images, strict=True):
         path = args.out / f"{slug(prompt)}-{seed}.png"
@@ -100,37 +134,66 @@ def run_generate(args: argparse.Namespace) -> int:
 
 
 def run_chat(args: argparse.Namespace) -> int:
-    """Answer questions about one picture, a line each."""
-    from janusflow.generate import answer_questions
+    """Answer questions about one picture or several, a line each.
+
+    Questions on the command line are independent of each other; those from standard input are turns of one talk.
+    """
+    from janusflow.answer import Conversation, DecodingOptions, answer, stream
     from janusflow.pictures import read_image
 
-    image = read_image(args.image)
-    bundle = load(args)
+    options = DecodingOptions(args.max_new_tokens, args.temperature, args.top_p).check()
+    images = [read_image(path) for path in (args.image, *args.more)]
+    bundle = load(args, vae=None)
     if args.question:
-        for answer in answer_questions(bundle, [image] * len(args.question), args.question):
-            print(answer)
+        talks = [Conversation(images, [(question, None)]) for question in args.question]
+        for text in answer(bundle, talks, options, seeds=[args.seed] * len(talks)):
+            print(text)
         return 0
     if sys.stdin.isatty():
         print("Ask about the picture; an empty line ends.")
+    turns: list[tuple[str, str]] = []
     for line in sys.stdin:
         if not line.strip():
             break
-        print(answer_questions(bundle, [image], [line.strip()])[0], flush=True)
+        pieces = []
+        for piece in stream(bundle, Conversation(images, [*turns, (line.strip(), None)]), options, args.seed):
+            pieces.append(piece)
+            print(piece, end="", flush=True)
+        print(flush=True)
+        turns.append((line.strip(), "".join(pieces)))
     return 0
 
 
-def load(args: argparse.Namespace) -> Bundle:
-    """The model that the flags name, on the device they name."""
+def run_export(args: argparse.Namespace) -> int:
+    """Write a model in DeepSeek's layout or ours, weights as they are stored or in ``--dtype``."""
+    from janusflow.checkpoint import save_pretrained
+
+    if args.out.exists() and any(args.out.iterdir()):
+        raise ValueError(f"{args.out} exists and is not empty")
+    args.model = args.source
+    save_pretrained(load(args, dtype="stored"), args.out, args.format, shard_size=args.shard_size)
+    print(args.out)
+    return 0
+
+
+def load(args: argparse.Namespace, vae: str | None = "auto", dtype: str | None = None) -> Bundle:
+    """The model that the flags name, on the device and in the type they name; ``vae`` and ``dtype`` are defaults."""
     import torch
 
-    from janusflow.checkpoint import SHIPPED, load_bundle
+    from janusflow.checkpoint import SHIPPED, load_pretrained
 
     try:
         device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use the device {args.device!r}: {str(error).splitlines()[0]}") from error
-    return load_bundle(args.model or SHIPPED, device)
+    return load_pretrained(
+        args.model or SHIPPED,
+        dtype=getattr(torch, args.dtype) if args.dtype else dtype,
+        device=device,
+        revision=args.revision,
+        vae=args.vae or vae,
+    )
 
 
 def make_folder(path: Path) -> None:

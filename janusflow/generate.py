@@ -1,18 +1,18 @@
-"""The engine: text to images, image and question to text. The command line, previews and scores all call it.
+"""Text to images. The command line, previews and scores all call it; :mod:`janusflow.answer` is its counterpart.
 
 Legend: G images in a batch, R rows (G, or 2 G with guidance), P prompt length, N image tokens, D hidden size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from janusflow.checkpoint import Bundle
-from janusflow.data.transforms import to_images, understanding_pixels
+from janusflow.data.transforms import to_images
 from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.llm import LanguageModel
 from janusflow.samplers import Progress
@@ -53,7 +53,33 @@ class PromptRunner:
         return self.llm(embeds, self.positions[:rows], self.mask[:rows], cache).hidden
 
 
-@torch.inference_mode()
+class UncachedPromptRunner:
+    """The naive twin of :class:`PromptRunner`: the prompts run again with every span, and nothing is kept."""
+
+    def __init__(self, llm: LanguageModel, prompts: Sequence[list[int]], span: int, guided: bool) -> None:
+        self.llm = llm
+        device = llm.causal_lm.device
+        kept = [(prompt[:-1], len(prompt) - 1) for prompt in prompts]
+        if guided:
+            kept += [(prompt[:1], len(prompt) - 1) for prompt in prompts]
+        self.length = max(len(prefix) for prefix, _ in kept)
+        ids = torch.tensor([prefix + [0] * (self.length - len(prefix)) for prefix, _ in kept], device=device)
+        self.prefix = llm.embed(ids)
+        positions = [[*range(self.length), *range(begin, begin + span)] for _, begin in kept]
+        self.positions = torch.tensor(positions, device=device)
+        real = torch.tensor(
+            [[k < len(prefix) or k >= self.length for k in range(self.length + span)] for prefix, _ in kept]
+        )
+        causal = torch.ones(self.length + span, self.length + span, dtype=torch.bool).tril()
+        self.mask = (real[:, None, None, :] & causal | torch.eye(len(causal), dtype=torch.bool)).to(device)
+
+    def __call__(self, embeds: Tensor) -> Tensor:
+        """As :meth:`PromptRunner.__call__`."""
+        rows = len(embeds)
+        sequence = torch.cat([self.prefix[:rows], embeds.to(self.prefix.dtype)], dim=1)
+        return self.llm(sequence, self.positions[:rows], self.mask[:rows]).hidden[:, self.length :]
+
+
 def generate_images(
     bundle: Bundle,
     prompts: Sequence[str],
@@ -61,12 +87,35 @@ def generate_images(
     options: SamplingOptions,
     batch_size: int = 16,
     progress: Progress | None = None,
+    memory_gib: float | None = None,
 ) -> list[Image.Image]:
     """One image for each prompt and seed. An image depends on its prompt, seed and options, not on its batch.
 
-    ``progress(done, total)`` counts solver steps over all batches. Raises ``ValueError`` for prompts that do not fit
-    the model, unequal numbers of prompts and seeds, or a batch size below 1.
+    batch_size: images computed together at most; ``memory_gib`` may lower it (see :func:`largest_batch`).
+    progress: ``progress(done, total)`` counts solver steps over all batches.
+    Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts and seeds, a batch size
+    below 1, impossible options, or a model without VAE.
     """
+    codec = bundle.required_codec
+    images: list[Image.Image] = []
+    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, progress, memory_gib):
+        for one in latents.split(1):  # a VAE takes more memory than the latents' batch
+            images += to_images(codec.decode(one))
+    return images
+
+
+@torch.inference_mode()
+def sample_latents(
+    bundle: Bundle,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: SamplingOptions,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+    memory_gib: float | None = None,
+) -> Iterator[Tensor]:
+    """The latents (G, C, S, S) in fp32 behind :func:`generate_images`, batch after batch; same arguments and errors."""
+    options.check()
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
     if batch_size < 1:
@@ -75,9 +124,10 @@ def generate_images(
     tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
     for prompt, ids in zip(prompts, tokens, strict=True):
         check_length(len(ids) + head.num_tokens, llm, f"the prompt {shorten(prompt)!r} with its image")
+    if memory_gib is not None and tokens:
+        batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
     device = llm.causal_lm.device
     batches = range(0, len(prompts), batch_size)
-    images: list[Image.Image] = []
     for number, start in enumerate(batches):
         part = slice(start, start + batch_size)
 
@@ -87,74 +137,25 @@ def generate_images(
 
         runner = PromptRunner(llm, tokens[part], 1 + head.num_tokens, guided=options.guidance != 1)
         noise = head.initial_noise(list(seeds[part]), device)
-        latents = head.sample(runner, noise, options, report)
-        images += to_images(bundle.codec.decode(latents))
-    return images
+        yield head.sample(runner, noise, options, report)
 
 
-@torch.inference_mode()
-def answer_questions(
-    bundle: Bundle,
-    images: Sequence[Image.Image],
-    questions: Sequence[str],
-    batch_size: int = 32,
-    max_new_tokens: int = 48,
-) -> list[str]:
-    """The greedy answer to one question about one image each.
+def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float) -> int:
+    """How many images fit into ``memory_gib`` beside the weights, by an estimate that leans to too few; at least 1.
 
-    Raises ``ValueError`` for unequal numbers of images and questions, or questions that do not fit the model.
+    An image's share: the keys and values of its rows in all blocks, the widest activations of one block, and the
+    decoder's ConvNeXt activations.
     """
-    if len(images) != len(questions):
-        raise ValueError(f"{len(images)} images need as many questions, got {len(questions)}")
-    prompts = [bundle.template.question(question) for question in questions]
-    for question, ids in zip(questions, prompts, strict=True):
-        check_length(len(ids) + max_new_tokens, bundle.model.llm, f"the question {shorten(question)!r} with its answer")
-    answers: list[str] = []
-    for start in range(0, len(prompts), batch_size):
-        part = slice(start, start + batch_size)
-        size = bundle.model.config.vision.image_size
-        pixels = torch.stack([understanding_pixels(image, size) for image in images[part]])
-        answers += [
-            bundle.tokenizer.decode(ids) for ids in _decode_greedily(bundle, prompts[part], pixels, max_new_tokens)
-        ]
-    return answers
-
-
-def _decode_greedily(bundle: Bundle, prompts: list[list[int]], pixels: Tensor, max_new_tokens: int) -> list[list[int]]:
-    """Answer ids of left-padded prompts with one image each."""
-    llm, special = bundle.model.llm, bundle.tokenizer
-    device = llm.causal_lm.device
-    length = max(map(len, prompts))
-    pads = [length - len(prompt) for prompt in prompts]
-    ids = torch.tensor([[special.pad] * pad + prompt for pad, prompt in zip(pads, prompts, strict=True)], device=device)
-    embeds = llm.embed(ids)
-    image_slots = (ids == special.boi) | (ids == special.image)
-    embeds[image_slots] = bundle.model.embed_understanding(pixels.to(device)).flatten(0, 1).to(embeds.dtype)
-
-    index = torch.arange(length, device=device)
-    begin = torch.tensor(pads, device=device).view(-1, 1)
-    real = index >= begin
-    # Padding looks at itself, so that no softmax is empty.
-    mask = (real[:, None, None, :] & (index[:, None] >= index)) | torch.eye(length, dtype=torch.bool, device=device)
-    positions = (index - begin).clamp(min=0)
-    cache = llm.new_cache()
-    hidden = llm(embeds, positions, mask, cache).hidden[:, -1]
-    position = positions[:, -1:]
-    answers: list[list[int]] = [[] for _ in prompts]
-    open_rows = set(range(len(prompts)))
-    for _ in range(max_new_tokens):
-        token = llm.logits(hidden).argmax(-1)
-        for row in list(open_rows):
-            if int(token[row]) == special.eos:
-                open_rows.remove(row)
-            else:
-                answers[row].append(int(token[row]))
-        if not open_rows:
-            break
-        position = position + 1
-        real = torch.cat([real, torch.ones_like(begin, dtype=torch.bool)], dim=1)
-        hidden = llm(llm.embed(token.unsqueeze(1)), position, real[:, None, None, :], cache).hidden[:, -1]
-    return answers
+    llm, head = bundle.model.config.llm, bundle.model.config.flow_head
+    size = next(bundle.model.parameters()).element_size()
+    length = prompt_length + 1 + bundle.model.head.num_tokens
+    key_width = llm.num_kv_heads * llm.hidden_size // llm.num_heads
+    cache = 2 * llm.num_layers * key_width * length * size
+    activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
+    convolutions = 3 * 8 * head.width * bundle.model.head.num_tokens * 4
+    rows = 1 if options.guidance == 1 else 2
+    share = rows * (2 * cache + activations + convolutions)  # the prompt's cache is copied for each step
+    return max(1, int(memory_gib * 2**30 / share))
 
 
 def check_length(positions: int, llm: LanguageModel, what: str) -> None:

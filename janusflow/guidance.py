@@ -12,23 +12,32 @@ from janusflow.samplers import Velocity
 VelocityPair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def check_weight(weight: float) -> None:
-    """Raise ``ValueError`` for a weight that is negative or not a finite number."""
+Interval = tuple[float, float]
+ALWAYS: Interval = (0.0, 1.0)
+
+
+def check_guidance(weight: float, interval: Interval = ALWAYS) -> None:
+    """Raise ``ValueError`` for a weight that is negative or not a finite number, or an interval outside [0, 1]."""
     if not 0 <= weight < math.inf:
         raise ValueError(f"guidance must be a number of 0 or more, got {weight}")
+    if not 0 <= interval[0] <= interval[1] <= 1:
+        raise ValueError(f"the guidance interval must lie in 0 <= from <= to <= 1, got {interval[0]} to {interval[1]}")
 
 
-def guided_velocity(conditional: Velocity, pair: VelocityPair, weight: float) -> Velocity:
+def guided_velocity(conditional: Velocity, pair: VelocityPair, weight: float, interval: Interval = ALWAYS) -> Velocity:
     """JanusFlow Eq. 5: v = w v_cond + (1 - w) v_uncond.
 
     ``pair(z, t)`` gives (v_cond, v_uncond), usually from one pass over a doubled batch; at w = 1 the unconditional
-    half is never computed and the result is ``conditional`` itself. Raises ``ValueError`` for a negative weight.
+    half is never computed and the result is ``conditional`` itself. Outside ``interval``, times from which to which
+    guidance acts (Kynkäänniemi et al. 2024), v = v_cond. Raises ``ValueError`` for an impossible weight or interval.
     """
-    check_weight(weight)
+    check_guidance(weight, interval)
     if weight == 1:
         return conditional
 
     def velocity(z: Tensor, t: Tensor) -> Tensor:
+        if not interval[0] <= float(t) <= interval[1]:
+            return conditional(z, t)
         v_cond, v_uncond = pair(z, t)
         return weight * v_cond.float() + (1 - weight) * v_uncond.float()
 

@@ -14,6 +14,11 @@ def fast_bf16(device: torch.device) -> bool:
     return False
 
 
+def default_dtype(device: torch.device) -> torch.dtype:
+    """The weights' type where nobody asks for one: bf16 on CUDA, fp32 elsewhere."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
 def autocast(device: torch.device) -> torch.autocast:
     """Autocast to bf16 where that is fast, else a context that changes nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_bf16(device))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from janusflow.checkpoint import ASSETS, Bundle, load_bundle, save_bundle
+from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, save_pretrained
 from janusflow.data.template import ChatConfig
 from janusflow.models.vae import LatentCodec
 
@@ -16,12 +16,12 @@ from janusflow.models.vae import LatentCodec
 def folder(tmp_path, tiny_model, tokenizer):
     codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
     chat = ChatConfig(user="<|User|>", assistant="<|Assistant|>")
-    save_bundle(Bundle(tiny_model, codec, tokenizer, chat, digest=""), tmp_path / "model")
+    save_pretrained(Bundle(tiny_model, codec, tokenizer, chat, digest=""), tmp_path / "model")
     return tmp_path / "model"
 
 
 def test_round_trip_keeps_every_weight_but_the_training_only_projector(folder, tiny_model):
-    loaded = load_bundle(folder)
+    loaded = load_pretrained(folder)
     saved = {name: value for name, value in tiny_model.state_dict().items() if not name.startswith("projector")}
     assert saved.keys() == loaded.model.state_dict().keys()
     for name, value in loaded.model.state_dict().items():
@@ -35,12 +35,12 @@ def test_loaded_model_computes_the_same(folder, tiny_model):
     embeds, positions = torch.randn(1, 7, 32), torch.arange(200, 207).unsqueeze(0)
     with torch.inference_mode():
         torch.testing.assert_close(
-            load_bundle(folder).model.llm(embeds, positions).hidden, tiny_model.llm(embeds, positions).hidden
+            load_pretrained(folder).model.llm(embeds, positions).hidden, tiny_model.llm(embeds, positions).hidden
         )
 
 
 def test_run_folder_is_read_through_its_model(folder):
-    assert load_bundle(folder.parent).digest == load_bundle(folder).digest
+    assert load_pretrained(folder.parent).digest == load_pretrained(folder).digest
 
 
 def edit_weights(folder, change):
@@ -74,7 +74,7 @@ def edit_weights(folder, change):
 def test_damage_is_named_in_one_line(folder, damage, message):
     damage(folder)
     with pytest.raises(ValueError, match=message) as caught:
-        load_bundle(folder)
+        load_pretrained(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -83,4 +83,4 @@ def test_unknown_key_in_config_is_refused(folder):
     values["model"]["llm"]["hidden"] = 3
     (folder / "config.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match="hidden"):
-        load_bundle(folder)
+        load_pretrained(folder)

@@ -2,13 +2,10 @@
 
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor
 
 from janusflow.checkpoint import ASSETS, Bundle
 from janusflow.data.template import ChatConfig
-from janusflow.data.transforms import understanding_pixels
-from janusflow.generate import PromptRunner, answer_questions, generate_images
+from janusflow.generate import PromptRunner, UncachedPromptRunner, generate_images, largest_batch, sample_latents
 from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.vae import LatentCodec
 
@@ -19,15 +16,49 @@ SEEDS = [5, 6, 7]
 @pytest.fixture
 def bundle(tiny_model, tokenizer):
     codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
-    return Bundle(tiny_model, codec, tokenizer, ChatConfig(), digest="tiny")
+    return Bundle(tiny_model, codec, tokenizer, ChatConfig())
 
 
 def latents(bundle, prompts, seeds, options):
     """Sampled latents, which show differences that 8-bit images would hide."""
-    tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
-    with torch.inference_mode():
-        runner = PromptRunner(bundle.model.llm, tokens, 1 + bundle.model.head.num_tokens, options.guidance != 1)
-        return bundle.model.head.sample(runner, bundle.model.head.initial_noise(seeds, torch.device("cpu")), options)
+    return torch.cat(list(sample_latents(bundle, prompts, seeds, options)))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("guidance", [1.0, 4.0])
+def test_cached_prompts_equal_their_naive_twin(bundle, guidance):
+    head, llm = bundle.model.head, bundle.model.llm
+    tokens = [bundle.template.generation_prompt(prompt) for prompt in PROMPTS]
+    noise, options = head.initial_noise(SEEDS, torch.device("cpu")), SamplingOptions(3, guidance)
+    results = [
+        head.sample(kind(llm, tokens, 1 + head.num_tokens, guidance != 1), noise, options)
+        for kind in (PromptRunner, UncachedPromptRunner)
+    ]
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
+    assert (results[0] - noise).abs().max() > 0.1, "a model that moves nothing would prove nothing"
+
+
+def test_guidance_interval(bundle):
+    """Guidance everywhere, nowhere, and at the first of two steps only."""
+    options = SamplingOptions(steps=2, guidance=4.0)
+    everywhere = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.0, 1.0)))
+    torch.testing.assert_close(everywhere, latents(bundle, PROMPTS, SEEDS, options))
+    nowhere = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.9, 1.0)))
+    torch.testing.assert_close(nowhere, latents(bundle, PROMPTS, SEEDS, options._replace(guidance=1.0)))
+    first = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.0, 0.4)))
+    assert (first - everywhere).abs().max() > 1e-4
+    assert (first - nowhere).abs().max() > 1e-4
+    with pytest.raises(ValueError, match="interval"):
+        latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.5, 0.4)))
+
+
+def test_memory_limit_makes_batches_smaller_and_changes_nothing(bundle):
+    options = SamplingOptions(steps=2, guidance=3.0)
+    one = 1.5 / largest_batch(bundle, 20, options, memory_gib=1.0)
+    limited = list(sample_latents(bundle, PROMPTS, SEEDS, options, memory_gib=one))
+    assert [len(batch) for batch in limited] == [1, 1, 1]
+    torch.testing.assert_close(torch.cat(limited), latents(bundle, PROMPTS, SEEDS, options), atol=1e-5, rtol=1e-5)
+    assert largest_batch(bundle, 20, options, 4.0) > largest_batch(bundle, 200, options, 4.0)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
@@ -67,40 +98,9 @@ def test_prompt_and_guidance_change_the_image(bundle):
     assert (latents(bundle, ["a red circle"], [0], options._replace(guidance=6.0)) - first).abs().max() > 1e-4
 
 
-def naive_answer(bundle: Bundle, image: Image.Image, question: str, tokens: int) -> list[int]:
-    """Greedy decoding that recomputes everything for every token, one row at a time."""
-    ids = bundle.template.question(question)
-    model, special = bundle.model, bundle.tokenizer
-    embeds: Tensor = model.llm.embed(torch.tensor([ids])).clone()
-    slots = [i for i, token in enumerate(ids) if token in (special.boi, special.image)]
-    pixels = understanding_pixels(image, model.config.vision.image_size).unsqueeze(0)
-    embeds[0, slots] = model.embed_understanding(pixels)[0]
-    answer: list[int] = []
-    for _ in range(tokens):
-        hidden = model.llm(embeds, torch.arange(embeds.shape[1]).unsqueeze(0)).hidden[:, -1]
-        token = int(model.llm.logits(hidden).argmax())
-        if token == special.eos:
-            break
-        answer.append(token)
-        embeds = torch.cat([embeds, model.llm.embed(torch.tensor([[token]]))], dim=1)
-    return answer
-
-
-def test_batched_cached_answers_equal_naive_ones(bundle):
-    images = [Image.new("RGB", (16, 16), color) for color in ("red", "blue", "white")]
-    questions = ["what color is it?", "how many red circles are there in the picture?", "where?"]
-    batched = answer_questions(bundle, images, questions, batch_size=3, max_new_tokens=6)
-    with torch.inference_mode():
-        naive = [naive_answer(bundle, i, q, 6) for i, q in zip(images, questions, strict=True)]
-    assert batched == [bundle.tokenizer.decode(ids) for ids in naive]
-    assert len(set(batched)) > 1, "answers that are all the same would prove nothing"
-
-
-def test_overlong_input_is_refused_with_its_length(bundle):
+def test_overlong_prompt_is_refused_with_its_length(bundle):
     with pytest.raises(ValueError, match="256"):
         generate_images(bundle, ["red " * 400], [0], SamplingOptions(steps=1))
-    with pytest.raises(ValueError, match="256"):
-        answer_questions(bundle, [Image.new("RGB", (16, 16))], ["red " * 400])
 
 
 def test_progress_counts_all_batches(bundle):
@@ -112,5 +112,3 @@ def test_progress_counts_all_batches(bundle):
 def test_unequal_lists_are_refused(bundle):
     with pytest.raises(ValueError, match="seeds"):
         generate_images(bundle, PROMPTS, [1], SamplingOptions())
-    with pytest.raises(ValueError, match="questions"):
-        answer_questions(bundle, [], ["where?"])

@@ -17,6 +17,7 @@ from PIL import Image
 
 from eval.frechet import GaussianStats, frechet_distance
 from eval.geneval.score import Detection, score_image, summarize
+from janusflow.answer import answer_questions
 from janusflow.checkpoint import ASSETS, Bundle
 from janusflow.data.shapes import render, sample_scene
 from janusflow.data.shapes.oracle import detect
@@ -25,7 +26,7 @@ from janusflow.data.shapes.questions import QUESTION_KINDS, sample_question
 from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Split
 from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 from janusflow.data.transforms import to_tensor
-from janusflow.generate import answer_questions, generate_images
+from janusflow.generate import generate_images
 from janusflow.models.flow_head import SamplingOptions
 from janusflow.parts.siglip import SigLIP, load_siglip
 from janusflow.training.config import ReportConfig

@@ -11,7 +11,7 @@ from torch import Tensor
 from janusflow.data.packing import Placement, pack
 from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import IGNORED, ChatTemplate, Tokens
-from janusflow.data.transforms import generation_pixels, understanding_pixels
+from janusflow.data.transforms import JANUSFLOW, Preprocessing, generation_pixels, understanding_pixels
 from janusflow.models.unified import PADDING, Rows
 
 
@@ -28,9 +28,12 @@ class TokenSequence(NamedTuple):
 class RowBuilder:
     """Turns samples into rows of at most ``max_length`` tokens. Image spans have 1 + N positions."""
 
-    def __init__(self, template: ChatTemplate, image_size: int, max_length: int) -> None:
+    def __init__(
+        self, template: ChatTemplate, image_size: int, max_length: int, preprocessing: Preprocessing = JANUSFLOW
+    ) -> None:
         self.template = template
         self.image_size = image_size
+        self.preprocessing = preprocessing
         self.max_length = max_length
 
     def understanding(self, sample: UnderstandingSample) -> TokenSequence:
@@ -89,7 +92,9 @@ class RowBuilder:
             step=step,
             rows=Rows(ids, positions, segments, und_slots, gen_slots),
             labels=labels,
-            und_pixels=self._stack([understanding_pixels(sample.image, self.image_size) for sample in und]),
+            und_pixels=self._stack(
+                [understanding_pixels(sample.image, self.image_size, self.preprocessing) for sample in und]
+            ),
             gen_pixels=self._stack([generation_pixels(sample.image, self.image_size) for sample in gen]),
         )
 

@@ -47,7 +47,10 @@ class TextTokenizer:
         return self.tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ``text`` alone; no token is put around it."""
+        """Ids of ``text``, nothing put around it. Raises ``ValueError`` for text that holds a special token."""
+        reserved = next((token for token in SPECIAL_TOKENS if token in text), None)
+        if reserved is not None:
+            raise ValueError(f"the text holds the reserved token {reserved}")
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str:

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-PAD_LEVEL = 127  # grey of the bars beside an image that is not square
-MIN_SIDE = 14  # no side gets shorter than this when resized
+
+@dataclass
+class Preprocessing:
+    """How understanding images become pixels. The defaults are JanusFlow's; a checkpoint brings its own."""
+
+    min_side: int = 14  # no side gets shorter than this when resized
+    background: list[int] = field(default_factory=lambda: [127, 127, 127])  # of the bars beside an oblong image
+    normalize: bool = True  # to (x - mean) / std; else pixels stay in [0, 1]
+    mean: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
+    std: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
+
+    def __post_init__(self) -> None:
+        if self.min_side < 1:
+            raise ValueError(f"preprocessing.min_side must be at least 1, got {self.min_side}")
+        if not len(self.background) == len(self.mean) == len(self.std) == 3 or min(self.std) <= 0:
+            raise ValueError("preprocessing needs three values of background, mean and std, and std above 0")
 
 
-def understanding_pixels(image: Image.Image, size: int) -> Tensor:
-    """Long side to ``size``, short side padded with grey: (3, size, size) in [-1, 1]."""
+JANUSFLOW = Preprocessing()
+
+
+def understanding_pixels(image: Image.Image, size: int, settings: Preprocessing = JANUSFLOW) -> Tensor:
+    """Long side to ``size``, short side padded: (3, size, size), in [-1, 1] with the usual settings."""
     image = image.convert("RGB")
     scale = size / max(image.size)
-    width, height = (max(int(side * scale), MIN_SIDE) for side in image.size)
+    width, height = (max(int(side * scale), settings.min_side) for side in image.size)
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     if width != height:
-        square = Image.new("RGB", (size, size), (PAD_LEVEL,) * 3)
+        square = Image.new("RGB", (size, size), tuple(settings.background))
         square.paste(image, ((size - width) // 2, (size - height) // 2))
         image = square
-    return to_tensor(image)
+    pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255.0).permute(2, 0, 1)
+    if not settings.normalize:
+        return pixels
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (settings.mean, settings.std))
+    return (pixels - mean) / std
 
 
 def generation_pixels(image: Image.Image, size: int) -> Tensor:

@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
-from janusflow.guidance import check_weight, guided_velocity
+from janusflow.guidance import check_guidance, guided_velocity
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, RMSNorm
 from janusflow.samplers import Progress, check_solver, integrate
 
@@ -63,11 +63,12 @@ class SamplingOptions(NamedTuple):
     guidance: float = 2.0
     sampler: str = "euler"
     shift: float = 1.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)  # times in which guidance acts; v = v_cond outside
 
     def check(self) -> SamplingOptions:
         """Self. Raises ``ValueError`` with the value where an option is impossible."""
         check_solver(self.steps, self.sampler, self.shift)
-        check_weight(self.guidance)
+        check_guidance(self.guidance, self.guidance_interval)
         return self
 
 
@@ -152,5 +153,5 @@ class FlowHead(nn.Module):
             v_cond, v_uncond = self.decode(hidden, doubled).chunk(2)
             return v_cond, v_uncond
 
-        guided = guided_velocity(conditional, pair, options.guidance)
+        guided = guided_velocity(conditional, pair, options.guidance, options.guidance_interval)
         return integrate(guided, z_0, options.steps, options.sampler, options.shift, progress)

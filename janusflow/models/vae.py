@@ -9,41 +9,65 @@ import copy
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
+
+from janusflow.weights import load_weights
+
+KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 
 
 class LatentCodec:
     """Images in [-1, 1] to scaled latents and back. Frozen, in eval mode, and no part of any model's parameters."""
 
-    def __init__(self, vae: AutoencoderKL) -> None:
+    def __init__(self, vae: AutoencoderKL | AutoencoderTiny) -> None:
         self.vae = vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path) -> LatentCodec:
-        """Load a diffusers ``AutoencoderKL`` folder or hub id.
+    def from_pretrained(cls, path: str | Path, revision: str | None = None) -> LatentCodec:
+        """Load a diffusers ``AutoencoderKL`` or ``AutoencoderTiny``: a folder, a hub id, or TAESD's single file.
 
         Raises ``ValueError`` with the path where there is none or it cannot be read.
         """
+        if Path(path).suffix == ".safetensors":
+            tiny = AutoencoderTiny()
+            load_weights(tiny, [Path(path)])
+            return cls(tiny)
         try:
-            vae = AutoencoderKL.from_pretrained(str(path), torch_dtype=torch.float32, low_cpu_mem_usage=False)
+            name = AutoencoderKL.load_config(str(path), revision=revision).get("_class_name")
+            if name not in KINDS:
+                raise ValueError(f"{path} holds a {name}; the codec takes {' or '.join(KINDS)}")
+            vae = KINDS[name].from_pretrained(
+                str(path), revision=revision, torch_dtype=torch.float32, low_cpu_mem_usage=False, use_safetensors=True
+            )
         except (OSError, RuntimeError, KeyError) as error:
-            raise ValueError(f"cannot load a VAE from {path}: {str(error).splitlines()[0]}") from error
+            raise ValueError(f"cannot load a VAE from {path}: {str(error).strip().splitlines()[0]}") from error
         return cls(vae)
 
-    def to(self, device: torch.device) -> LatentCodec:
-        """Move the weights; returns self."""
-        self.vae.to(device)
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> LatentCodec:
+        """Move the weights; returns self. Raises ``ValueError`` for fp16, in which SDXL-VAE's activations overflow."""
+        if dtype == torch.float16 and isinstance(self.vae, AutoencoderKL):
+            raise ValueError("the SDXL-VAE overflows in float16 and draws black images: use float32 or bfloat16")
+        self.vae.to(device=device, dtype=dtype)
+        return self
+
+    def tile(self, on: bool = True) -> LatentCodec:
+        """Decode in overlapping tiles (or no more), which bounds the memory of large images; returns self."""
+        self.vae.enable_tiling(on)
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write a diffusers folder with fp16 weights."""
-        copy.deepcopy(self.vae).half().save_pretrained(path, safe_serialization=True)
+        """Write a diffusers folder, in fp16 where that loses nothing."""
+        vae = copy.deepcopy(self.vae).float()
+        if all(torch.equal(p.half().float(), p) for p in vae.parameters()):
+            vae.half()
+        vae.save_pretrained(path, safe_serialization=True)
 
     @property
     def factor(self) -> int:
         """Pixels per latent position, along a side."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        channels = self.vae.config.get("block_out_channels") or self.vae.config.encoder_block_out_channels
+        return 2 ** (len(channels) - 1)
 
     @property
     def channels(self) -> int:
@@ -55,15 +79,18 @@ class LatentCodec:
         """(B, 3, S, S) in [-1, 1] -> scaled latents (B, C, S / factor, S / factor) in fp32.
 
         The mode of the posterior: a draw would add noise that no flow can predict (the decoder saw draws when it was
-        trained, and does not mind). Runs in fp32: SDXL-VAE overflows in fp16.
+        trained, and does not mind). Autocast never reaches it: SDXL-VAE overflows in fp16.
         """
         if pixels.shape[-1] % self.factor or pixels.shape[-2] % self.factor:
             raise ValueError(f"image sides must be multiples of {self.factor}, got {tuple(pixels.shape[-2:])}")
         with torch.autocast(pixels.device.type, enabled=False):
-            return self.vae.encode(pixels.float()).latent_dist.mode() * self.vae.config.scaling_factor
+            encoded = self.vae.encode(pixels.to(self.vae.dtype))
+        latents = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
+        return latents.float() * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, C, s, s) -> images (B, 3, factor s, factor s), clamped to [-1, 1], fp32."""
         with torch.autocast(latents.device.type, enabled=False):
-            return self.vae.decode(latents.float() / self.vae.config.scaling_factor).sample.clamp(-1, 1)
+            scaled = latents.float() / self.vae.config.scaling_factor
+            return self.vae.decode(scaled.to(self.vae.dtype)).sample.float().clamp(-1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 import warnings
@@ -15,7 +16,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from janusflow.checkpoint import ASSETS, Bundle, load_weights, read_weights, save_bundle
+from janusflow.checkpoint import ASSETS, Bundle, save_pretrained
 from janusflow.config import load_config, save_config
 from janusflow.data.datamodule import StageData
 from janusflow.data.rows import RowBuilder
@@ -26,6 +27,7 @@ from janusflow.precision import fast_bf16
 from janusflow.training.callbacks import FiniteLoss, MetricsCSV, Previews
 from janusflow.training.module import JanusFlowModule
 from janusflow.training.stages import StageConfig, freeze
+from janusflow.weights import KeyMap, load_weights
 
 if TYPE_CHECKING:
     from janusflow.training.config import PartsConfig, RunConfig
@@ -99,14 +101,14 @@ class Run:
         config = self.config
         L.seed_everything(config.seed, verbose=False)
         bundle = build_bundle(config)
-        module = JanusFlowModule(bundle.model, bundle.codec, config.optim, config.seed)
-        averaged = Bundle(module.ema.model, bundle.codec, bundle.tokenizer, bundle.chat, digest="")
+        module = JanusFlowModule(bundle.model, bundle.required_codec, config.optim, config.seed)
+        averaged = dataclasses.replace(bundle, model=module.ema.model)
         self.folder.mkdir(parents=True, exist_ok=True)
         save_config(config, self.folder / "config.yaml")
         print(describe_model(bundle.model, config.stages))
         for number, name in enumerate(config.stages):
             self._train_stage(name, number, module, averaged)
-        save_bundle(averaged, self.folder / "model")
+        save_pretrained(averaged, self.folder / "model")
         return averaged
 
     def _train_stage(self, name: str, number: int, module: JanusFlowModule, averaged: Bundle) -> None:
@@ -180,18 +182,17 @@ def build_bundle(config: RunConfig) -> Bundle:
     check_latent(config, codec)
     model = JanusFlow(config.model)
     load_parts(model, parts)
-    return Bundle(model, codec, tokenizer, config.chat, digest="")
+    return Bundle(model, codec, tokenizer, config.chat)
 
 
 def load_parts(model: JanusFlow, parts: PartsConfig) -> None:
     """Fill the language model and the SigLIP tower from their pretrained files."""
     if parts.llm is not None:
-        path = locate(parts.llm)
-        load_weights(model.llm, read_weights(Path(path)), path)
+        load_weights(model.llm, [Path(locate(parts.llm))], dtype=torch.float32)
     if parts.vision is not None:
-        path = locate(parts.vision)
-        tower = {name[6:]: value for name, value in read_weights(Path(path)).items() if name.startswith("image.")}
-        load_weights(model.vision.tower, tower, path)
+        image_tower = KeyMap({"": "image."})  # the file has a text tower beside it
+        files = [Path(locate(parts.vision))]
+        load_weights(model.vision.tower, files, image_tower, ignore=("text.", "log_scale", "bias"), dtype=torch.float32)
 
 
 def check_latent(config: RunConfig, codec: LatentCodec) -> None:

@@ -2,8 +2,9 @@
 
 import torch
 
-from janusflow.checkpoint import TRAINING_ONLY, from_official, to_official
+from janusflow.checkpoint import TRAINING_ONLY
 from janusflow.config import load_config
+from janusflow.deepseek import JANUSFLOW_KEYS
 from janusflow.models.unified import JanusFlow
 from janusflow.training.config import RunConfig
 from tests.conftest import ROOT
@@ -79,7 +80,7 @@ def test_configured_model_has_the_released_keys_and_shapes():
         with torch.device("meta"):
             model = JanusFlow(config.model)
         ours = {k: tuple(v.shape) for k, v in model.state_dict().items() if not k.startswith(TRAINING_ONLY)}
-        assert {to_official(key): shape for key, shape in ours.items()} == released()
+        assert {JANUSFLOW_KEYS.stored(key): shape for key, shape in ours.items()} == released()
 
 
 def test_released_model_has_587_tensors_and_2046_million_parameters():
@@ -89,6 +90,6 @@ def test_released_model_has_587_tensors_and_2046_million_parameters():
 
 
 def test_key_map_is_reversible():
-    assert all(to_official(from_official(key)) == key for key in released())
-    ours = [from_official(key) for key in released()]
+    assert all(JANUSFLOW_KEYS.stored(JANUSFLOW_KEYS.ours(key)) == key for key in released())
+    ours = [JANUSFLOW_KEYS.ours(key) for key in released()]
     assert len(set(ours)) == len(ours)

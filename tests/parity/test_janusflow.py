@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from janusflow.checkpoint import from_official, to_official
+from janusflow.deepseek import JANUSFLOW_KEYS
 from janusflow.generate import PromptRunner
 from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.llm import LLMConfig
@@ -48,9 +48,9 @@ def reference(shared):
     )
     with torch.device("meta"):
         model = JanusFlow(config)
-    assert {to_official(k): list(v.shape) for k, v in model.state_dict().items()} == manifest
+    assert {JANUSFLOW_KEYS.stored(k): list(v.shape) for k, v in model.state_dict().items()} == manifest
     model = JanusFlow(config).eval()
-    model.load_state_dict({from_official(key): filled(key, shape) for key, shape in manifest.items()})
+    model.load_state_dict({JANUSFLOW_KEYS.ours(key): filled(key, shape) for key, shape in manifest.items()})
     rng = np.random.default_rng(settings["seed"])
     z_0 = torch.from_numpy(rng.standard_normal((settings["batch"], 4, 48, 48), dtype=np.float32))
     pixels = torch.from_numpy(rng.uniform(-1, 1, (1, 2, 3, 384, 384)).astype(np.float32))[0]

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import train
-from janusflow.checkpoint import load_bundle
+from janusflow.checkpoint import load_pretrained
 from tests.conftest import ROOT
 
 # Two short stages of a small model on the world's own pictures and parts.
@@ -48,7 +48,7 @@ def losses(run):
 
 
 def weights(run):
-    return load_bundle(run).model.state_dict()
+    return load_pretrained(run).model.state_dict()
 
 
 def equal(a, b):
@@ -78,7 +78,7 @@ def test_report_states_scores_pictures_and_protocol(finished):
     scores = json.loads((finished / "scores.json").read_text())
     for words in ("GenEval rules: mean of the tags", "answers: all", "not FID", "floor", "Protocol: checkpoint"):
         assert words in page
-    assert scores["protocol"]["checkpoint"] == load_bundle(finished).digest
+    assert scores["protocol"]["checkpoint"] == load_pretrained(finished).digest
     assert set(scores["in_distribution"]["generation"]["tags"]) >= {"counting", "position", "color_attr"}
     assert set(scores["held_out"]["generation"]["tags"]) == {"counting", "colors", "color_attr"}
     for name in ("samples.png", "losses.png"):

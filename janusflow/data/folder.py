@@ -1,0 +1,79 @@
+"""A folder of images with captions: ``captions.jsonl`` beside the images, one ``{"file", "captions"}`` a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
+from janusflow.pictures import read_image
+
+LISTING = "captions.jsonl"
+CAPTION_REQUEST = "Describe the image briefly."
+
+
+class FolderSource:
+    """Training samples of an image folder, a pure function of (seed, task, index); images return in ever new orders.
+
+    Raises ``ValueError`` with the path and line where the listing is missing or damaged.
+    """
+
+    def __init__(self, folder: str | Path, seed: int) -> None:
+        self.seed = seed
+        self.items = read_listing(Path(folder))
+
+    def understanding(self, index: int) -> UnderstandingSample:
+        """An image with a request for its caption."""
+        image, caption = self._pick(0, index)
+        return UnderstandingSample(image, [(CAPTION_REQUEST, caption)])
+
+    def generation(self, index: int, first_sentence: float) -> GenerationSample:
+        """An image with a caption, which is cut to one sentence in a share ``first_sentence`` of the samples."""
+        image, caption = self._pick(1, index)
+        if self._rng(3, index).random() < first_sentence:
+            caption = caption.split(". ")[0]
+        return GenerationSample(image, caption)
+
+    def text(self, index: int) -> TextSample:
+        """A caption without its image."""
+        _, captions = self._item(2, index)
+        return TextSample(str(self._rng(2, index).choice(captions)))
+
+    def _pick(self, task: int, index: int) -> tuple[Image.Image, str]:
+        path, captions = self._item(task, index)
+        return read_image(path), str(self._rng(task, index).choice(captions))
+
+    def _item(self, task: int, index: int) -> tuple[Path, list[str]]:
+        """Each pass over the folder is a fresh permutation."""
+        turn, place = divmod(index, len(self.items))
+        return self.items[self._rng(task, turn, len(self.items)).permutation(len(self.items))[place]]
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *key])
+
+
+def read_listing(folder: Path) -> list[tuple[Path, list[str]]]:
+    """Paths and captions of a folder. Raises ``ValueError`` where its listing is missing, empty or damaged."""
+    listing = folder / LISTING
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {listing}: {error}") from error
+    items = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            path, captions = folder / entry["file"], [str(caption) for caption in entry["captions"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{listing}, line {number}: {error!r}") from error
+        if not captions or not path.is_file():
+            raise ValueError(f"{listing}, line {number}: {path} is missing or has no caption")
+        items.append((path, captions))
+    if not items:
+        raise ValueError(f"{listing} lists no image")
+    return items

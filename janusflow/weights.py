@@ -1,0 +1,165 @@
+"""Safetensors files in and out: one or several, streamed a tensor at a time, checked by name and shape."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+SHOWN_FAULTS = 4
+
+
+class KeyMap:
+    """Our parameter names to those of a file and back: an explicit, reversible exchange of prefixes."""
+
+    def __init__(self, prefixes: Mapping[str, str]) -> None:
+        self.prefixes = dict(prefixes)
+
+    def stored(self, ours: str) -> str:
+        """The file's name of our parameter. Raises ``KeyError`` with the name where no rule covers it."""
+        return self._exchange(ours, self.prefixes.items())
+
+    def ours(self, stored: str) -> str:
+        """Our name of the file's parameter. Raises ``KeyError`` with the name where no rule covers it."""
+        return self._exchange(stored, ((file, own) for own, file in self.prefixes.items()))
+
+    def _exchange(self, name: str, rules: Iterable[tuple[str, str]]) -> str:
+        for old, new in rules:
+            if name.startswith(old):
+                return new + name[len(old) :]
+        raise KeyError(f"no rule renames the parameter {name!r}")
+
+
+SAME = KeyMap({"": ""})
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder: those of its index, or ``model.safetensors``, or all there are.
+
+    Raises ``ValueError`` where there are none, where the index is damaged or names files that are missing or lie
+    elsewhere, and where there are only pickles, which can run code and are never opened.
+    """
+    if (folder / INDEX).exists():
+        try:
+            names = sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ValueError(f"{folder / INDEX} is not an index of weights: {error!r}") from error
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise ValueError(f"{folder / INDEX} names {name!r}, which is not a file of its folder")
+            if not (folder / name).exists():
+                raise ValueError(f"{folder / INDEX} names {name}, which is missing")
+        return [folder / name for name in names]
+    if (folder / WEIGHTS).exists():
+        return [folder / WEIGHTS]
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+        refused = f"; {pickles[0]} is a pickle, which is refused: convert it to safetensors" if pickles else ""
+        raise ValueError(f"no weights at {folder}: there is no {WEIGHTS}{refused}")
+    return files
+
+
+def read_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes in ``files``, from their headers alone. Raises ``ValueError`` for a damaged file."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118  (not a mapping)
+                    if name in found:
+                        raise ValueError(f"{path} holds {name} a second time")
+                    found[name] = tuple(file.get_slice(name).get_shape())
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"cannot read the weights {path}: {error}") from error
+    return found
+
+
+def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of ``files``, each from an own mapping that is released with it, so that memory does not add up."""
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = list(file.keys())
+            for name in names:
+                with safe_open(path, framework="pt") as file:
+                    yield name, file.get_tensor(name)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"cannot read the weights {path}: {error}") from error
+
+
+def load_weights(
+    module: nn.Module,
+    files: list[Path],
+    keys: KeyMap = SAME,
+    ignore: tuple[str, ...] = (),
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Fill ``module``, which may be on the meta device, with the tensors of ``files``.
+
+    ``keys`` translates names; stored names that begin with one of ``ignore`` are left out. Weights become ``dtype``
+    (None: as they are stored) on ``device``; only one tensor at a time is held twice.
+    Raises ``ValueError`` that lists unknown, missing and misshapen parameters, before any is read.
+    """
+    expected = {keys.stored(name): tuple(value.shape) for name, value in module.state_dict().items()}
+    stored = {name: shape for name, shape in read_shapes(files).items() if not name.startswith(ignore)}
+    compare(expected, stored, str(files[0] if len(files) == 1 else files[0].parent))
+    for name, value in read_tensors(files):
+        if name in expected:
+            own = value.to(torch.device(device), dtype, copy=True)
+            module.load_state_dict({keys.ours(name): own}, strict=False, assign=True)
+    restore_buffers(module, device)
+
+
+def compare(expected: Mapping[str, tuple], stored: Mapping[str, tuple], source: str) -> None:
+    """Raise ``ValueError`` where the names and shapes ``stored`` in ``source`` are not the ``expected`` ones."""
+    faults = [f"unknown {name}" for name in stored if name not in expected]
+    faults += [f"missing {name}" for name in expected if name not in stored]
+    faults += [
+        f"{name} has shape {shape} instead of {expected[name]}"
+        for name, shape in stored.items()
+        if shape != expected.get(name, shape)
+    ]
+    if faults:
+        more = f" and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+        raise ValueError(f"{source} does not fit the model: {'; '.join(faults[:SHOWN_FAULTS])}{more}")
+
+
+def restore_buffers(module: nn.Module, device: torch.device | str) -> None:
+    """Compute the buffers that no file holds, which the meta device left empty: rotary frequencies, always in fp32."""
+    for part in module.modules():
+        rope = getattr(part, "rotary_emb", None)
+        if rope is not None and rope.inv_freq.is_meta:
+            part.rotary_emb = type(rope)(rope.config).to(device)
+
+
+def save_weights(weights: dict[str, Tensor], folder: Path, shard_size: str = "5GB") -> None:
+    """Write ``weights`` as ``model.safetensors``, or as shards with an index where they exceed ``shard_size``."""
+    plan = split_torch_state_dict_into_shards(
+        weights, filename_pattern="model{suffix}.safetensors", max_shard_size=shard_size
+    )
+    for name, keys in plan.filename_to_tensors.items():
+        save_file({key: weights[key].contiguous() for key in keys}, folder / name, metadata={"format": "pt"})
+    if plan.is_sharded:
+        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def digest(files: list[Path]) -> str:
+    """The first 12 hex digits of the SHA-256 of the files' bytes, in order: a model's name in scores."""
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                total.update(block)
+    return total.hexdigest()[:12]
