@@ -78,8 +78,9 @@ def load_pretrained(
 ) -> Bundle:
     """A model in DeepSeek's layout or ours: a folder, a run folder (its ``model``), or a hub id.
 
-    dtype: of the weights; default fp32 on the CPU and bf16 on CUDA; ``"stored"`` leaves them as they are. vae: a folder, hub id or TAESD file; ``"auto"`` is
-    the folder's own ``vae/``, else the SDXL-VAE from the hub; None loads none. Peak memory: the weights, little more.
+    dtype: of the weights; default fp32 on the CPU and bf16 on CUDA; ``"stored"`` leaves them as they are.
+    vae: a folder, hub id or TAESD file; ``"auto"`` is the folder's own ``vae/``, else the SDXL-VAE from the hub; None
+    loads none. Peak memory: the weights and one tensor.
     Raises ``ValueError`` in one line where files are missing or damaged, or parameters unknown, missing or misshapen.
     """
     folder = find_folder(path, revision)

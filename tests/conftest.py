@@ -1,6 +1,9 @@
 """Shared by the tests: where reference data is, and models small enough to build in milliseconds."""
 
+import os
 from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test waits for a network
 
 import pytest
 import torch
