@@ -1,6 +1,8 @@
-"""Time to draw a batch of pictures: cached prompts against running the prompt anew in every step.
+"""Seconds to draw and to answer: prompts run anew in every step, cached, cached and compiled; fp32 against bf16.
 
-``python benchmarks/sampling.py`` prints the medians of both sides, their ratio, and the machine.
+``python benchmarks/sampling.py`` measures the shipped model with its decoder; ``--layers 2`` the full width of
+JanusFlow-1.3B with random weights and that many blocks (latents only). All variants run in turn in one process, so that
+a noisy machine is noisy to all; figures are medians, ratios are against the naive fp32 variant.
 """
 
 from __future__ import annotations
@@ -17,69 +19,178 @@ import torch
 from torch import Tensor
 
 from janusflow.checkpoint import SHIPPED, load_pretrained
-from janusflow.data.shapes.prompts import benchmark_prompts
+from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.data.tokenizer import TextTokenizer
 from janusflow.generate import PromptRunner, UncachedPromptRunner
 from janusflow.models.flow_head import SamplingOptions
+from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.vae import LatentCodec
+from janusflow.repa import RepaConfig
+
+VARIANTS = ("naive", "cached", "cached+compile", "cached+bf16", "cached+bf16+compile")
+DECODED_TOKENS = 16
 
 
-def median_seconds(draw: Callable[[], object], repeats: int) -> float:
-    """The median of ``repeats`` timed calls after one that is not timed."""
-    draw()
-    seconds = []
+def build(args: argparse.Namespace) -> tuple[JanusFlow, LatentCodec | None]:
+    """The model under test in fp32, and the codec of a stored one."""
+    if args.layers is None:
+        bundle = load_pretrained(args.model, device=args.device, dtype=torch.float32)
+        return bundle.model, bundle.codec
+    config = ModelConfig(repa=RepaConfig(enabled=False))
+    config.llm.num_layers = config.vision.depth = args.layers
+    with torch.device(args.device):
+        return JanusFlow(config).eval(), None
+
+
+class Case:
+    """One prompt length and batch size: how each variant draws."""
+
+    def __init__(self, args: argparse.Namespace, model: JanusFlow, half: JanusFlow, prompt: int, batch: int) -> None:
+        self.models = {"fp32": model, "bf16": half}
+        generator = torch.Generator().manual_seed(0)
+        vocabulary = model.config.llm.vocab_size
+        self.prompts = torch.randint(0, vocabulary, (batch, prompt), generator=generator).tolist()
+        self.noise = model.head.initial_noise(list(range(batch)), torch.device(args.device))
+        self.options = SamplingOptions(args.steps, args.guidance).check()
+
+    def draw(self, variant: str) -> Tensor:
+        """The latents of one batch."""
+        model = self.models["bf16" if "bf16" in variant else "fp32"]
+        kind = UncachedPromptRunner if variant == "naive" else PromptRunner
+        runner = kind(model.llm, self.prompts, 1 + model.head.num_tokens, self.options.guidance != 1)
+        if "compile" in variant:
+            runner = torch.compile(runner, dynamic=False)
+        return model.head.sample(runner, self.noise, self.options)
+
+
+def measure(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
+    """Median seconds of each call; the calls take turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for name in calls:
+        calls[name]()
     for _ in range(repeats):
-        start = time.perf_counter()
-        draw()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+        for name, call in calls.items():
+            synchronize(device)
+            start = time.perf_counter()
+            call()
+            synchronize(device)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-@torch.inference_mode()
-def main() -> int:
-    """Measure, print, and store the figures if asked to."""
+def synchronize(device: str) -> None:
+    """Wait for the device's queue."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def peak_memory_gib(device: str, call: Callable[[], object]) -> float | None:
+    """The device memory that ``call`` needs at most, weights included; None on a CPU, which does not say."""
+    if not device.startswith("cuda"):
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    return round(torch.cuda.max_memory_allocated() / 2**30, 2)
+
+
+def answer_latency(model: JanusFlow, args: argparse.Namespace) -> dict[str, float]:
+    """Seconds to the first token behind an image and a question, and to each further one."""
+    tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
+    template = ChatTemplate(tokenizer, ChatConfig(), model.head.num_tokens)
+    ids = torch.tensor([template.question("how many circles are there?")], device=args.device)
+    side = model.config.vision.image_size
+    pixels = torch.zeros(1, 3, side, side, device=args.device, dtype=next(model.parameters()).dtype)
+    slots = (ids == tokenizer.boi) | (ids == tokenizer.image)
+
+    def first() -> tuple[Tensor, object]:
+        embeds = model.llm.embed(ids)
+        embeds[slots] = model.embed_understanding(pixels).flatten(0, 1)
+        cache = model.llm.new_cache()
+        hidden = model.llm(embeds, torch.arange(ids.shape[1], device=args.device).unsqueeze(0), cache=cache).hidden
+        return model.llm.logits(hidden[:, -1]).argmax(-1), cache
+
+    def all_tokens() -> None:
+        token, cache = first()
+        for number in range(DECODED_TOKENS):
+            position = torch.tensor([[ids.shape[1] + number]], device=args.device)
+            hidden = model.llm(model.llm.embed(token.unsqueeze(1)), position, cache=cache).hidden  # type: ignore[arg-type]
+            token = model.llm.logits(hidden[:, -1]).argmax(-1)
+
+    seconds = measure({"first": first, "all": all_tokens}, args.repeats, args.device)
+    return {
+        "first_token_seconds": round(seconds["first"], 4),
+        "per_token_seconds": round((seconds["all"] - seconds["first"]) / DECODED_TOKENS, 4),
+    }
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=SHIPPED, help="model folder (default: the shipped shapes-world model)")
-    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--layers", type=int, help="random JanusFlow-1.3B with this many blocks instead")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--variants", nargs="+", default=["naive", "cached", "cached+bf16"], choices=VARIANTS)
+    parser.add_argument("--prompt-tokens", type=int, nargs="+", default=[16])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[16])
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    args = parser.parse_args()
+    return parser.parse_args(argv)
 
-    bundle = load_pretrained(args.model)
-    options = SamplingOptions(args.steps, args.guidance).check()
-    prompts = [p["prompt"] for p in benchmark_prompts(-(-args.images // 6))][: args.images]
-    tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
-    noise = bundle.model.head.initial_noise(list(range(len(prompts))), torch.device("cpu"))
-    guided = options.guidance != 1
 
-    def cached() -> Tensor:
-        runner = PromptRunner(bundle.model.llm, tokens, 1 + bundle.model.head.num_tokens, guided)
-        return bundle.codec.decode(bundle.model.head.sample(runner, noise, options))
-
-    def uncached() -> Tensor:
-        return bundle.codec.decode(
-            bundle.model.head.sample(
-                UncachedPromptRunner(bundle.model.llm, tokens, 1 + bundle.model.head.num_tokens, guided), noise, options
-            )
-        )
-
-    torch.testing.assert_close(cached(), uncached(), atol=1e-3, rtol=0)
-    fast, slow = median_seconds(cached, args.repeats), median_seconds(uncached, args.repeats)
+@torch.inference_mode()
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and store the figures if asked to."""
+    args = parse(argv)
+    torch.manual_seed(0)
+    model, codec = build(args)
+    half = JanusFlow(model.config).to(args.device).eval()
+    half.load_state_dict(model.state_dict())
+    half.to(torch.bfloat16).llm.causal_lm.model.rotary_emb.to(torch.float32)
+    rows = []
+    for prompt in args.prompt_tokens:
+        for batch in args.batch_sizes:
+            case = Case(args, model, half, prompt, batch)
+            exact = case.draw("naive")
+            seconds = measure({v: lambda v=v, c=case: c.draw(v) for v in args.variants}, args.repeats, args.device)
+            for variant, value in seconds.items():
+                row = {
+                    "prompt_tokens": prompt,
+                    "batch": batch,
+                    "variant": variant,
+                    "seconds_per_image": round(value / batch, 4),
+                    "seconds_per_step": round(value / args.steps, 4),
+                    "speed_over_first": round(seconds[args.variants[0]] / value, 2),
+                    "difference": f"{((case.draw(variant) - exact).norm() / exact.norm()).item():.1e}",
+                    "peak_memory_gib": peak_memory_gib(args.device, lambda v=variant, c=case: c.draw(v)),
+                }
+                rows.append(row)
+                print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     figures = {
-        "what": f"{len(prompts)} images, {args.steps} Euler steps, w = {args.guidance:g}, decoded",
-        "cached_seconds": round(fast, 2),
-        "uncached_seconds": round(slow, 2),
-        "ratio": round(slow / fast, 2),
+        "model": f"JanusFlow-1.3B's width, {args.layers} blocks" if args.layers else Path(args.model).name,
+        "steps": args.steps,
+        "guidance": args.guidance,
+        "rows": rows,
+        "decode_seconds_per_image": decode_seconds(codec, model, args),
+        "answering": answer_latency(model, args),
         "repeats": args.repeats,
         "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
+        "machine": torch.cuda.get_device_name() if args.device.startswith("cuda") else platform.machine(),
         "torch": torch.__version__,
     }
-    print(json.dumps(figures, indent=2))
+    print(json.dumps({key: value for key, value in figures.items() if key != "rows"}, indent=2))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def decode_seconds(codec: LatentCodec | None, model: JanusFlow, args: argparse.Namespace) -> float | None:
+    """Seconds of the VAE for one image; None where the model has none."""
+    if codec is None:
+        return None
+    latent = model.head.initial_noise([0], torch.device(args.device))
+    return round(measure({"decode": lambda: codec.decode(latent)}, args.repeats, args.device)["decode"], 4)
 
 
 if __name__ == "__main__":

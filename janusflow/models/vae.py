@@ -31,7 +31,7 @@ class LatentCodec:
         """
         if Path(path).suffix == ".safetensors":
             tiny = AutoencoderTiny()
-            load_weights(tiny, [Path(path)])
+            load_weights(tiny, [Path(path)], dtype=torch.float32)
             return cls(tiny)
         try:
             name = AutoencoderKL.load_config(str(path), revision=revision).get("_class_name")
@@ -53,7 +53,10 @@ class LatentCodec:
 
     def tile(self, on: bool = True) -> LatentCodec:
         """Decode in overlapping tiles (or no more), which bounds the memory of large images; returns self."""
-        self.vae.enable_tiling(on)
+        if on:
+            self.vae.enable_tiling()
+        else:
+            self.vae.disable_tiling()
         return self
 
     def save(self, path: str | Path) -> None:
