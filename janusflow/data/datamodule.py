@@ -8,9 +8,11 @@ import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from janusflow.data.config import DataConfig
+from janusflow.data.folder import FolderSource
 from janusflow.data.rows import RowBuilder
-from janusflow.data.sample import Batch
-from janusflow.data.shapes.source import DataConfig, ShapesSource
+from janusflow.data.sample import Batch, Source
+from janusflow.data.shapes.source import ShapesSource
 from janusflow.training.stages import StageConfig, quota
 
 
@@ -18,7 +20,7 @@ class StepDataset(Dataset[Batch]):
     """Item ``step`` is the whole batch of that step of the stage."""
 
     def __init__(
-        self, source: ShapesSource, builder: RowBuilder, stage: StageConfig, config: DataConfig, seed: list[int]
+        self, source: Source, builder: RowBuilder, stage: StageConfig, config: DataConfig, seed: list[int]
     ) -> None:
         self.source, self.builder, self.stage, self.config, self.seed = source, builder, stage, config, seed
 
@@ -53,12 +55,17 @@ class StepSampler(Sampler[int]):
         return iter(range(self.start(), self.steps))
 
 
+def open_source(config: DataConfig, seed: int) -> Source:
+    """The source that ``config`` names. Raises ``ValueError`` where its files are missing or damaged."""
+    return ShapesSource(config, seed) if config.folder is None else FolderSource(config.folder, seed)
+
+
 class StageData(L.LightningDataModule):
     """The loader of one stage. ``seed`` is the run's seed and the stage's number."""
 
     def __init__(self, builder: RowBuilder, stage: StageConfig, config: DataConfig, seed: tuple[int, int]) -> None:
         super().__init__()
-        source = ShapesSource(config, int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        source = open_source(config, int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self.dataset = StepDataset(source, builder, stage, config, list(seed))
         self.workers = config.workers
 

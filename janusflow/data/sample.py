@@ -5,7 +5,7 @@ Legend: B rows, L positions, U understanding images, G generated images, S image
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from PIL import Image
 from torch import Tensor
@@ -34,6 +34,16 @@ class TextSample(NamedTuple):
 
 
 Sample = UnderstandingSample | GenerationSample | TextSample
+
+
+class Source(Protocol):
+    """Training samples by index: the same index always gives the same sample."""
+
+    def understanding(self, index: int) -> UnderstandingSample: ...
+
+    def generation(self, index: int, first_sentence: float) -> GenerationSample: ...
+
+    def text(self, index: int) -> TextSample: ...
 
 
 class Batch(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from janusflow.data.shapes.source import DataConfig
+from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
 from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.unified import ModelConfig

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from janusflow.data.config import DataConfig
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.shapes.captions import long_caption, short_caption, text_line
 from janusflow.data.shapes.questions import sample_question
@@ -13,25 +12,6 @@ from janusflow.data.shapes.render import render
 from janusflow.data.shapes.scenes import sample_scene
 
 CAPTION_REQUEST = "generate the caption of this picture."
-
-
-@dataclass
-class DataConfig:
-    """The shapes world's mixture of forms."""
-
-    image_size: int = 48  # pixels
-    turns: int = 4  # questions in one understanding sample
-    caption_share: float = 0.15  # share of understanding samples that ask for a caption instead
-    long_captions: float = 0.25  # share of generation prompts that are long captions (before the cut to one sentence)
-    prompt_drop: float = 0.1  # share of prompts dropped for classifier-free guidance (Sec. 3.4)
-    workers: int = 1  # processes that make batches ahead of the trainer
-
-    def __post_init__(self) -> None:
-        for name in ("caption_share", "long_captions", "prompt_drop"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"data.{name} is a share in [0, 1], got {getattr(self, name)}")
-        if self.turns < 1:
-            raise ValueError(f"data.turns must be at least 1, got {self.turns}")
 
 
 class ShapesSource:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from eval.geneval import score as geneval
+from janusflow.data.config import DataConfig
 from janusflow.data.shapes.captions import long_caption, short_caption, text_line
 from janusflow.data.shapes.oracle import Detection, detect
 from janusflow.data.shapes.prompts import benchmark_prompts, prompt_of
@@ -26,7 +27,7 @@ from janusflow.data.shapes.scenes import (
     relations_between,
     sample_scene,
 )
-from janusflow.data.shapes.source import DataConfig, ShapesSource
+from janusflow.data.shapes.source import ShapesSource
 from janusflow.data.shapes.vocabulary import (
     BACKGROUND,
     CELL_NAMES,
