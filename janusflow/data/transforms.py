@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 
@@ -49,15 +49,8 @@ def understanding_pixels(image: Image.Image, size: int, settings: Preprocessing 
 
 
 def generation_pixels(image: Image.Image, size: int) -> Tensor:
-    """Short side to ``size``, long side cut at the centre: (3, size, size) in [-1, 1]."""
-    image = image.convert("RGB")
-    if image.size != (size, size):
-        scale = size / min(image.size)
-        width, height = (max(round(side * scale), size) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    return to_tensor(image)
+    """The central square, at ``size``: (3, size, size) in [-1, 1]."""
+    return to_tensor(ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC))
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -1,0 +1,74 @@
+"""Images from users: what is no picture, damaged, hostile or oddly shaped."""
+
+import struct
+import zlib
+
+import pytest
+import torch
+from PIL import Image
+
+from janusflow.data.transforms import generation_pixels, understanding_pixels
+from janusflow.pictures import read_image
+
+
+def png_header(width, height):
+    """A PNG that announces its size and then holds next to nothing."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    path = tmp_path / "photograph.jpg"
+    Image.effect_noise((64, 48), 60).convert("RGB").save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text.png", b"not a picture"),
+        ("empty.png", b""),
+        ("bomb.png", png_header(60_000, 60_000)),
+        ("hollow.png", png_header(64, 64)),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_line(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=name) as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_truncated_picture_is_refused(photograph):
+    photograph.write_bytes(photograph.read_bytes()[:-200])
+    with pytest.raises(ValueError, match="photograph.jpg"):
+        read_image(photograph)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "I;16"])
+def test_every_kind_of_pixel_becomes_rgb(tmp_path, mode):
+    path = tmp_path / "picture.tiff"
+    Image.new(mode, (10, 6)).save(path)
+    assert read_image(path).mode == "RGB"
+
+
+@pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1), (1, 1), (3, 2)])
+@pytest.mark.parametrize("pixels", [understanding_pixels, generation_pixels])
+def test_odd_shapes_fill_the_square(size, pixels):
+    tensor = pixels(Image.new("RGB", size, "red"), 48)
+    assert tensor.shape == (3, 48, 48)
+    assert torch.isfinite(tensor).all()
+    assert tensor.abs().max() <= 1
+
+
+def test_generation_takes_the_central_square():
+    picture = Image.new("RGB", (90, 30), "blue")
+    picture.paste("red", (30, 0, 60, 30))
+    pixels = generation_pixels(picture, 30)
+    assert torch.equal(pixels, torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1).expand(3, 30, 30))
