@@ -1,8 +1,8 @@
 """Memory and time to write and load JanusFlow-1.3B at full size, and to draw one image with it.
 
-``python benchmarks/loading.py`` (Linux) writes random bf16 weights in DeepSeek's layout (4.1 GB, in a temporary folder), then
-loads them in a fresh process and prints the peak of the resident memory beside the size of the weights. The image has
-the cost of a real one; with random weights it shows nothing.
+``python benchmarks/loading.py`` (on Linux) writes random bf16 weights in DeepSeek's layout (4.1 GB, in a temporary
+folder), then loads them in a fresh process and prints the peak of the resident memory beside the size of the weights.
+The image has the cost of a real one; with random weights it shows nothing.
 """
 
 from __future__ import annotations
