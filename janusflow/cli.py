@@ -1,4 +1,4 @@
-"""The ``janusflow`` command: draw pictures, ask about pictures."""
+"""The ``janusflow`` command: draw pictures, ask about pictures, export models, prepare data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from janusflow import __version__
 
 if TYPE_CHECKING:
+    import torch
+
     from janusflow.checkpoint import Bundle
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -93,6 +95,18 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
     export.add_argument("--format", choices=("deepseek", "janusflow"), default="deepseek", help="layout")
     export.add_argument("--shard-size", default="5GB", help="largest weights file")
+
+    encode = commands.add_parser(
+        "encode-latents",
+        help="store the VAE's latents of an image folder, for training without the VAE in the step",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    encode.set_defaults(run=run_encode_latents)
+    encode.add_argument("folder", type=Path, help="images and captions.jsonl, as of data.folder")
+    encode.add_argument("--vae", required=True, help="folder, hub id or TAESD file; the run's parts.vae")
+    encode.add_argument("--size", type=int, default=384, help="pixels of a side; the run's data.image_size")
+    encode.add_argument("--batch-size", type=int, default=8, help="images encoded together")
+    encode.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
     return parser
 
 
@@ -176,24 +190,52 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def load(args: argparse.Namespace, vae: str | None = "auto", dtype: str | None = None) -> Bundle:
+def run_encode_latents(args: argparse.Namespace) -> int:
+    """Encode what is not encoded yet; a run takes it with ``data.cached_latents=true``."""
+    from tqdm import tqdm
+
+    from janusflow.data.folder import LATENTS, encode_folder
+    from janusflow.models.vae import LatentCodec
+
+    if args.size < 1 or args.batch_size < 1:
+        raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
+    codec = LatentCodec.from_pretrained(args.vae).to(find_device(args.device))
+    with tqdm(desc="encoding", unit="image", disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        encode_folder(args.folder, codec, args.size, args.batch_size, progress)
+    print(args.folder / LATENTS)
+    return 0
+
+
+def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["stored"] | None = None) -> Bundle:
     """The model that the flags name, on the device and in the type they name; ``vae`` and ``dtype`` are defaults."""
     import torch
 
     from janusflow.checkpoint import SHIPPED, load_pretrained
 
-    try:
-        device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"cannot use the device {args.device!r}: {str(error).splitlines()[0]}") from error
     return load_pretrained(
         args.model or SHIPPED,
         dtype=getattr(torch, args.dtype) if args.dtype else dtype,
-        device=device,
+        device=find_device(args.device),
         revision=args.revision,
         vae=args.vae or vae,
     )
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of that name, or the best there is. Raises ``ValueError`` where it cannot be used."""
+    import torch
+
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"cannot use the device {name!r}: {str(error).splitlines()[0]}") from error
+    return device
 
 
 def make_folder(path: Path) -> None:

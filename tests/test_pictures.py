@@ -47,7 +47,7 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path, name, content):
 
 def test_truncated_picture_is_refused(photograph):
     photograph.write_bytes(photograph.read_bytes()[:-200])
-    with pytest.raises(ValueError, match="photograph.jpg"):
+    with pytest.raises(ValueError, match=r"photograph\.jpg"):
         read_image(photograph)
 
 

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from janusflow.data.config import DataConfig
 from janusflow.data.folder import FolderSource
 from janusflow.data.rows import RowBuilder
-from janusflow.data.sample import Batch, Source
+from janusflow.data.sample import Batch, GenerationSample, Source
 from janusflow.data.shapes.source import ShapesSource
+from janusflow.models.vae import LatentCodec
 from janusflow.training.stages import StageConfig, quota
 
 
@@ -57,7 +58,9 @@ class StepSampler(Sampler[int]):
 
 def open_source(config: DataConfig, seed: int) -> Source:
     """The source that ``config`` names. Raises ``ValueError`` where its files are missing or damaged."""
-    return ShapesSource(config, seed) if config.folder is None else FolderSource(config.folder, seed)
+    if config.folder is None:
+        return ShapesSource(config, seed)
+    return FolderSource(config.folder, seed, config.cached_latents)
 
 
 class StageData(L.LightningDataModule):
@@ -68,6 +71,21 @@ class StageData(L.LightningDataModule):
         source = open_source(config, int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self.dataset = StepDataset(source, builder, stage, config, list(seed))
         self.workers = config.workers
+
+    def examples(self, count: int) -> list[GenerationSample]:
+        """Training images with their captions, for previews. Raises ``ValueError`` where the source is no folder."""
+        source = self.dataset.source
+        if not count:
+            return []
+        if not isinstance(source, FolderSource):
+            raise ValueError("preview.examples shows the images of a folder; the data has none")
+        return source.examples(count)
+
+    def check_latents(self, codec: LatentCodec) -> None:
+        """Raise ``ValueError`` where stored latents are not those that ``codec`` would give."""
+        latents = getattr(self.dataset.source, "latents", None)
+        if latents is not None:
+            latents.check(codec, self.dataset.builder.image_size)
 
     def train_dataloader(self) -> DataLoader:
         """Whole batches, made ahead by worker processes."""

@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from janusflow.data.latents import LatentCache, is_complete, write_latents
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
+from janusflow.models.vae import LatentCodec
 from janusflow.pictures import read_image
+from janusflow.samplers import Progress
 
 LISTING = "captions.jsonl"
+LATENTS = "latents"  # folder of stored latents inside the image folder
+PIECE = 1024  # images in one of its files
 CAPTION_REQUEST = "Describe the image briefly."
 
 
@@ -21,9 +26,10 @@ class FolderSource:
     Raises ``ValueError`` with the path and line where the listing is missing or damaged.
     """
 
-    def __init__(self, folder: str | Path, seed: int) -> None:
-        self.seed = seed
-        self.items = read_listing(Path(folder))
+    def __init__(self, folder: str | Path, seed: int, cached_latents: bool = False) -> None:
+        self.folder, self.seed = Path(folder), seed
+        self.items = read_listing(self.folder)
+        self.latents = LatentCache(latent_files(self.folder)) if cached_latents else None
 
     def understanding(self, index: int) -> UnderstandingSample:
         """An image with a request for its caption."""
@@ -35,12 +41,18 @@ class FolderSource:
         image, caption = self._pick(1, index)
         if self._rng(3, index).random() < first_sentence:
             caption = caption.split(". ")[0]
-        return GenerationSample(image, caption)
+        path, _ = self._item(1, index)
+        latent = None if self.latents is None else self.latents[image_name(path, self.folder)]
+        return GenerationSample(image, caption, latent)
 
     def text(self, index: int) -> TextSample:
         """A caption without its image."""
         _, captions = self._item(2, index)
         return TextSample(str(self._rng(2, index).choice(captions)))
+
+    def examples(self, count: int) -> list[GenerationSample]:
+        """The first ``count`` images of the listing with their first captions."""
+        return [GenerationSample(read_image(path), captions[0]) for path, captions in self.items[:count]]
 
     def _pick(self, task: int, index: int) -> tuple[Image.Image, str]:
         path, captions = self._item(task, index)
@@ -53,6 +65,40 @@ class FolderSource:
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, *key])
+
+
+def image_name(path: Path, folder: Path) -> str:
+    """An image's name among the stored latents: its path in the folder."""
+    return path.relative_to(folder).as_posix()
+
+
+def latent_files(folder: Path) -> list[Path]:
+    """The stored latents of a folder. Raises ``ValueError`` where there are none."""
+    files = sorted((folder / LATENTS).glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"no latents in {folder / LATENTS}: make them with janusflow encode-latents")
+    return files
+
+
+def encode_folder(
+    folder: Path, codec: LatentCodec, size: int, batch_size: int = 8, progress: Progress | None = None
+) -> int:
+    """Store the latents of all images in files of ``PIECE`` each; files that are there already stay. The files' number.
+
+    progress: ``progress(done, total)`` counts images.
+    """
+    items = read_listing(folder)
+    (folder / LATENTS).mkdir(exist_ok=True)
+    pieces = range(0, len(items), PIECE)
+    for number, start in enumerate(pieces):
+        part = items[start : start + PIECE]
+        path = folder / LATENTS / f"{number:05d}.safetensors"
+        if not is_complete(path, codec, size):
+            images = ((image_name(image, folder), read_image(image)) for image, _ in part)
+            write_latents(path, images, codec, size, batch_size)
+        if progress is not None:
+            progress(start + len(part), len(items))
+    return len(pieces)
 
 
 def read_listing(folder: Path) -> list[tuple[Path, list[str]]]:

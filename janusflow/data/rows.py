@@ -88,6 +88,7 @@ class RowBuilder:
             labels[row, place] = torch.tensor(_labels(sequence))
         und_slots = self._slots(placements, [sequence.und for sequence in sequences], shape[1])
         gen_slots = self._slots(placements, [sequence.gen for sequence in sequences], shape[1])
+        latents = [sample.latent for sample in gen if sample.latent is not None]
         return Batch(
             step=step,
             rows=Rows(ids, positions, segments, und_slots, gen_slots),
@@ -96,6 +97,7 @@ class RowBuilder:
                 [understanding_pixels(sample.image, self.image_size, self.preprocessing) for sample in und]
             ),
             gen_pixels=self._stack([generation_pixels(sample.image, self.image_size) for sample in gen]),
+            gen_latents=torch.stack(latents) if latents and len(latents) == len(gen) else None,
         )
 
     def _slots(self, placements: list[Placement], begins: list[list[int]], length: int) -> Tensor:

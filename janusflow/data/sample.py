@@ -25,6 +25,7 @@ class GenerationSample(NamedTuple):
 
     image: Image.Image
     prompt: str
+    latent: Tensor | None = None  # (C, s, s) of the image's central square, where it is stored
 
 
 class TextSample(NamedTuple):
@@ -54,3 +55,4 @@ class Batch(NamedTuple):
     labels: Tensor  # (B, L) the next token at the position that predicts it, -100 where nothing is supervised
     und_pixels: Tensor  # (U, 3, S, S) in [-1, 1]
     gen_pixels: Tensor  # (G, 3, S, S) in [-1, 1]
+    gen_latents: Tensor | None = None  # (G, C, s, s), where the source stores them; else the trainer encodes

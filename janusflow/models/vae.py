@@ -6,6 +6,8 @@ The only place that knows a scaling factor. SDXL-VAE: ``stabilityai/sdxl-vae``, 
 from __future__ import annotations
 
 import copy
+import hashlib
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -48,7 +50,9 @@ class LatentCodec:
         """Move the weights; returns self. Raises ``ValueError`` for fp16, in which SDXL-VAE's activations overflow."""
         if dtype == torch.float16 and isinstance(self.vae, AutoencoderKL):
             raise ValueError("the SDXL-VAE overflows in float16 and draws black images: use float32 or bfloat16")
-        self.vae.to(device=device, dtype=dtype)
+        self.vae.to(device)
+        if dtype is not None:
+            self.vae.type(dtype)
         return self
 
     def tile(self, on: bool = True) -> LatentCodec:
@@ -65,6 +69,15 @@ class LatentCodec:
         if all(torch.equal(p.half().float(), p) for p in vae.parameters()):
             vae.half()
         vae.save_pretrained(path, safe_serialization=True)
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 12 hex digits of the SHA-256 of the weights in fp32: the codec's name beside latents."""
+        total = hashlib.sha256()
+        for name, value in self.vae.state_dict().items():
+            total.update(name.encode())
+            total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()[:12]
 
     @property
     def factor(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ import lightning as L
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from janusflow.checkpoint import Bundle
+from janusflow.data.sample import GenerationSample
+from janusflow.data.transforms import generation_pixels, to_images
 from janusflow.generate import generate_images
 from janusflow.models.flow_head import SamplingOptions
+from janusflow.models.vae import LatentCodec
 from janusflow.pictures import grid
 
 
@@ -26,14 +30,15 @@ class PreviewConfig:
 
     every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
     prompts: list[str] = field(default_factory=list)
+    examples: int = 0  # folder data: rows that show a training image through the VAE, then drawings of its caption
     images: int = 6
     steps: int = 30
     guidance: float = 4.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.every < 0 or self.images < 1 or self.steps < 1:
-            raise ValueError("preview needs every >= 0, images >= 1 and steps >= 1")
+        if self.every < 0 or self.examples < 0 or self.images < 1 or self.steps < 1:
+            raise ValueError("preview needs every >= 0, examples >= 0, images >= 1 and steps >= 1")
 
 
 class MetricsCSV(Logger):
@@ -79,10 +84,18 @@ class MetricsCSV(Logger):
 
 
 class Previews(L.Callback):
-    """Draws the preview prompts with the averaged weights into ``samples/{stage}-{step}.png``."""
+    """Draws the preview prompts and examples with the averaged weights into ``samples/{stage}-{step}.png``."""
 
-    def __init__(self, bundle: Bundle, config: PreviewConfig, folder: Path, stage: str) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        config: PreviewConfig,
+        folder: Path,
+        stage: str,
+        examples: Sequence[GenerationSample] = (),
+    ) -> None:
         self.bundle, self.config, self.folder, self.stage = bundle, config, folder, stage
+        self.examples = examples
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
         if self.config.every and trainer.global_step % self.config.every == 0:
@@ -94,19 +107,35 @@ class Previews(L.Callback):
     @rank_zero_only
     def draw(self, trainer: L.Trainer) -> None:
         """Write the grid of the weights as they are now."""
-        if not self.config.prompts:
+        if not self.config.prompts and not self.examples:
             return
-        picture = draw_grid(self.bundle, self.config)
+        picture = draw_grid(self.bundle, self.config, self.examples)
         self.folder.mkdir(parents=True, exist_ok=True)
         picture.save(self.folder / f"{self.stage}-{trainer.global_step:06d}.png")
 
 
-def draw_grid(bundle: Bundle, config: PreviewConfig) -> Image.Image:
-    """The preview prompts, a row each, ``config.images`` seeds."""
-    prompts = [prompt for prompt in config.prompts for _ in range(config.images)]
-    seeds = [config.seed + column for _ in config.prompts for column in range(config.images)]
-    options = SamplingOptions(config.steps, config.guidance)
-    return grid(generate_images(bundle, prompts, seeds, options), config.images, config.prompts)
+def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[GenerationSample] = ()) -> Image.Image:
+    """A row of ``config.images`` seeds for each prompt; an example's row begins with its image through the VAE."""
+    captions = [*(example.prompt for example in examples), *config.prompts]
+    prompts = [caption for caption in captions for _ in range(config.images)]
+    seeds = [config.seed + column for _ in captions for column in range(config.images)]
+    drawn = generate_images(bundle, prompts, seeds, SamplingOptions(config.steps, config.guidance))
+    if not examples:
+        return grid(drawn, config.images, captions)
+    firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]
+    for row, example in enumerate(examples):
+        firsts[row], decibels = through_vae(bundle.required_codec, example.image, drawn[0].width)
+        captions[row] = f"{example.prompt}   (first: VAE, {decibels:.1f} dB)"
+    rows = [drawn[start : start + config.images] for start in range(0, len(drawn), config.images)]
+    cells = [image for first, row in zip(firsts, rows, strict=True) for image in (first, *row)]
+    return grid(cells, 1 + config.images, captions)
+
+
+def through_vae(codec: LatentCodec, image: Image.Image, size: int) -> tuple[Image.Image, float]:
+    """What the codec keeps of an image's central square at ``size`` pixels, and its PSNR in dB."""
+    pixels = generation_pixels(image, size).unsqueeze(0).to(codec.vae.device)
+    decoded = codec.decode(codec.encode(pixels))
+    return to_images(decoded)[0], float(peak_signal_noise_ratio(decoded, pixels, data_range=(-1.0, 1.0)))
 
 
 class FiniteLoss(L.Callback):

@@ -39,7 +39,7 @@ class JanusFlowModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         generator = self.generator(batch.step)
-        latents = self.codec.encode(batch.gen_pixels) if len(batch.gen_pixels) else self.no_latents()
+        latents = batch.gen_latents if batch.gen_latents is not None else self.encode(batch.gen_pixels)
         losses = self.model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, generator)
         self.log_dict({f"loss/{name}": value for name, value in losses._asdict().items()}, prog_bar=True)
         self.log("loss/total", losses.total, prog_bar=True)
@@ -67,5 +67,8 @@ class JanusFlowModule(L.LightningModule):
         entropy = np.random.SeedSequence([self.seed, self.stage_number, step, self.global_rank])
         return torch.Generator(self.device).manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 
-    def no_latents(self) -> Tensor:
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Latents (G, C, s, s) of pixels (G, 3, S, S), also where G is 0."""
+        if len(pixels):
+            return self.codec.encode(pixels)
         return torch.empty(0, *self.model.head.target_shape, device=self.device)

@@ -122,6 +122,9 @@ class Run:
         module.enter(stage, number)
         metrics = MetricsCSV(self.folder / "metrics.csv", name)
         metrics.rewind(done)
+        data = StageData(self._row_builder(averaged), stage, config.data, (config.seed, number))
+        data.check_latents(module.codec)
+        examples = data.examples(config.preview.examples)
         trainer = L.Trainer(
             accelerator="auto",
             devices=config.trainer.devices,
@@ -132,7 +135,7 @@ class Run:
             callbacks=[
                 StageProgress(name, refresh_rate=5),
                 FiniteLoss(),
-                Previews(averaged, config.preview, self.folder / "samples", name),
+                Previews(averaged, config.preview, self.folder / "samples", name, examples),
                 ModelCheckpoint(
                     path.parent, name, every_n_train_steps=config.trainer.save_every, enable_version_counter=False
                 ),
@@ -140,7 +143,6 @@ class Run:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        data = StageData(self._row_builder(averaged), stage, config.data, (config.seed, number))
         trainer.fit(module, data, ckpt_path=path if state else None, weights_only=False)
         if trainer.interrupted:
             raise KeyboardInterrupt

@@ -1,0 +1,87 @@
+"""Latents that are computed once and stored beside the images, so that the VAE leaves the training step.
+
+A cache is one safetensors file or several. A tensor bears its image's name and holds what
+:meth:`janusflow.models.vae.LatentCodec.encode` gives for the image's central square, in fp32; each file's metadata say
+which VAE and which size in pixels made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from janusflow.data.transforms import generation_pixels
+from janusflow.models.vae import LatentCodec
+
+
+class LatentCache:
+    """Stored latents by image name. Raises ``ValueError`` with the path of a file that is missing or damaged."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self.place: dict[str, Path] = {}
+        self.made_by: dict[Path, dict[str, str]] = {}
+        for path in self.paths:
+            try:
+                with safe_open(path, framework="pt") as file:
+                    self.place |= dict.fromkeys(file.keys(), path)
+                    self.made_by[path] = file.metadata() or {}
+            except (OSError, SafetensorError) as error:
+                raise ValueError(f"cannot read the latents {path}: {error}") from error
+
+    def check(self, codec: LatentCodec, size: int) -> None:
+        """Raise ``ValueError`` where a file was made with another VAE or at another size (pixels) than the run's."""
+        for path, made_by in self.made_by.items():
+            if made_by != signature(codec, size):
+                raise ValueError(
+                    f"{path} holds latents of {made_by.get('size')} pixels by the VAE {made_by.get('vae')}, "
+                    f"the run needs {size} pixels and {codec.digest}: encode them again"
+                )
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The latent (C, s, s) of one image. Raises ``ValueError`` with the name where there is none."""
+        if name not in self.place:
+            raise ValueError(f"{self.paths[0].parent} holds no latent of {name}: encode the latents again")
+        with safe_open(self.place[name], framework="pt") as file:
+            return file.get_tensor(name)
+
+
+def signature(codec: LatentCodec, size: int) -> dict[str, str]:
+    """What a file's metadata say of the latents in it."""
+    return {"vae": codec.digest, "size": str(size)}
+
+
+def is_complete(path: Path, codec: LatentCodec, size: int) -> bool:
+    """Whether ``path`` holds latents of this VAE and size. A file is written whole or not at all."""
+    if not path.exists():
+        return False
+    try:
+        LatentCache([path]).check(codec, size)
+    except ValueError:
+        return False
+    return True
+
+
+def write_latents(
+    path: Path, images: Iterable[tuple[str, Image.Image]], codec: LatentCodec, size: int, batch_size: int = 8
+) -> None:
+    """Encode named images at ``size`` pixels into the file ``path``, which appears only when it is complete."""
+    latents: dict[str, Tensor] = {}
+    source = iter(images)
+    while batch := list(islice(source, batch_size)):
+        pixels = torch.stack([generation_pixels(image, size) for _, image in batch]).to(codec.vae.device)
+        encoded = codec.encode(pixels).cpu().contiguous()
+        latents |= {name: latent.clone() for (name, _), latent in zip(batch, encoded, strict=True)}
+    unfinished = path.with_suffix(".part")
+    try:
+        save_file(latents, unfinished, metadata=signature(codec, size))
+        unfinished.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot write the latents {path}: {error}") from error

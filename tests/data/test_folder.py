@@ -1,0 +1,178 @@
+"""A folder of images with captions: what it gives, what it refuses, and a fit on it."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import train
+from janusflow import cli
+from janusflow.checkpoint import ASSETS
+from janusflow.config import load_config
+from janusflow.data.config import DataConfig
+from janusflow.data.folder import FolderSource, encode_folder
+from janusflow.data.shapes.source import ShapesSource
+from janusflow.models.vae import LatentCodec
+from janusflow.pictures import CAPTION_HEIGHT, CELL, GAP
+from janusflow.training.config import RunConfig
+from tests.conftest import ROOT
+
+VAE = ASSETS / "shapes" / "vae"
+
+SMALL = """
+base: {base}
+out: {out}
+model:
+  llm: {{hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 2, num_kv_heads: 2}}
+  vision: {{image_size: 48, patch_size: 8, width: 24, depth: 1, num_heads: 2}}
+  flow_head: {{width: 16, latent_size: 12}}
+parts: {{vae: shapes/vae}}
+data: {{folder: {folder}, image_size: 48, workers: 0}}
+stages: {{overfit: {{steps: 3, warmup_steps: 1}}}}
+trainer: {{precision: 32-true}}
+preview: {{steps: 2}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three images of one colour each; the first is oblong."""
+    path = tmp_path / "photos"
+    path.mkdir()
+    lines = []
+    for number, size in enumerate([(60, 40), (50, 50), (48, 48)]):
+        Image.new("RGB", size, (80 * number, 0, 255)).save(path / f"{number}.png")
+        lines.append(json.dumps({"file": f"{number}.png", "captions": [f"picture {number}. Plain.", f"blue {number}"]}))
+    (path / "captions.jsonl").write_text("\n".join(lines) + "\n\n")
+    return path
+
+
+def test_samples_are_a_function_of_seed_task_and_index(folder):
+    first, second = FolderSource(folder, 1), FolderSource(folder, 1)
+    for index in (7, 0, 3):
+        a, b = first.generation(index, 0.5), second.generation(index, 0.5)
+        assert a.prompt == b.prompt and a.image.tobytes() == b.image.tobytes()
+        assert first.text(index) == second.text(index)
+    other = FolderSource(folder, 2)
+    assert [first.generation(i, 0).prompt for i in range(12)] != [other.generation(i, 0).prompt for i in range(12)]
+
+
+def test_each_pass_shows_every_image_once(folder):
+    source = FolderSource(folder, 0)
+    for turn in range(4):
+        colours = {source.understanding(3 * turn + i).image.getpixel((0, 0))[0] for i in range(3)}
+        assert colours == {0, 80, 160}
+
+
+def test_captions_are_cut_to_a_sentence_and_asked_for(folder):
+    source = FolderSource(folder, 0)
+    assert all("Plain" not in source.generation(i, 1.0).prompt for i in range(20))
+    assert any("Plain" in source.generation(i, 0.0).prompt for i in range(20))
+    (turn,) = source.understanding(0).turns
+    assert turn[0] and turn[1].startswith(("picture", "blue"))
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("no json", "line 4"),
+        ('{"file": "0.png"}', "captions"),
+        ('{"file": "gone.png", "captions": ["a"]}', "gone.png"),
+        ('{"file": "0.png", "captions": []}', "0.png"),
+        ("[1]", "line 4"),
+    ],
+)
+def test_damaged_listing_is_named(folder, line, named):
+    listing = folder / "captions.jsonl"
+    listing.write_text(listing.read_text().rstrip() + "\n" + line + "\n")
+    with pytest.raises(ValueError, match=named):
+        FolderSource(folder, 0)
+
+
+def test_folder_without_listing_or_images_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"captions\.jsonl"):
+        FolderSource(tmp_path, 0)
+    (tmp_path / "captions.jsonl").write_text("\n")
+    with pytest.raises(ValueError, match="lists no image"):
+        FolderSource(tmp_path, 0)
+
+
+def test_a_run_learns_from_a_folder_and_shows_its_images_beside_the_drawings(folder, tmp_path):
+    scenes = [ShapesSource(DataConfig(), seed=0).generation(index, 0.0).image for index in range(3)]
+    for number, scene in enumerate(scenes):
+        scene.save(folder / f"{number}.png")
+    config = tmp_path / "small.yaml"
+    config.write_text(SMALL.format(base=ROOT / "configs/photos_overfit.yaml", out=tmp_path / "runs", folder=folder))
+    assert train.main([str(config)]) == 0
+    run = tmp_path / "runs" / "photos_overfit"
+    assert (run / "model" / "config.json").exists()
+    sheet = Image.open(run / "samples" / "overfit-000003.png").convert("RGB")
+    row = (sheet.height - GAP) // 3
+    for number, scene in enumerate(scenes):
+        top = GAP + number * row + CAPTION_HEIGHT
+        cell = np.asarray(sheet.crop((GAP, top, GAP + CELL, top + CELL)).resize(scene.size), dtype=float)
+        assert np.abs(cell - np.asarray(scene, dtype=float)).mean() < 10, "the first column is the image itself"
+
+
+def run_losses(config, *overrides):
+    """The losses of a run of ``config``, in order."""
+    assert train.main([str(config), *overrides]) == 0
+    out = Path(load_config(RunConfig, config).out)
+    run = max(out.iterdir(), key=lambda path: path.stat().st_mtime)
+    with (run / "metrics.csv").open(newline="") as file:
+        return [float(row["value"]) for row in csv.DictReader(file) if row["metric"] == "loss/flow"]
+
+
+def test_training_from_stored_latents_equals_training_from_pixels(folder, tmp_path):
+    config = tmp_path / "small.yaml"
+    config.write_text(SMALL.format(base=ROOT / "configs/photos_overfit.yaml", out=tmp_path / "runs", folder=folder))
+    arguments = ["encode-latents", str(folder), "--vae", str(VAE), "--size", "48"]
+    assert cli.main(arguments) == 0
+    stored = folder / "latents" / "00000.safetensors"
+    before = stored.stat().st_mtime_ns
+    assert cli.main(arguments) == 0
+    assert stored.stat().st_mtime_ns == before, "what is there is not encoded again"
+    every_step = ["trainer.log_every=1", "preview.examples=0"]
+    pixels = run_losses(config, *every_step)
+    latents = run_losses(config, *every_step, "data.cached_latents=true")
+    assert len(pixels) == 3 and latents == pytest.approx(pixels, rel=1e-5)
+
+
+def test_latents_of_another_size_or_vae_are_refused(folder, tmp_path, capsys):
+    config = tmp_path / "small.yaml"
+    config.write_text(SMALL.format(base=ROOT / "configs/photos_overfit.yaml", out=tmp_path / "runs", folder=folder))
+    codec = LatentCodec.from_pretrained(VAE)
+    assert train.main([str(config), "data.cached_latents=true"]) == 2
+    assert "encode-latents" in capsys.readouterr().err
+    encode_folder(folder, codec, 32)
+    assert train.main([str(config), "data.cached_latents=true"]) == 2
+    assert "32 pixels" in capsys.readouterr().err
+    with torch.no_grad():
+        next(codec.vae.parameters()).add_(1)
+    other = LatentCodec(codec.vae)
+    encode_folder(folder, other, 48)
+    assert train.main([str(config), "data.cached_latents=true"]) == 2
+    assert other.digest in capsys.readouterr().err
+
+
+def test_unfinished_or_damaged_latents_are_made_again(folder):
+    codec = LatentCodec.from_pretrained(VAE)
+    encode_folder(folder, codec, 48)
+    stored = folder / "latents" / "00000.safetensors"
+    whole = load_file(stored)
+    stored.write_bytes(stored.read_bytes()[:-10])
+    encode_folder(folder, codec, 48)
+    again = load_file(stored)
+    assert again.keys() == whole.keys() == {"0.png", "1.png", "2.png"}
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
+def test_examples_need_a_folder(tmp_path, capsys):
+    arguments = [str(ROOT / "configs/shapes.yaml"), "preview.examples=2", f"out={tmp_path}"]
+    assert train.main(arguments) == 2
+    assert "preview.examples" in capsys.readouterr().err
