@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from janusflow.data.template import ChatConfig
+from janusflow.data.tokenizer import BOS, EOS, PAD
 from janusflow.data.transforms import Preprocessing
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
@@ -98,7 +99,6 @@ def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
             ("language_config.model_type", "llama", language.get("model_type", "llama")),
             ("language_config.tie_word_embeddings", False, language.get("tie_word_embeddings", False)),
             ("language_config.rope_scaling", None, language.get("rope_scaling")),
-            ("vision_und_enc_config.params.select_layer", -1, vision.get("select_layer", -1)),
             ("vision_gen_enc_config.params.hidden_size", llm.hidden_size, encoder["hidden_size"]),
             ("vision_gen_dec_config.params.hidden_size", llm.hidden_size, decoder["hidden_size"]),
             ("vision_gen_dec_config.params.in_channels", encoder["block_out_channels"][-1], decoder["in_channels"]),
@@ -133,8 +133,23 @@ def read_vision_config(params: dict[str, Any], source: str) -> VisionConfig:
     if name not in SIGLIP_SIZES:
         known = ", ".join([*SIGLIP_SIZES, CUSTOM_SIGLIP])
         raise ValueError(f"{source} names the vision tower {name!r}; known are {known}")
-    width, depth, heads, patch, ratio = SIGLIP_SIZES[name]
+    width, blocks, heads, patch, ratio = SIGLIP_SIZES[name]
+    select = params.get("select_layer", -1)  # the last block that is kept: counted from the front, or back from -1
+    depth = select if select > 0 else blocks + 1 + select
+    if not 1 <= depth <= blocks:
+        raise ValueError(f"{source}: select_layer {select} leaves no block of {name}, which has {blocks}")
     return VisionConfig(params["image_size"], patch, width, depth, heads, ratio)
+
+
+def vision_params(vision: VisionConfig) -> dict[str, Any]:
+    """The fields that :func:`read_vision_config` reads: a known tower, perhaps cut short, or all sizes."""
+    params: dict[str, Any] = {"image_size": vision.image_size, "select_feature": "same"}
+    for name, (width, blocks, heads, patch, ratio) in SIGLIP_SIZES.items():
+        same = (width, heads, patch, ratio) == (vision.width, vision.num_heads, vision.patch_size, vision.mlp_ratio)
+        if same and vision.depth <= blocks:
+            return {**params, "model_name": name, "select_layer": vision.depth - blocks - 1}
+    sizes = {key: getattr(vision, key) for key in ("width", "depth", "num_heads", "patch_size", "mlp_ratio")}
+    return {**params, "model_name": CUSTOM_SIGLIP, "select_layer": -1, **sizes}
 
 
 def read_chat(folder: Path) -> ChatConfig:
@@ -162,14 +177,6 @@ def config_files(
 ) -> dict[str, dict[str, Any]]:
     """The layout's JSON files, by name."""
     llm, vision, head = model.llm, model.vision, model.flow_head
-    sizes = (vision.width, vision.depth, vision.num_heads, vision.patch_size, vision.mlp_ratio)
-    known = [name for name, value in SIGLIP_SIZES.items() if value == sizes]
-    tower: dict[str, Any] = {"image_size": vision.image_size, "select_feature": "same", "select_layer": -1}
-    if known:
-        tower["model_name"] = known[0]
-    else:
-        tower |= {"model_name": CUSTOM_SIGLIP, "width": vision.width, "depth": vision.depth}
-        tower |= {"num_heads": vision.num_heads, "patch_size": vision.patch_size, "mlp_ratio": vision.mlp_ratio}
     encoder = {
         **FIXED_ENCODER,
         "block_out_channels": [head.width],
@@ -207,7 +214,11 @@ def config_files(
                 "rms_norm_eps": llm.rms_norm_eps,
                 "torch_dtype": dtype,
             },
-            "vision_und_enc_config": {"cls": "CLIPVisionTower", "model_type": "vision_und_enc", "params": tower},
+            "vision_und_enc_config": {
+                "cls": "CLIPVisionTower",
+                "model_type": "vision_und_enc",
+                "params": vision_params(vision),
+            },
             "vision_gen_enc_config": {"cls": "ShallowUViTEncoder", "model_type": "vision_gen_enc", "params": encoder},
             "vision_gen_dec_config": {"cls": "ShallowUViTDecoder", "model_type": "vision_gen_dec", "params": decoder},
         },
@@ -233,6 +244,14 @@ def config_files(
             "image_mean": preprocessing.mean,
             "image_std": preprocessing.std,
             "rescale_factor": 1 / 255,
+        },
+        "special_tokens_map.json": {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD},
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": llm.max_positions,
+            "bos_token": BOS,
+            "eos_token": EOS,
+            "pad_token": PAD,
         },
     }
 

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, save_pretrained
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
-from janusflow.deepseek import read_model_config
+from janusflow.deepseek import read_model_config, read_vision_config, vision_params
 from janusflow.models.vae import LatentCodec
+from janusflow.models.vision import VisionConfig
 
 LAYOUTS = ("janusflow", "deepseek")
 
@@ -76,9 +78,7 @@ def test_official_files_of_a_reduced_model(shared, tmp_path, tokenizer):
     settings = json.loads((shared / "golden" / "janusflow_small.json").read_text())
     config = json.loads((shared / "data" / "configs" / "janusflow-1.3b.config.INFERRED.json").read_text())
     config["language_config"] |= {"num_hidden_layers": settings["llm_layers"], "vocab_size": settings["vocab"]}
-    depth = settings["siglip_layers"]
-    tower = {"model_name": "siglip_custom", "width": 1024, "depth": depth, "num_heads": 16, "patch_size": 16}
-    config["vision_und_enc_config"]["params"] |= {**tower, "mlp_ratio": 4.0}
+    config["vision_und_enc_config"]["params"]["select_layer"] = settings["siglip_layers"] - 25  # of 24 blocks
     (tmp_path / "config.json").write_text(json.dumps(config))
     tokenizer.save(tmp_path / "tokenizer.json")
     weights = {
@@ -91,6 +91,23 @@ def test_official_files_of_a_reduced_model(shared, tmp_path, tokenizer):
     assert loaded.model.config.flow_head.latent_size == 48 and loaded.model.head.num_tokens == 576
     assert (loaded.chat.user, loaded.chat.assistant) == ("User", "Assistant")
     assert loaded.preprocessing == Preprocessing()
+
+
+@pytest.mark.parametrize(("depth", "select"), [(24, -1), (2, -23), (1, -24)])
+def test_towers_of_full_width_keep_their_official_name(depth, select):
+    params = vision_params(VisionConfig(depth=depth))
+    assert (params["model_name"], params["select_layer"]) == ("siglip_large_patch16_384", select)
+    assert read_vision_config(params, "here") == VisionConfig(depth=depth)
+    with pytest.raises(ValueError, match="select_layer -25"):
+        read_vision_config({**params, "select_layer": -25}, "here")
+
+
+def test_transformers_reads_the_exported_tokenizer(tmp_path, bundle):
+    save_pretrained(bundle, tmp_path, "deepseek")
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    text = "a photo of two red circles"
+    assert theirs.encode(text, add_special_tokens=False) == bundle.tokenizer.encode(text)
+    assert (theirs.bos_token_id, theirs.pad_token_id) == (bundle.tokenizer.bos, bundle.tokenizer.pad)
 
 
 def test_loaded_model_computes_the_same(folder, tiny_model):
