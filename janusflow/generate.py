@@ -8,14 +8,45 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+from transformers import DynamicCache
 
 from janusflow.checkpoint import Bundle
 from janusflow.data.transforms import to_images
 from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.llm import LanguageModel
 from janusflow.samplers import Progress
+
+
+class PromptCache(DynamicCache):
+    """Keys and values of the prompts, with room behind them that every pass of the span overwrites."""
+
+    def __init__(self, prompts: DynamicCache, span: int) -> None:
+        super().__init__()
+        self.length = prompts.get_seq_length()
+        self.buffers = []
+        for layer in prompts.layers:
+            assert layer.keys is not None and layer.values is not None
+            pair = [layer.keys, layer.values]
+            self.buffers.append([F.pad(states, (0, 0, 0, span)) for states in pair])  # along the positions
+
+    def update(
+        self, keys: Tensor, values: Tensor, layer: int, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """All keys and values (R, heads, P + span, d) of a layer, with those of the span (R, heads, span, d) in place.
+
+        Where R is smaller than the number of prompts, the first of them are meant.
+        """
+        whole = [buffer[: len(keys)] for buffer in self.buffers[layer]]
+        for buffer, states in zip(whole, (keys, values), strict=True):
+            buffer[:, :, self.length :] = states
+        return whole[0], whole[1]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Positions of the prompts."""
+        return self.length
 
 
 class PromptRunner:
@@ -38,7 +69,7 @@ class PromptRunner:
         real = torch.arange(length, device=device) < torch.tensor([[len(prefix)] for prefix in prefixes], device=device)
         cache = llm.new_cache()
         llm(llm.embed(ids), torch.arange(length, device=device).expand(len(ids), -1), cache=cache)
-        self.prefix = [(layer.keys, layer.values) for layer in cache.layers]
+        self.cache = PromptCache(cache, span)
         self.positions = torch.tensor(begins, device=device).view(-1, 1) + torch.arange(span, device=device)
         causal = torch.ones(span, span, dtype=torch.bool, device=device).tril()
         behind = real[:, None, None, :].expand(-1, 1, span, -1)
@@ -47,10 +78,7 @@ class PromptRunner:
     def __call__(self, embeds: Tensor) -> Tensor:
         """Hidden states (R, 1 + N, D) of span embeddings (R, 1 + N, D); the first rows are used where R is smaller."""
         rows = len(embeds)
-        cache = self.llm.new_cache()
-        for number, (keys, values) in enumerate(self.prefix):
-            cache.update(keys[:rows], values[:rows], number)
-        return self.llm(embeds, self.positions[:rows], self.mask[:rows], cache).hidden
+        return self.llm(embeds, self.positions[:rows], self.mask[:rows], self.cache).hidden
 
 
 class UncachedPromptRunner:
@@ -154,7 +182,7 @@ def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, 
     activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
     convolutions = 3 * 8 * head.width * bundle.model.head.num_tokens * 4
     rows = 1 if options.guidance == 1 else 2
-    share = rows * (2 * cache + activations + convolutions)  # the prompt's cache is copied for each step
+    share = rows * (cache + activations + convolutions)
     return max(1, int(memory_gib * 2**30 / share))
 
 

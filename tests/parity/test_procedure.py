@@ -1,8 +1,8 @@
 """The engine against the released sampler's procedure, step by step, at other lengths and sizes than the stored ones.
 
-The procedure here takes nothing of ours but the generation encoder and decoder, which have stored outputs: transformers'
-own Llama with its own attention and two-dimensional masks, the prompt run again in every step, Euler and guidance in
-plain loops.
+The procedure here takes nothing of ours but the generation encoder and decoder, which have stored outputs. The rest is
+transformers' Llama with its own attention and two-dimensional masks, the prompt run again in every step, and Euler and
+guidance in plain loops.
 """
 
 import dataclasses
