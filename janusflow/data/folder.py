@@ -33,15 +33,14 @@ class FolderSource:
 
     def understanding(self, index: int) -> UnderstandingSample:
         """An image with a request for its caption."""
-        image, caption = self._pick(0, index)
+        _, image, caption = self._pick(0, index)
         return UnderstandingSample(image, [(CAPTION_REQUEST, caption)])
 
     def generation(self, index: int, first_sentence: float) -> GenerationSample:
         """An image with a caption, which is cut to one sentence in a share ``first_sentence`` of the samples."""
-        image, caption = self._pick(1, index)
+        path, image, caption = self._pick(1, index)
         if self._rng(3, index).random() < first_sentence:
             caption = caption.split(". ")[0]
-        path, _ = self._item(1, index)
         latent = None if self.latents is None else self.latents[image_name(path, self.folder)]
         return GenerationSample(image, caption, latent)
 
@@ -54,9 +53,9 @@ class FolderSource:
         """The first ``count`` images of the listing with their first captions."""
         return [GenerationSample(read_image(path), captions[0]) for path, captions in self.items[:count]]
 
-    def _pick(self, task: int, index: int) -> tuple[Image.Image, str]:
+    def _pick(self, task: int, index: int) -> tuple[Path, Image.Image, str]:
         path, captions = self._item(task, index)
-        return read_image(path), str(self._rng(task, index).choice(captions))
+        return path, read_image(path), str(self._rng(task, index).choice(captions))
 
     def _item(self, task: int, index: int) -> tuple[Path, list[str]]:
         """Each pass over the folder is a fresh permutation."""
