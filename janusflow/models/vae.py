@@ -68,6 +68,7 @@ class LatentCodec:
         vae = copy.deepcopy(self.vae).float()
         if all(torch.equal(p.half().float(), p) for p in vae.parameters()):
             vae.half()
+        vae.register_to_config(_name_or_path="")  # where it was loaded from is nobody's business
         vae.save_pretrained(path, safe_serialization=True)
 
     @cached_property
