@@ -28,14 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.config and "=" in args.config:
         args.overrides.insert(0, args.config)
         args.config = None
+    from janusflow.training import distributed
+    from janusflow.training.trainer import Stopped
+
     try:
         return run(args)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        if distributed.is_main():
+            print(f"{stopped}: state saved; go on with: python train.py --resume", file=sys.stderr)
+        return 128 + stopped.number
     except KeyboardInterrupt:
         print("interrupted; go on with: python train.py --resume", file=sys.stderr)
         return 130
+    finally:
+        distributed.disconnect()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,18 +53,25 @@ def run(args: argparse.Namespace) -> int:
     from eval.shapes.score import score_model
     from janusflow.checkpoint import load_pretrained
     from janusflow.config import load_config
+    from janusflow.training import distributed
     from janusflow.training.config import RunConfig
     from janusflow.training.trainer import Run
 
     start = time.time()
     config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
+    distributed.launch(config.trainer.devices)
+    distributed.connect()
     if args.resume:
         folder = Run.latest(config) if args.resume == LATEST else Path(args.resume)
         current = Run.resume(folder, args.overrides)
     else:
         current = Run.create(config)
-    print(f"run folder: {current.folder}")
+    current = Run(distributed.from_main(current.folder), current.config)
+    if distributed.is_main():
+        print(f"run folder: {current.folder}")
     current.train()
+    if not distributed.is_main():
+        return 0
     minutes = (time.time() - start) / 60
     report = current.config.report
     scores, images = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -98,11 +99,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     encode = commands.add_parser(
         "encode-latents",
-        help="store the VAE's latents of an image folder, for training without the VAE in the step",
+        help="store the VAE's latents of images, for training without the VAE in the step",
+        description="Encode images once. Interrupted, it goes on where it was; under torchrun every process takes its "
+        "share of the files, each on a GPU of its own.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     encode.set_defaults(run=run_encode_latents)
-    encode.add_argument("folder", type=Path, help="images and captions.jsonl, as of data.folder")
+    encode.add_argument("path", help="folder with captions.jsonl; or shards: a .tar, glob, {000..127} range or URL")
     encode.add_argument("--vae", required=True, help="folder, hub id or TAESD file; the run's parts.vae")
     encode.add_argument("--size", type=int, default=384, help="pixels of a side; the run's data.image_size")
     encode.add_argument("--batch-size", type=int, default=8, help="images encoded together")
@@ -191,23 +194,31 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def run_encode_latents(args: argparse.Namespace) -> int:
-    """Encode what is not encoded yet; a run takes it with ``data.cached_latents=true``."""
+    """Encode what is not encoded yet; a run takes it where its source says ``cached_latents: true``."""
     from tqdm import tqdm
 
-    from janusflow.data.folder import LATENTS, encode_folder
+    from janusflow.data.config import SourceConfig
+    from janusflow.data.encode import encode_source
     from janusflow.models.vae import LatentCodec
 
     if args.size < 1 or args.batch_size < 1:
         raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
+    worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if args.device is None and workers > 1 and find_device(None).type == "cuda":
+        args.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     codec = LatentCodec.from_pretrained(args.vae).to(find_device(args.device))
+    source = SourceConfig("folder" if Path(args.path).is_dir() else "webdataset", args.path)
     with tqdm(desc="encoding", unit="image", disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        encode_folder(args.folder, codec, args.size, args.batch_size, progress)
-    print(args.folder / LATENTS)
+        encoded = encode_source(source, codec, args.size, args.batch_size, worker, workers, progress)
+    for fault in encoded.faults:
+        print(f"left out: {fault}", file=sys.stderr)
+    for path in encoded.files:
+        print(path)
     return 0
 
 

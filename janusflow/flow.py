@@ -45,6 +45,11 @@ def target_velocity(x: Tensor, z_0: Tensor) -> Tensor:
     return x - z_0
 
 
-def velocity_loss(velocity: Tensor, x: Tensor, z_0: Tensor) -> Tensor:
-    """Eq. 7 with the mean over all elements: mean |v - (x - z_0)|^2, in fp32."""
-    return (velocity.float() - target_velocity(x.float(), z_0.float())).square().mean()
+def velocity_loss(velocity: Tensor, x: Tensor, z_0: Tensor, total: Tensor | None = None) -> Tensor:
+    """Eq. 7, the mean over all elements: |v - (x - z_0)|^2, in fp32. All (G, ...).
+
+    total: number of images that the mean is over (default G); more than G where others hold the rest of a step.
+    """
+    errors = (velocity.float() - target_velocity(x.float(), z_0.float())).square()
+    images = max(len(x), 1) if total is None else total.clamp(min=1)
+    return errors.sum() / (images * errors[:1].numel() if len(x) else images)

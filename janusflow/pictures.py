@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
@@ -49,12 +50,16 @@ def save_png(image: Image.Image, path: Path, settings: Mapping[str, object]) -> 
         raise ValueError(f"cannot write {path}: {error.strerror}") from error
 
 
-def read_image(path: str | Path) -> Image.Image:
-    """An image file as RGB. Raises ``ValueError`` in one line where it is missing, damaged, no image or too large."""
+def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.Image:
+    """An image file, or the bytes of one called ``name``, as RGB.
+
+    Raises ``ValueError`` in one line where it is missing, damaged, no image or too large.
+    """
+    name = str(source) if name is None else name
     try:
-        with Image.open(path) as image:
+        with Image.open(source) as image:
             return image.convert("RGB")
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not an image that can be read") from error
+        raise ValueError(f"{name} is not an image that can be read") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"cannot read the image {path}: {error}") from error
+        raise ValueError(f"cannot read the image {name}: {error}") from error

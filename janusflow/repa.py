@@ -59,14 +59,17 @@ class Projector(nn.Sequential):
         )
 
 
-def alignment_loss(projected: Tensor, target: Tensor) -> Tensor:
+def alignment_loss(projected: Tensor, target: Tensor, total: Tensor | None = None) -> Tensor:
     """Eq. 8: minus the mean cosine similarity, in fp32. Both (G, N, D_enc); no gradient reaches ``target``.
 
-    The value lies in [-1, 1]; -1 is perfect alignment. Raises ``ValueError`` where the grids differ.
+    The value lies in [-1, 1]; -1 is perfect alignment. total: number of images that the mean is over (default G).
+    Raises ``ValueError`` where the grids differ.
     """
     if projected.shape != target.shape:
         raise ValueError(
             f"REPA needs the generation grid to equal SigLIP's: {tuple(projected.shape)} against {tuple(target.shape)}"
         )
+    images = max(len(target), 1) if total is None else total.clamp(min=1)
     with torch.autocast(projected.device.type, enabled=False):
-        return -F.cosine_similarity(projected.float(), target.detach().float(), dim=-1).mean()
+        similarity = F.cosine_similarity(projected.float(), target.detach().float(), dim=-1)
+    return -similarity.sum() / (images * target.shape[1])

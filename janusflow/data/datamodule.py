@@ -1,101 +1,158 @@
-"""The data of one stage. A batch is a pure function of (seed, stage, step): resuming is starting at a later step."""
+"""The data of one stage. A step's data is a pure function of (seed, stage, step): resuming is starting at a later step.
+
+The samples of a step do not depend on how many ranks and micro-batches share it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from janusflow.data.config import DataConfig
-from janusflow.data.folder import FolderSource
-from janusflow.data.rows import RowBuilder
-from janusflow.data.sample import Batch, GenerationSample, Source
-from janusflow.data.shapes.source import ShapesSource
+from janusflow.data.mixture import share
+from janusflow.data.rows import RowBuilder, TokenSequence
+from janusflow.data.sample import Batch, GenerationSample, Source, Step
+from janusflow.data.sources import MixedSource, open_source
 from janusflow.models.vae import LatentCodec
-from janusflow.training.stages import StageConfig, quota
+from janusflow.training import distributed
+from janusflow.training.stages import StageConfig, quota, taken
+
+TRIES = 16  # samples that may fail in a row in one place of the plan
+SPARE = 1_000_003  # a replacement's distance from the index that failed
+
+S = TypeVar("S")
 
 
-class StepDataset(Dataset[Batch]):
-    """Item ``step`` is the whole batch of that step of the stage."""
+class Part(NamedTuple):
+    """Which share of every step is made here: micro-batches of rank ``rank`` out of ``ranks``."""
+
+    rank: int = 0
+    ranks: int = 1
+    micro_batches: int = 1
+
+
+class StepDataset(Dataset[Step]):
+    """Item ``step`` is this rank's share of that step of the stage."""
 
     def __init__(
-        self, source: Source, builder: RowBuilder, stage: StageConfig, config: DataConfig, seed: list[int]
+        self,
+        source: Source,
+        builder: RowBuilder,
+        stage: StageConfig,
+        config: DataConfig,
+        seed: list[int],
+        part: Part,
     ) -> None:
         self.source, self.builder, self.stage, self.config, self.seed = source, builder, stage, config, seed
+        self.part = part
 
     def __len__(self) -> int:
         return self.stage.steps
 
-    def __getitem__(self, step: int) -> Batch:
-        counts = quota(self.stage, step)
-        first = step * self.stage.batch_size  # an index is never used twice in a stage
-        drops = np.random.default_rng([*self.seed, step]).random(counts.generation) < self.config.prompt_drop
-        und = [self.source.understanding(first + i) for i in range(counts.understanding)]
-        gen = [self.source.generation(first + i, self.stage.first_sentence) for i in range(counts.generation)]
-        text = [self.source.text(first + i) for i in range(counts.text)]
-        sequences = [
-            *map(self.builder.understanding, und),
-            *(self.builder.generation(s, self.stage.instruction, bool(d)) for s, d in zip(gen, drops, strict=True)),
-            *map(self.builder.text, text),
+    def __getitem__(self, step: int) -> Step:
+        faults: list[str] = []
+        micro_batches = [self._micro_batch(step, number, faults) for number in range(self.part.micro_batches)]
+        return Step(micro_batches, faults)
+
+    def _micro_batch(self, step: int, number: int, faults: list[str]) -> Batch:
+        counts, first = quota(self.stage, step), taken(self.stage, step)
+        parts = self.part.ranks * self.part.micro_batches
+        own = self.part.rank * self.part.micro_batches + number
+        rng = np.random.default_rng([*self.seed, step])
+        drops = rng.random(counts.generation) < self.config.prompt_drop
+        seeds = rng.integers(0, 2**62, counts.generation)  # of times and noise
+        builder, stage, source = self.builder, self.stage, self.source
+
+        und = [
+            self._read(first.understanding + i, source.understanding, builder.understanding, faults)
+            for i in share(counts.understanding, own, parts)
         ]
-        return self.builder.collate(sequences, und, gen, step)
+        gen = [
+            self._read(
+                first.generation + i,
+                lambda index: source.generation(index, stage.first_sentence),
+                lambda sample, i=i: builder.generation(sample, stage.instruction, bool(drops[i])),  # type: ignore[misc]
+                faults,
+            )
+            for i in share(counts.generation, own, parts)
+        ]
+        text = [self._read(first.text + i, source.text, builder.text, faults) for i in share(counts.text, own, parts)]
+        return builder.collate(
+            [sequence for _, sequence in (*und, *gen, *text)],
+            [sample for sample, _ in und],
+            [sample for sample, _ in gen],
+            [int(seeds[i]) for i in share(counts.generation, own, parts)],
+        )
+
+    def _read(
+        self, index: int, read: Callable[[int], S], build: Callable[[S], TokenSequence], faults: list[str]
+    ) -> tuple[S, TokenSequence]:
+        """The sample of ``index``, or the first readable one of its replacements. Lists what could not be read."""
+        for attempt in range(TRIES):
+            try:
+                sample = read(index + attempt * SPARE)
+                return sample, build(sample)
+            except ValueError as error:
+                faults.append(str(error))
+        raise ValueError(f"{TRIES} samples in a row cannot be used, the last because: {faults[-1]}")
 
 
 class StepSampler(Sampler[int]):
     """Steps in order, from wherever training stands when the epoch begins."""
 
-    def __init__(self, steps: int, start: Callable[[], int]) -> None:
+    def __init__(self, steps: int, start: int) -> None:
         self.steps, self.start = steps, start
 
     def __len__(self) -> int:
-        return self.steps
+        return self.steps - self.start
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.start(), self.steps))
-
-
-def open_source(config: DataConfig, seed: int) -> Source:
-    """The source that ``config`` names. Raises ``ValueError`` where its files are missing or damaged."""
-    if config.folder is None:
-        return ShapesSource(config, seed)
-    return FolderSource(config.folder, seed, config.cached_latents)
+        return iter(range(self.start, self.steps))
 
 
 class StageData(L.LightningDataModule):
-    """The loader of one stage. ``seed`` is the run's seed and the stage's number."""
+    """The loader of one stage from step ``start`` on. ``seed`` is the run's seed and the stage's number."""
 
-    def __init__(self, builder: RowBuilder, stage: StageConfig, config: DataConfig, seed: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        builder: RowBuilder,
+        stage: StageConfig,
+        config: DataConfig,
+        seed: tuple[int, int],
+        start: int = 0,
+        micro_batches: int = 1,
+    ) -> None:
         super().__init__()
-        source = open_source(config, int(np.random.SeedSequence(seed).generate_state(1)[0]))
-        self.dataset = StepDataset(source, builder, stage, config, list(seed))
-        self.workers = config.workers
+        self.source = open_source(config, int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        self.builder, self.stage, self.config, self.seed = builder, stage, config, list(seed)
+        self.start, self.micro_batches = start, micro_batches
 
     def examples(self, count: int) -> list[GenerationSample]:
-        """Training images with their captions, for previews. Raises ``ValueError`` where the source is no folder."""
-        source = self.dataset.source
+        """Training images with their captions, for previews. Raises ``ValueError`` where the data has none."""
         if not count:
             return []
-        if not isinstance(source, FolderSource):
-            raise ValueError("preview.examples shows the images of a folder; the data has none")
-        return source.examples(count)
+        if not isinstance(self.source, MixedSource):
+            raise ValueError("preview.examples shows captioned images of data.sources; the data has none")
+        return self.source.examples(count)
 
     def check_latents(self, codec: LatentCodec) -> None:
         """Raise ``ValueError`` where stored latents are not those that ``codec`` would give."""
-        latents = getattr(self.dataset.source, "latents", None)
-        if latents is not None:
-            latents.check(codec, self.dataset.builder.image_size)
+        if isinstance(self.source, MixedSource):
+            self.source.check_latents(codec, self.builder.image_size)
 
     def train_dataloader(self) -> DataLoader:
-        """Whole batches, made ahead by worker processes."""
+        """Whole steps, made ahead by worker processes."""
+        part = Part(distributed.rank(), distributed.world_size(), self.micro_batches)
+        workers = self.config.workers
         return DataLoader(
-            self.dataset,
+            StepDataset(self.source, self.builder, self.stage, self.config, self.seed, part),
             batch_size=None,
-            sampler=StepSampler(len(self.dataset), self._steps_done),
-            num_workers=self.workers,
-            prefetch_factor=4 if self.workers else None,
+            sampler=StepSampler(self.stage.steps, self.start),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            pin_memory=workers > 0 and L.pytorch.accelerators.CUDAAccelerator.is_available(),
         )
-
-    def _steps_done(self) -> int:
-        return self.trainer.global_step if self.trainer is not None else 0

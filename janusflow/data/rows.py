@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from janusflow.data.packing import Placement, pack
-from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
-from janusflow.data.template import IGNORED, ChatTemplate, Tokens
+from janusflow.data.sample import Batch, DocumentSample, GenerationSample, TextSample, UnderstandingSample
+from janusflow.data.template import ChatTemplate, Tokens
 from janusflow.data.transforms import JANUSFLOW, Preprocessing, generation_pixels, understanding_pixels
-from janusflow.models.unified import PADDING, Rows
+from janusflow.models.unified import IGNORED, PADDING, Rows
 
 
 class TokenSequence(NamedTuple):
@@ -36,11 +36,14 @@ class RowBuilder:
         self.preprocessing = preprocessing
         self.max_length = max_length
 
-    def understanding(self, sample: UnderstandingSample) -> TokenSequence:
-        """Image, questions and answers; answers are supervised."""
-        tokens = self.template.conversation(list(sample.turns))
+    def understanding(self, sample: UnderstandingSample | DocumentSample) -> TokenSequence:
+        """A conversation about images, whose answers are supervised, or a document, whose texts are."""
+        if isinstance(sample, DocumentSample):
+            tokens = self.template.document([s if isinstance(s, str) else None for s in sample.segments])
+        else:
+            tokens = self.template.conversation(list(sample.turns), len(sample.images))
         begins = [i for i, token in enumerate(tokens.ids) if token == self.template.tokenizer.boi]
-        return self.tokens(tokens)._replace(und=begins)
+        return self.tokens(tokens, begins)
 
     def generation(self, sample: GenerationSample, instruction: bool, drop: bool) -> TokenSequence:
         """Prompt and image span. A dropped prompt leaves only its first token; the span keeps its positions."""
@@ -50,31 +53,39 @@ class RowBuilder:
         span = [prompt[-1]] + [self.template.tokenizer.image] * self.template.image_tokens
         positions = [*range(len(kept)), *range(begin, begin + len(span))]
         ids = [*kept, *span]
+        self._check(len(ids))
         return TokenSequence(ids, positions, [False] * len(ids), und=[], gen=[len(kept)])
 
     def text(self, sample: TextSample) -> TokenSequence:
-        """Text, all of it supervised."""
-        return self.tokens(self.template.text(sample.text))
+        """Text, all of it supervised; what a row cannot hold is cut off."""
+        tokens = self.template.text(sample.text)
+        return self.tokens(Tokens(tokens.ids[: self.max_length], tokens.supervised[: self.max_length]))
 
-    def tokens(self, tokens: Tokens) -> TokenSequence:
-        """Tokens without any image."""
-        return TokenSequence(tokens.ids, list(range(len(tokens.ids))), tokens.supervised, und=[], gen=[])
+    def tokens(self, tokens: Tokens, und: Sequence[int] = ()) -> TokenSequence:
+        """Tokens as they are; ``und`` says where image spans begin. Raises ``ValueError`` where a row is too short."""
+        self._check(len(tokens.ids))
+        return TokenSequence(tokens.ids, list(range(len(tokens.ids))), tokens.supervised, list(und), [])
+
+    def _check(self, length: int) -> None:
+        if length > self.max_length:
+            raise ValueError(f"a sample has {length} tokens, more than the {self.max_length} of a row")
 
     def collate(
         self,
         sequences: Sequence[TokenSequence],
-        und: Sequence[UnderstandingSample],
+        und: Sequence[UnderstandingSample | DocumentSample],
         gen: Sequence[GenerationSample],
-        step: int = 0,
+        seeds: Sequence[int] | None = None,
     ) -> Batch:
         """Pack ``sequences`` into rows. ``und`` and ``gen`` give the images, in the order of their spans.
 
+        ``seeds`` are those of the generated images (default 0, 1, …). No sequence at all makes one row of padding.
         Raises ``ValueError`` where a sample is longer than a row.
         """
         placements = pack([len(sequence.ids) for sequence in sequences], self.max_length)
         shape = (
-            max(p.row for p in placements) + 1,
-            max(p.start + len(s.ids) for p, s in zip(placements, sequences, strict=True)),
+            max((p.row + 1 for p in placements), default=1),
+            max((p.start + len(s.ids) for p, s in zip(placements, sequences, strict=True)), default=1),
         )
         ids = torch.full(shape, self.template.tokenizer.pad)
         positions = torch.zeros(shape, dtype=torch.long)
@@ -90,14 +101,18 @@ class RowBuilder:
         gen_slots = self._slots(placements, [sequence.gen for sequence in sequences], shape[1])
         latents = [sample.latent for sample in gen if sample.latent is not None]
         return Batch(
-            step=step,
             rows=Rows(ids, positions, segments, und_slots, gen_slots),
             labels=labels,
             und_pixels=self._stack(
-                [understanding_pixels(sample.image, self.image_size, self.preprocessing) for sample in und]
+                [
+                    understanding_pixels(image, self.image_size, self.preprocessing)
+                    for sample in und
+                    for image in sample.images
+                ]
             ),
             gen_pixels=self._stack([generation_pixels(sample.image, self.image_size) for sample in gen]),
             gen_latents=torch.stack(latents) if latents and len(latents) == len(gen) else None,
+            seeds=torch.tensor(range(len(gen)) if seeds is None else seeds, dtype=torch.long),
         )
 
     def _slots(self, placements: list[Placement], begins: list[list[int]], length: int) -> Tensor:

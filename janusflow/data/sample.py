@@ -5,6 +5,7 @@ Legend: B rows, L positions, U understanding images, G generated images, S image
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from PIL import Image
@@ -14,10 +15,20 @@ from janusflow.models.unified import Rows
 
 
 class UnderstandingSample(NamedTuple):
-    """An image and a conversation about it: (question, answer) turns."""
+    """A conversation, (question, answer) turns, about images that stand in front of the first question."""
 
-    image: Image.Image
-    turns: list[tuple[str, str]]
+    images: Sequence[Image.Image]
+    turns: Sequence[tuple[str, str]]
+
+
+class DocumentSample(NamedTuple):
+    """Texts and images in reading order; the texts are supervised."""
+
+    segments: Sequence[str | Image.Image]
+
+    @property
+    def images(self) -> list[Image.Image]:
+        return [segment for segment in self.segments if not isinstance(segment, str)]
 
 
 class GenerationSample(NamedTuple):
@@ -34,13 +45,13 @@ class TextSample(NamedTuple):
     text: str
 
 
-Sample = UnderstandingSample | GenerationSample | TextSample
-
-
 class Source(Protocol):
-    """Training samples by index: the same index always gives the same sample."""
+    """Endless training samples for each task: the same index always gives the same sample.
 
-    def understanding(self, index: int) -> UnderstandingSample: ...
+    Raises ``ValueError`` with its name for a sample that cannot be read or is not wanted; the plan takes another.
+    """
+
+    def understanding(self, index: int) -> UnderstandingSample | DocumentSample: ...
 
     def generation(self, index: int, first_sentence: float) -> GenerationSample: ...
 
@@ -48,11 +59,18 @@ class Source(Protocol):
 
 
 class Batch(NamedTuple):
-    """One step's data."""
+    """The data of one micro-batch."""
 
-    step: int  # of the stage
     rows: Rows
     labels: Tensor  # (B, L) the next token at the position that predicts it, -100 where nothing is supervised
     und_pixels: Tensor  # (U, 3, S, S) in [-1, 1]
     gen_pixels: Tensor  # (G, 3, S, S) in [-1, 1]
-    gen_latents: Tensor | None = None  # (G, C, s, s), where the source stores them; else the trainer encodes
+    gen_latents: Tensor | None  # (G, C, s, s), where the source stores them; else the trainer encodes
+    seeds: Tensor  # (G,) of each generated image's time and noise
+
+
+class Step(NamedTuple):
+    """One rank's share of one optimizer step."""
+
+    micro_batches: list[Batch]
+    faults: list[str]  # what could not be read, and was replaced

@@ -6,12 +6,11 @@ in the user's message as begin-of-image, N placeholders, end-of-image, then a li
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from janusflow.data.tokenizer import TextTokenizer
-
-IGNORED = -100
 
 
 @dataclass
@@ -50,7 +49,7 @@ class ChatTemplate:
         """Ids that end with the assistant's role, so that the answer comes next."""
         return self.conversation([(question, None)], images).ids
 
-    def conversation(self, turns: list[tuple[str, str | None]], images: int = 1) -> Tokens:
+    def conversation(self, turns: Sequence[tuple[str, str | None]], images: int = 1) -> Tokens:
         """A conversation about ``images`` images, which stand in front of the first question.
 
         Answers and the end-of-sentence behind each are supervised. An answer of None leaves its turn open.
@@ -79,5 +78,19 @@ class ChatTemplate:
 
     def text(self, text: str) -> Tokens:
         """Text-only data: every token after the first is supervised."""
-        ids = [self.tokenizer.bos, *self.tokenizer.encode(text), self.tokenizer.eos]
-        return Tokens(ids, [False] + [True] * (len(ids) - 1))
+        return self.document([text])
+
+    def document(self, segments: Sequence[str | None]) -> Tokens:
+        """Texts, which are supervised, and images (None) in reading order."""
+        special = self.tokenizer
+        ids, supervised = [special.bos], [False]
+        for segment in segments:
+            if segment is None:
+                image = [special.boi, *[special.image] * self.image_tokens, special.eoi]
+                ids += image
+                supervised += [False] * len(image)
+            else:
+                tokens = special.encode(segment)
+                ids += tokens
+                supervised += [True] * len(tokens)
+        return Tokens([*ids, special.eos], [*supervised, True])

@@ -112,21 +112,21 @@ class FlowHead(nn.Module):
         grid = rearrange(tokens, "g (h w) c -> g c h w", h=self.config.grid)
         return self.decoder(grid, *features)
 
-    def prepare(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, FlowState]:
+    def prepare(self, x: Tensor, seeds: Tensor) -> tuple[Tensor, FlowState]:
         """Noise clean latents (G, C, S, S) for training: span embeddings (G, 1 + N, D) and what ``loss`` needs.
 
-        Times and noise are drawn from ``generator``, in this order.
+        Time and noise of a latent come from its own seed, (G,) integers, wherever and beside whatever it is trained.
         """
-        t = sample_times(len(x), self.config.time, generator)
-        z_0 = torch.randn(x.shape, generator=generator, device=generator.device)
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
+        t = torch.cat([torch.empty(0), *(sample_times(1, self.config.time, g) for g in generators)]).to(x.device)
+        z_0 = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) if generators else x.cpu()
+        z_0 = z_0.to(x.device)
         embeds, features = self.encode(interpolate(x, z_0, t), t)
         return embeds, FlowState(features, x, z_0)
 
-    def loss(self, hidden: Tensor, state: FlowState) -> Tensor:
-        """The rectified-flow loss (Eq. 7) from the span's hidden states (G, 1 + N, D); zero where G = 0."""
-        if len(hidden) == 0:
-            return hidden.sum()
-        return velocity_loss(self.decode(hidden, state.features), state.x, state.z_0)
+    def loss(self, hidden: Tensor, state: FlowState, total: Tensor | None = None) -> Tensor:
+        """The rectified-flow loss (Eq. 7) from the span's hidden states (G, 1 + N, D), over ``total`` images."""
+        return velocity_loss(self.decode(hidden, state.features), state.x, state.z_0, total)
 
     def initial_noise(self, seeds: list[int], device: torch.device) -> Tensor:
         """z_0 (G, C, S, S) in fp32. Image i depends on ``seeds[i]`` alone, and not on the device."""

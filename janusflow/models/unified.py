@@ -40,6 +40,7 @@ class ModelConfig:
             )
 
 
+IGNORED = -100  # label of positions that nothing supervises
 PADDING = -1  # segment number of positions that hold no sample
 
 
@@ -59,6 +60,22 @@ class Rows(NamedTuple):
         """Who may look at whom, (B, 1, L, L): earlier positions of the same sample, and oneself."""
         same = self.segments.unsqueeze(2) == self.segments.unsqueeze(1)
         return same.tril().unsqueeze(1)
+
+    def lengths(self) -> Tensor:
+        """Positions of each sample, (samples,)."""
+        return self.segments[self.segments != PADDING].bincount()
+
+
+class Counts(NamedTuple):
+    """What the losses of a step are means over, on all ranks and micro-batches: scalars."""
+
+    tokens: Tensor  # supervised tokens
+    images: Tensor  # generated images
+
+    @classmethod
+    def of(cls, labels: Tensor, latents: Tensor) -> Counts:
+        """Those of a batch that is the whole step."""
+        return cls((labels != IGNORED).sum(), torch.tensor(len(latents), device=labels.device))
 
 
 class Losses(NamedTuple):
@@ -107,26 +124,30 @@ class JanusFlow(nn.Module):
         und_pixels: Tensor,
         gen_pixels: Tensor,
         latents: Tensor,
-        generator: torch.Generator,
+        seeds: Tensor,
+        counts: Counts | None = None,
     ) -> Losses:
-        """The three losses of one batch.
+        """The three losses of one batch. Every part runs, also where it has nothing to do: ranks stay in step.
 
         labels: (B, L) next-token targets at the position that predicts them, -100 elsewhere.
         und_pixels: (U, 3, S, S); gen_pixels: (G, 3, S, S), the clean images for REPA, both in [-1, 1].
-        latents: (G, C, s, s), the clean latents. generator: source of times and noise.
+        latents: (G, C, s, s), the clean latents. seeds: (G,), of times and noise.
+        counts: what the losses are means over, where this batch is one part of a step; default: the batch itself.
         """
-        gen_embeds, state = self.head.prepare(latents, generator)
+        counts = counts or Counts.of(labels, latents)
+        gen_embeds, state = self.head.prepare(latents, seeds)
         embeds = self.embed_rows(rows, self.embed_understanding(und_pixels), gen_embeds)
         tap = self.config.repa.block if self.projector is not None else None
         output = self.llm(embeds, rows.positions, rows.mask(), tap=tap)
 
         flat = output.hidden.flatten(0, 1)
-        supervised = labels.flatten() != -100  # gather before the head: most positions have no label
-        ar = answer_cross_entropy(self.llm.logits(flat[supervised]), labels.flatten()[supervised])
-        flow = self.head.loss(flat[rows.gen_slots], state)
+        supervised = labels.flatten() != IGNORED  # gather before the head: most positions have no label
+        ar = answer_cross_entropy(self.llm.logits(flat[supervised]), labels.flatten()[supervised], counts.tokens)
+        flow = self.head.loss(flat[rows.gen_slots], state, counts.images)
         repa = torch.zeros_like(ar)
-        if self.projector is not None and output.tapped is not None and len(gen_pixels):
+        if self.projector is not None and output.tapped is not None:
             with torch.no_grad():
                 target = self.vision.features(gen_pixels)
-            repa = alignment_loss(self.projector(output.tapped.flatten(0, 1)[rows.gen_slots[:, 1:]]), target)
+            projected = self.projector(output.tapped.flatten(0, 1)[rows.gen_slots[:, 1:]])
+            repa = alignment_loss(projected, target, counts.images)
         return Losses(ar, flow, repa)

@@ -117,10 +117,11 @@ class Unpatch(nn.Module):
         super().__init__()
         self.norm = ChannelRMSNorm(channels, eps=NORM_EPS)
         self.unpatch_conv = nn.Conv2d(channels, out_channels * patch_size**2, kernel_size=1)
-        self.shuffle = nn.PixelShuffle(patch_size)
+        self.patch_size = patch_size
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shuffle(self.unpatch_conv(self.norm(x)))
+        patches = self.unpatch_conv(self.norm(x))  # nn.PixelShuffle has no backward pass for zero images
+        return rearrange(patches, "b (c p q) h w -> b c (h p) (w q)", p=self.patch_size, q=self.patch_size)
 
 
 class GenerationDecoder(nn.Module):

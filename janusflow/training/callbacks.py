@@ -1,18 +1,20 @@
-"""What watches a run: metrics on disk, preview grids, and the guard against losses that are not numbers."""
+"""What watches a run: metrics on disk, preview grids, unreadable samples, training states."""
 
 from __future__ import annotations
 
 import csv
-import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
+from torch.distributed.fsdp import FSDPModule
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from janusflow.checkpoint import Bundle
@@ -20,8 +22,12 @@ from janusflow.data.sample import GenerationSample
 from janusflow.data.transforms import generation_pixels, to_images
 from janusflow.generate import generate_images
 from janusflow.models.flow_head import SamplingOptions
+from janusflow.models.unified import Losses
 from janusflow.models.vae import LatentCodec
 from janusflow.pictures import grid
+from janusflow.training import checkpoints, distributed
+from janusflow.training.module import JanusFlowModule, StepResult
+from janusflow.training.throughput import peak_flops, step_flops
 
 
 @dataclass
@@ -83,6 +89,92 @@ class MetricsCSV(Logger):
             csv.writer(file).writerows(lines)
 
 
+class Meter(L.Callback):
+    """Logs losses, the gradient's norm and the speed every ``every`` steps; shows them in the progress bar."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.start = self.waited = 0.0
+        self.ended: float | None = None
+        self.steps: list[StepResult] = []
+        self.skipped = 0
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        now = time.perf_counter()
+        if self.ended is None:
+            self.start = now
+        else:
+            self.waited += now - self.ended
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None
+        result = pl_module.result
+        self.steps.append(result)
+        self.skipped += result.skipped
+        self.ended = time.perf_counter()
+        if result.step % self.every == 0:
+            metrics = self.measure(pl_module)
+            for logger in trainer.loggers:
+                logger.log_metrics(metrics, step=result.step)
+            shown = {name: metrics[name] for name in metrics if name.startswith("loss/") or name == "tokens_per_second"}
+            pl_module.log_dict(shown, prog_bar=True, logger=False, rank_zero_only=True)
+
+    def measure(self, module: JanusFlowModule) -> dict[str, float]:
+        """The last step's losses, and the speed since the last call; the same on all ranks."""
+        last, device = self.steps[-1], module.device
+        seconds = max((self.ended or 0.0) - self.start, 1e-9)
+        flops = sum(step_flops(module.model, s.lengths, s.und_images, s.gen_images) for s in self.steps)
+        sums = torch.tensor(
+            [
+                *(float(loss) for loss in last.losses),
+                float(sum(int(s.lengths.sum()) for s in self.steps)),
+                float(sum(s.positions for s in self.steps)),
+                flops,
+                self.waited,
+            ],
+            dtype=torch.float64,
+        ).to(device if device.type != "mps" else "cpu")
+        *losses, tokens, positions, flops, waited = distributed.sum_over_ranks(sums).tolist()
+        metrics = {f"loss/{name}": value for name, value in zip(Losses._fields, losses, strict=True)}
+        metrics |= {
+            "loss/total": sum(losses),
+            "gradient_norm": last.gradient_norm,
+            "tokens_per_second": tokens / seconds,
+            "useful_tokens": tokens / max(positions, 1),  # share of the positions that are no padding
+            "data_wait": waited / distributed.world_size() / seconds,  # share of the time
+            "skipped_steps": self.skipped,
+        }
+        peak = peak_flops(device)
+        if peak is not None:
+            metrics["mfu"] = flops / seconds / (peak * distributed.world_size())
+        self.start, self.waited, self.steps = self.ended or 0.0, 0.0, []
+        return metrics
+
+
+class Faults(L.Callback):
+    """Lists unreadable samples in ``faults.csv`` and stops the run where they are more than the share ``limit``."""
+
+    GRACE = 1000  # samples before the share counts
+
+    def __init__(self, path: Path, stage: str, limit: float) -> None:
+        self.path, self.stage, self.limit = path, stage, limit
+        self.samples = self.found = 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None
+        result = pl_module.result
+        self.samples += len(result.lengths)
+        self.found += len(result.faults)
+        if result.faults:  # each rank appends its own lines
+            with self.path.open("a", newline="") as file:
+                csv.writer(file).writerows([(self.stage, result.step, fault) for fault in result.faults])
+        if self.samples >= self.GRACE and self.found > self.limit * self.samples:
+            raise ValueError(
+                f"{self.found} of {self.samples} samples cannot be used, more than data.max_faults {self.limit}: "
+                f"see {self.path}"
+            )
+
+
 class Previews(L.Callback):
     """Draws the preview prompts and examples with the averaged weights into ``samples/{stage}-{step}.png``."""
 
@@ -97,21 +189,24 @@ class Previews(L.Callback):
         self.bundle, self.config, self.folder, self.stage = bundle, config, folder, stage
         self.examples = examples
 
-    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        if self.config.every and trainer.global_step % self.config.every == 0:
-            self.draw(trainer)
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, JanusFlowModule)
+        done = pl_module.steps_done
+        if pl_module.is_last_step or (self.config.every and done % self.config.every == 0):
+            self.draw(done)
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.draw(trainer)
-
-    @rank_zero_only
-    def draw(self, trainer: L.Trainer) -> None:
-        """Write the grid of the weights as they are now."""
+    def draw(self, step: int) -> None:
+        """Write the grid of the weights as they are now. A sharded model draws on all ranks together."""
         if not self.config.prompts and not self.examples:
             return
-        picture = draw_grid(self.bundle, self.config, self.examples)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        picture.save(self.folder / f"{self.stage}-{trainer.global_step:06d}.png")
+        sharded = isinstance(self.bundle.model, FSDPModule)
+        if not sharded and not distributed.is_main():
+            return
+        with distributed.gathered(self.bundle.model):
+            picture = draw_grid(self.bundle, self.config, self.examples)
+        if distributed.is_main():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            picture.save(self.folder / f"{self.stage}-{step:06d}.png")
 
 
 def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[GenerationSample] = ()) -> Image.Image:
@@ -138,10 +233,17 @@ def through_vae(codec: LatentCodec, image: Image.Image, size: int) -> tuple[Imag
     return to_images(decoded)[0], float(peak_signal_noise_ratio(decoded, pixels, data_range=(-1.0, 1.0)))
 
 
-class FiniteLoss(L.Callback):
-    """Stops the run with a clear error when a loss is not a number."""
+class SaveStates(L.Callback):
+    """Saves the training state every ``every`` steps, at the end, and when the run is asked to stop."""
 
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *args: Any) -> None:
-        value = float(outputs["loss"])
-        if not math.isfinite(value):
-            raise ValueError(f"the loss became {value} at step {trainer.global_step}; lower the learning rate")
+    def __init__(self, folder: Path, stage: str, every: int, keep: int) -> None:
+        self.folder, self.stage, self.every, self.keep = folder, stage, every, keep
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None
+        done, stop = pl_module.steps_done, pl_module.result.stop
+        if done % self.every == 0 or pl_module.is_last_step or stop:
+            optimizer = pl_module.optimizers(use_pl_optimizer=False)
+            checkpoints.save(self.folder, self.stage, done, pl_module, optimizer, self.keep)  # type: ignore[arg-type]
+        if stop:
+            trainer.should_stop = True

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -32,9 +33,14 @@ class EMA(nn.Module, Generic[M]):
         """Move every average towards ``model``'s parameter."""
         n = int(self.updates)
         weight = 1 - min(self.decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(list(self.model.parameters()), [p.detach() for p in model.parameters()], weight)
+        torch._foreach_lerp_(local_parts(self.model), local_parts(model), weight)
         self.updates += 1
 
     def train(self, mode: bool = True) -> EMA:
         """Stay in eval mode."""
         return super().train(False)
+
+
+def local_parts(model: nn.Module) -> list[torch.Tensor]:
+    """The parameters' values that this process holds: its shards where the model is sharded."""
+    return [p.to_local() if isinstance(p, DTensor) else p for p in (p.detach() for p in model.parameters())]

@@ -1,71 +1,143 @@
-"""The LightningModule of every stage: it calls the model, logs, and keeps the moving average."""
+"""The LightningModule of every stage: a step of training, whatever the number of ranks and micro-batches.
+
+Optimization is manual: a step is a pure function of the step's number, several micro-batches share one normalization,
+and an update can be left out.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 
-from janusflow.data.sample import Batch
-from janusflow.models.unified import JanusFlow
+from janusflow.data.sample import Batch, Step
+from janusflow.models.unified import IGNORED, Counts, JanusFlow, Losses
 from janusflow.models.vae import LatentCodec
+from janusflow.training import distributed
 from janusflow.training.ema import EMA
-from janusflow.training.optim import OptimConfig, build_optimizer, build_schedule
-from janusflow.training.stages import StageConfig
+from janusflow.training.optim import OptimConfig, build_optimizer, clip_gradients, set_rate
+from janusflow.training.stages import StageConfig, rate_factor
+
+
+class StepResult(NamedTuple):
+    """What one step did, the same on every rank; for callbacks."""
+
+    step: int  # of the stage, counted from 0
+    losses: Losses  # summed over this rank's micro-batches only; add up over ranks
+    gradient_norm: float
+    skipped: bool
+    stop: bool  # some rank was asked to end
+    lengths: Tensor  # (samples,) tokens of each sample of this rank
+    positions: int  # of this rank, padding included
+    und_images: int
+    gen_images: int
+    faults: list[str]
 
 
 class JanusFlowModule(L.LightningModule):
     """Trains a :class:`JanusFlow` through one stage at a time; :meth:`enter` sets the stage."""
 
-    def __init__(self, model: JanusFlow, codec: LatentCodec, optim: OptimConfig, seed: int) -> None:
+    def __init__(self, model: JanusFlow, codec: LatentCodec, optim: OptimConfig) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.model = model
         self.ema = EMA(model, optim.ema_decay)
         self.codec = codec
         self.optim_config = optim
-        self.seed = seed
         self.stage: StageConfig | None = None
-        self.stage_number = 0
+        self.first_step = 0
+        self.stop_requested = False
+        self.result: StepResult | None = None
+        self.skipped_in_a_row = 0
 
-    def enter(self, stage: StageConfig, number: int) -> None:
-        """Make ``stage``, the run's ``number``-th, the one that :meth:`configure_optimizers` reads."""
-        self.stage, self.stage_number = stage, number
+    def enter(self, stage: StageConfig, first_step: int) -> None:
+        """Make ``stage`` the one that trains, from ``first_step`` on."""
+        self.stage, self.first_step, self.result = stage, first_step, None
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the stage that are done."""
+        return self.first_step if self.result is None else self.result.step + 1
+
+    @property
+    def is_last_step(self) -> bool:
+        """Whether the stage is done."""
+        return self.stage is not None and self.steps_done == self.stage.steps
+
+    def configure_model(self) -> None:
+        """Nothing: where the strategy is FSDP2, the models come sharded."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        assert self.stage is not None, "enter() a stage first"
+        return build_optimizer(self.model, self.stage.lr, self.optim_config)
 
     def on_fit_start(self) -> None:
         self.codec.to(self.device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        generator = self.generator(batch.step)
+    def training_step(self, data: Step, batch_idx: int) -> None:
+        """One optimizer step on this rank's micro-batches."""
+        assert self.stage is not None
+        step = self.first_step + batch_idx
+        counts, stop = self.agree(data)
+        totals = Losses(*(torch.zeros((), device=self.device) for _ in Losses._fields))
+        for number, batch in enumerate(data.micro_batches):
+            last = number == len(data.micro_batches) - 1
+            distributed.set_gradient_sync(self.model, self.trainer.model, last)
+            losses = self.losses(batch, counts)
+            self.manual_backward(losses.total * distributed.world_size())  # gradients are averaged over ranks
+            totals = Losses(*(a + b.detach() for a, b in zip(totals, losses, strict=True)))
+        norm = self.update(step)
+        self.result = StepResult(
+            step,
+            totals,
+            norm,
+            skipped=self.skipped_in_a_row > 0,
+            stop=stop,
+            lengths=torch.cat([batch.rows.lengths() for batch in data.micro_batches]),
+            positions=sum(batch.rows.ids.numel() for batch in data.micro_batches),
+            und_images=sum(len(batch.und_pixels) for batch in data.micro_batches),
+            gen_images=sum(len(batch.gen_pixels) for batch in data.micro_batches),
+            faults=data.faults,
+        )
+
+    def losses(self, batch: Batch, counts: Counts) -> Losses:
+        """This micro-batch's share of the step's losses."""
         latents = batch.gen_latents if batch.gen_latents is not None else self.encode(batch.gen_pixels)
-        losses = self.model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, generator)
-        self.log_dict({f"loss/{name}": value for name, value in losses._asdict().items()}, prog_bar=True)
-        self.log("loss/total", losses.total, prog_bar=True)
-        return losses.total
+        return self.model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, batch.seeds, counts)
 
-    def configure_optimizers(self) -> Any:
-        assert self.stage is not None, "enter() a stage first"
-        optimizer = build_optimizer(self.model, self.stage.lr, self.optim_config)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": build_schedule(optimizer, self.stage), "interval": "step"},
-        }
+    def agree(self, data: Step) -> tuple[Counts, bool]:
+        """What the step's losses are means over, on all ranks; and whether any rank was asked to end."""
+        supervised = sum(int((batch.labels != IGNORED).sum()) for batch in data.micro_batches)
+        pictures = sum(len(batch.seeds) for batch in data.micro_batches)
+        numbers = torch.tensor([supervised, pictures, int(self.stop_requested)], device=self.device)
+        tokens, images, stop = distributed.sum_over_ranks(numbers).unbind()
+        return Counts(tokens, images), bool(stop)
 
-    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> None:
-        """Clip the global norm here: Lightning's own clipping refuses fused optimizers under mixed precision."""
-        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.log("gradient_norm", torch.nn.utils.clip_grad_norm_(trained, self.optim_config.gradient_clip))
+    def update(self, step: int) -> float:
+        """Clip, step the optimizer and the average, unless the gradient is not finite. The gradient's global norm.
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        super().optimizer_step(*args, **kwargs)
-        self.ema.update(self.model)
-
-    def generator(self, step: int) -> torch.Generator:
-        """The source of one step's times and noise: a function of the seed, stage, step and rank alone."""
-        entropy = np.random.SeedSequence([self.seed, self.stage_number, step, self.global_rank])
-        return torch.Generator(self.device).manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+        Raises ``ValueError`` after too many such steps in a row.
+        """
+        assert self.stage is not None
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        norm = clip_gradients(optimizer, self.optim_config.gradient_clip)
+        if norm == norm and norm != float("inf"):
+            set_rate(optimizer, self.stage.lr * rate_factor(self.stage, step))
+            optimizer.step()
+            self.ema.update(self.model)
+            self.skipped_in_a_row = 0
+        else:
+            self.skipped_in_a_row += 1
+            if self.skipped_in_a_row > self.optim_config.max_skipped:
+                raise ValueError(
+                    f"the gradient is not finite in {self.skipped_in_a_row} steps in a row, the last {step}: "
+                    "lower the learning rate"
+                )
+        optimizer.zero_grad(set_to_none=True)
+        return norm
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latents (G, C, s, s) of pixels (G, 3, S, S), also where G is 0."""

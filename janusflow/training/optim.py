@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-
-from janusflow.training.stages import StageConfig, rate_factor
+from torch.distributed.tensor import DTensor
 
 ALGORITHMS = ("adamw", "muon")
 
@@ -23,6 +22,7 @@ class OptimConfig:
     beta2: float = 0.95
     weight_decay: float = 0.0
     gradient_clip: float = 1.0  # global norm
+    max_skipped: int = 10  # steps in a row that may be left out because the gradient is not finite
     ema_decay: float = 0.999  # of the weights' moving average; ramps up over the first steps
 
     def __post_init__(self) -> None:
@@ -96,6 +96,27 @@ def _hidden_matrices(model: nn.Module) -> list[torch.Tensor]:
     ]
 
 
-def build_schedule(optimizer: torch.optim.Optimizer, stage: StageConfig) -> torch.optim.lr_scheduler.LambdaLR:
-    """The stage's rate as a function of the step."""
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(stage, step))
+def parts_of(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:
+    """The optimizers that ``optimizer`` consists of."""
+    return optimizer.parts if isinstance(optimizer, OptimizerUnion) else [optimizer]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Make ``lr`` the rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> float:
+    """Scale all gradients so that their global norm, which is returned, is at most ``limit``.
+
+    Gradients that are not finite are left as they are.
+    """
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if isinstance(norm, DTensor):
+        norm = norm.full_tensor()
+    if torch.isfinite(norm):
+        torch.nn.utils.clip_grads_with_norm_(trained, limit, norm)
+    return norm.item()

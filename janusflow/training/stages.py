@@ -92,20 +92,33 @@ def ratio_at(stage: StageConfig, step: int) -> RatioConfig:
     return stage.ratios[-1]
 
 
-def quota(stage: StageConfig, step: int) -> Quota:
-    """Whole samples of each type at ``step``; fractions carry over, so that the mixture holds over many steps."""
-    ratio = ratio_at(stage, step)
+def taken(stage: StageConfig, step: int) -> Quota:
+    """Samples of each type before ``step``. Fractions carry over, so that each mixture holds over many steps."""
+    counts = Quota(0, 0, 0)
+    begin = 0
+    for ratio in stage.ratios:
+        end = step if ratio.until is None else min(ratio.until, step)
+        if end > begin:
+            before, after = _due(ratio, stage.batch_size, begin), _due(ratio, stage.batch_size, end)
+            counts = Quota(*(c + a - b for c, a, b in zip(counts, after, before, strict=True)))
+            begin = end
+    return counts
+
+
+def _due(ratio: RatioConfig, batch_size: int, step: int) -> Quota:
+    """What ``step`` steps of one mixture hold; the last type that it has takes up the rest."""
     total = ratio.understanding + ratio.generation + ratio.text
+    understanding, text = (int(batch_size * step * w / total + 1e-6) for w in (ratio.understanding, ratio.text))
+    if ratio.generation == 0:
+        text = batch_size * step - understanding if ratio.text else 0
+        understanding = batch_size * step - text
+    return Quota(understanding, batch_size * step - understanding - text, text)
 
-    def due(share: float) -> int:
-        per_step = stage.batch_size * share / total
-        return int(per_step * (step + 1) + 1e-6) - int(per_step * step + 1e-6)
 
-    understanding, text = due(ratio.understanding), due(ratio.text)
-    if ratio.generation == 0:  # no third type to take up the rest
-        text = stage.batch_size - understanding if ratio.text else 0
-        understanding = stage.batch_size - text
-    return Quota(understanding, stage.batch_size - understanding - text, text)
+def quota(stage: StageConfig, step: int) -> Quota:
+    """Whole samples of each type at ``step``."""
+    before, after = taken(stage, step), taken(stage, step + 1)
+    return Quota(*(a - b for a, b in zip(after, before, strict=True)))
 
 
 def freeze(model: nn.Module, stage: StageConfig) -> None:

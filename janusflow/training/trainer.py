@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import re
+import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+import torch.utils.checkpoint
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from janusflow.checkpoint import ASSETS, Bundle, save_pretrained
@@ -24,7 +29,9 @@ from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.unified import JanusFlow
 from janusflow.models.vae import LatentCodec
 from janusflow.precision import fast_bf16
-from janusflow.training.callbacks import FiniteLoss, MetricsCSV, Previews
+from janusflow.training import checkpoints, distributed
+from janusflow.training.callbacks import Faults, Meter, MetricsCSV, Previews, SaveStates
+from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.module import JanusFlowModule
 from janusflow.training.stages import StageConfig, freeze
 from janusflow.weights import KeyMap, load_weights
@@ -35,20 +42,38 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainerConfig:
-    """How Lightning runs."""
+    """How Lightning runs. Multi-node: ``torchrun`` on every node; its processes replace ``devices``."""
 
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 where the hardware has it
-    devices: int = 1
-    save_every: int = 200  # steps between checkpoints
+    devices: int = 1  # processes on this machine
+    strategy: Literal["ddp", "fsdp"] = "ddp"  # fsdp: weights, averages and optimizer sharded (FSDP2)
+    replicas: int = 1  # fsdp: copies of the sharded model, one a node for instance (hybrid sharding)
+    accumulate: int = 1  # micro-batches in a step, on each process
+    compile: bool = False  # torch.compile each block of the LLM
+    checkpoint_activations: bool = False  # compute the LLM's blocks twice instead of keeping their activations
+    save_every: int = 200  # steps between training states
+    keep: int = 2  # training states of a stage that are kept
     log_every: int = 10  # steps between lines of the metrics
 
     def __post_init__(self) -> None:
-        if self.save_every < 1 or self.log_every < 1 or self.devices < 1:
-            raise ValueError("trainer.devices, trainer.save_every and trainer.log_every must be at least 1")
+        for name in ("devices", "replicas", "accumulate", "save_every", "keep", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+
+
+class Stopped(Exception):
+    """The run was asked to stop by a signal, saved its state and can be resumed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 class Run:
-    """A run folder: ``config.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/``, ``samples/``, ``model/``."""
+    """A run folder: ``config.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/``, ``samples/``, ``model/``.
+
+    All processes of a run hold the same.
+    """
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder, self.config = folder, config
@@ -88,68 +113,145 @@ class Run:
             raise ValueError(f"there is no run {config.name!r} in {out} to resume")
         return max(folders, key=lambda f: (f / "config.yaml").stat().st_mtime)
 
-    def checkpoint(self, stage: str) -> Path:
-        """The newest training state of ``stage``."""
-        return self.folder / "checkpoints" / f"{stage}.ckpt"
+    @property
+    def checkpoints(self) -> Path:
+        """Where the training states are."""
+        return self.folder / "checkpoints"
 
-    def train(self) -> Bundle:
+    def train(self) -> None:
         """Run every stage that is not done yet and export the averaged model to ``model/``.
 
-        Raises ``ValueError`` for settings or files that do not fit.
+        Raises ``ValueError`` for settings or files that do not fit, :class:`Stopped` after a signal.
         """
         quiet_lightning()
         config = self.config
         L.seed_everything(config.seed, verbose=False)
         bundle = build_bundle(config)
-        module = JanusFlowModule(bundle.model, bundle.required_codec, config.optim, config.seed)
+        module = JanusFlowModule(bundle.model, bundle.required_codec, config.optim)
+        prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.ema.model)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save_config(config, self.folder / "config.yaml")
-        print(describe_model(bundle.model, config.stages))
-        for number, name in enumerate(config.stages):
-            self._train_stage(name, number, module, averaged)
-        save_pretrained(averaged, self.folder / "model")
-        return averaged
+        if distributed.is_main():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_config(config, self.folder / "config.yaml")
+            print(describe_model(bundle.model, config.stages))
+        self._shard(module)
+        names = list(config.stages)
+        done = checkpoints.find(self.checkpoints, names)
+        state = distributed.from_main(done[-1] if done else None)
+        first = names.index(state.stage) if state else 0
+        for number, name in enumerate(names[first:], first):
+            self._train_stage(name, number, module, averaged, state)
+            state = None
+        weights = checkpoints.full_average(module)
+        if distributed.is_main():
+            with torch.device("meta"):
+                model = JanusFlow(config.model)
+            model.load_state_dict(weights, assign=True)
+            save_pretrained(dataclasses.replace(averaged, model=model), self.folder / "model")
+        distributed.barrier()
 
-    def _train_stage(self, name: str, number: int, module: JanusFlowModule, averaged: Bundle) -> None:
-        config, stage, path = self.config, self.config.stages[name], self.checkpoint(name)
-        state = read_training_state(path) if path.exists() else None
-        done = state["global_step"] if state else 0
-        if state and done >= stage.steps:
-            module.load_state_dict(state["state_dict"])
+    def _train_stage(
+        self, name: str, number: int, module: JanusFlowModule, averaged: Bundle, state: Checkpoint | None
+    ) -> None:
+        config, stage = self.config, self.config.stages[name]
+        if state is not None and state.step >= stage.steps:
+            checkpoints.load(state, module, None)
             return
+        start = state.step if state else 0
         freeze(module.model, stage)
-        module.enter(stage, number)
+        module.enter(stage, start)
         metrics = MetricsCSV(self.folder / "metrics.csv", name)
-        metrics.rewind(done)
-        data = StageData(self._row_builder(averaged), stage, config.data, (config.seed, number))
+        metrics.rewind(start)
+        data = StageData(
+            self._row_builder(averaged), stage, config.data, (config.seed, number), start, config.trainer.accumulate
+        )
         data.check_latents(module.codec)
         examples = data.examples(config.preview.examples)
+        ranks = distributed.world_size()
         trainer = L.Trainer(
             accelerator="auto",
-            devices=config.trainer.devices,
+            devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+            num_nodes=ranks // int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+            strategy=distributed.build_strategy(config.trainer.strategy, ranks, config.trainer.replicas),
             precision=lightning_precision(config.trainer.precision),
-            max_steps=stage.steps,
-            log_every_n_steps=config.trainer.log_every,
+            max_epochs=1,
             logger=[metrics, TensorBoardLogger(self.folder, name="tensorboard", version=name)],
             callbacks=[
                 StageProgress(name, refresh_rate=5),
-                FiniteLoss(),
+                RestoreState(state),
+                Meter(config.trainer.log_every),
+                Faults(self.folder / "faults.csv", name, config.data.max_faults),
+                SaveStates(self.checkpoints, name, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, examples),
-                ModelCheckpoint(
-                    path.parent, name, every_n_train_steps=config.trainer.save_every, enable_version_counter=False
-                ),
             ],
+            enable_checkpointing=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, data, ckpt_path=path if state else None, weights_only=False)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        trainer.save_checkpoint(path)
+        with stop_on_signals(module) as received:
+            trainer.fit(module, data)
+        if received:
+            raise Stopped(received[0])
+
+    def _shard(self, module: JanusFlowModule) -> None:
+        """Have a sharded strategy cut up the models."""
+        trainer, ranks = self.config.trainer, distributed.world_size()
+        if ranks == 1 or trainer.strategy != "fsdp":
+            return
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        mesh = distributed.data_mesh(ranks, trainer.replicas, device)
+        low = lightning_precision(trainer.precision) == "bf16-mixed"
+        for model in (module.model, module.ema.model):
+            distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.tower.blocks], mesh, low)
 
     def _row_builder(self, bundle: Bundle) -> RowBuilder:
-        return RowBuilder(bundle.template, self.config.model.vision.image_size, self.config.model.llm.max_positions)
+        longest = self.config.data.max_length or self.config.model.llm.max_positions
+        return RowBuilder(bundle.template, self.config.model.vision.image_size, longest, bundle.preprocessing)
+
+
+class RestoreState(L.Callback):
+    """Fills model, average and optimizer when training begins."""
+
+    def __init__(self, state: Checkpoint | None) -> None:
+        self.state = state
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, JanusFlowModule)
+        if self.state is not None:
+            checkpoints.load(self.state, pl_module, pl_module.optimizers(use_pl_optimizer=False))  # type: ignore[arg-type]
+
+
+@contextmanager
+def stop_on_signals(module: JanusFlowModule) -> Iterator[list[int]]:
+    """SIGTERM and SIGINT end the run after the step at hand; the first one received is in the list. Twice: at once."""
+    received: list[int] = []
+
+    def receive(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        module.stop_requested = True
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def prepare_blocks(model: JanusFlow, config: TrainerConfig) -> None:
+    """Compile the LLM's blocks and drop their activations, as configured; parameter names stay."""
+    for block in model.llm.blocks:
+        if config.checkpoint_activations:
+            block.forward = partial(checkpoint_call, block.forward)
+        if config.compile:
+            block.compile()
+
+
+def checkpoint_call(forward: Any, *args: Any, **kwargs: Any) -> Any:
+    """``forward``, whose activations are computed again in the backward pass."""
+    return torch.utils.checkpoint.checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
 class StageProgress(TQDMProgressBar):
@@ -216,14 +318,6 @@ def locate(path: str) -> str:
     """``path`` inside the package's assets if it is there, else as it stands (a local path or a hub id)."""
     inside = ASSETS / path
     return str(inside) if inside.exists() else path
-
-
-def read_training_state(path: Path) -> dict[str, Any]:
-    """A Lightning checkpoint of our own run. Raises ``ValueError`` with the path where it is damaged."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # a damaged archive raises one of many types
-        raise ValueError(f"cannot read the checkpoint {path}: {str(error).splitlines()[0]}") from error
 
 
 def lightning_precision(precision: str) -> Any:

@@ -7,8 +7,8 @@ from PIL import Image
 from janusflow.data.packing import pack
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
-from janusflow.data.template import IGNORED, ChatConfig, ChatTemplate
-from janusflow.models.unified import PADDING
+from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.models.unified import IGNORED, PADDING
 
 N = 4  # image tokens
 PICTURE = Image.new("RGB", (16, 16), "red")
@@ -61,7 +61,7 @@ def test_question_is_the_beginning_of_its_conversation(template):
 
 
 def test_labels_are_the_next_supervised_tokens(builder, tokenizer):
-    sample = UnderstandingSample(PICTURE, [("what color is it?", "red")])
+    sample = UnderstandingSample([PICTURE], [("what color is it?", "red")])
     batch = builder.collate([builder.understanding(sample)], [sample], [])
     ids, labels = batch.rows.ids[0], batch.labels[0]
     where = (labels != IGNORED).nonzero().flatten()
@@ -78,7 +78,7 @@ def test_dropped_prompt_keeps_the_image_where_it_was(builder, tokenizer):
 
 
 def test_rows_hold_several_samples_of_each_kind_and_slots_point_at_them(builder, tokenizer):
-    und = [UnderstandingSample(PICTURE, [("what color is it?", "red")])] * 3
+    und = [UnderstandingSample([PICTURE], [("what color is it?", "red")])] * 3
     gen = [GenerationSample(PICTURE, "a red circle"), GenerationSample(PICTURE, "two stars")] * 2
     text = [TextSample("a circle is round.")] * 2
     sequences = [

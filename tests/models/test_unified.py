@@ -22,7 +22,7 @@ def builder(tokenizer, tiny_model):
 
 def samples():
     und = [
-        UnderstandingSample(picture(i), [("what color is the star?", "red"), ("how many?", "two")]) for i in range(2)
+        UnderstandingSample([picture(i)], [("what color is the star?", "red"), ("how many?", "two")]) for i in range(2)
     ]
     gen = [
         GenerationSample(picture(9 + i), prompt)
@@ -45,9 +45,8 @@ def sequences(builder, und, gen, text):
     ]
 
 
-def run(model, batch, latents, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, generator)
+def run(model, batch, latents):
+    return model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, batch.seeds)
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ class ShapesSource:
         scene = sample_scene(rng)
         image = render(scene, self.config.image_size)
         if rng.random() < self.config.caption_share:
-            return UnderstandingSample(image, [(CAPTION_REQUEST, long_caption(scene, rng))])
+            return UnderstandingSample([image], [(CAPTION_REQUEST, long_caption(scene, rng))])
         questions = (sample_question(scene, rng) for _ in range(self.config.turns))
-        return UnderstandingSample(image, [(question.text, question.answer) for question in questions])
+        return UnderstandingSample([image], [(question.text, question.answer) for question in questions])
 
     def generation(self, index: int, first_sentence: float) -> GenerationSample:
         """A picture with a prompt; a share ``first_sentence`` of the captions is cut to one sentence."""

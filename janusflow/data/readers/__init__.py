@@ -1,0 +1,1 @@
+"""One reader a format: what is on disk to samples by number."""

@@ -1,0 +1,94 @@
+"""What a reader is, and what all readers of images with captions share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from janusflow.data.config import TASKS, Task
+from janusflow.data.latents import LatentCache
+from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample
+
+CAPTION_REQUEST = "Describe the image briefly."
+MIN_SIDE, MAX_ASPECT = 14, 10.0
+
+
+class Reader(ABC):
+    """Samples by number. A reader serves some of the :data:`~janusflow.data.config.TASKS`; ``rng`` makes its choices.
+
+    Every method raises ``ValueError`` that names the sample where it cannot be read or is not wanted.
+    """
+
+    tasks: tuple[Task, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample | DocumentSample:
+        raise ValueError(f"{type(self).__name__} gives no understanding samples")
+
+    def generation(self, item: int, rng: np.random.Generator) -> GenerationSample:
+        raise ValueError(f"{type(self).__name__} gives no generation samples")
+
+    def text(self, item: int, rng: np.random.Generator) -> TextSample:
+        raise ValueError(f"{type(self).__name__} gives no text samples")
+
+
+class CaptionedImages(Reader):
+    """Images with captions: a generation prompt, an answer to a request for a description, or a line of text."""
+
+    tasks = TASKS
+
+    def __init__(self, min_side: int = 0, latents: LatentCache | None = None) -> None:
+        self.min_side = min_side
+        self.latents = latents
+
+    @abstractmethod
+    def name(self, item: int) -> str:
+        """What faults and stored latents call an item."""
+
+    @abstractmethod
+    def image(self, item: int) -> Image.Image:
+        """The RGB image of an item."""
+
+    @abstractmethod
+    def captions(self, item: int) -> Sequence[str]:
+        """The captions of an item."""
+
+    def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample | DocumentSample:
+        """An image with a request for its caption."""
+        return UnderstandingSample([self.fitting_image(item)], [(CAPTION_REQUEST, self.caption(item, rng))])
+
+    def generation(self, item: int, rng: np.random.Generator) -> GenerationSample:
+        """An image with one of its captions."""
+        latent = None if self.latents is None else self.latents[self.name(item)]
+        return GenerationSample(self.fitting_image(item), self.caption(item, rng), latent)
+
+    def text(self, item: int, rng: np.random.Generator) -> TextSample:
+        """A caption without its image."""
+        return TextSample(self.caption(item, rng))
+
+    def caption(self, item: int, rng: np.random.Generator) -> str:
+        """One of an item's captions."""
+        captions = [caption.strip() for caption in self.captions(item) if caption.strip()]
+        if not captions:
+            raise ValueError(f"{self.name(item)} has no caption")
+        return captions[rng.integers(len(captions))]
+
+    def fitting_image(self, item: int) -> Image.Image:
+        """The image, unless its size is absurd or below what is wanted."""
+        image = self.image(item)
+        check_size(image, self.min_side, self.name(item))
+        return image
+
+
+def check_size(image: Image.Image, min_side: int, name: str) -> None:
+    """Raise ``ValueError`` for an image with a side below ``min_side`` pixels or of an extreme aspect ratio."""
+    short, long = sorted(image.size)
+    if short < max(min_side, MIN_SIDE):
+        raise ValueError(f"{name} has {image.width} x {image.height} pixels, a side below {max(min_side, MIN_SIDE)}")
+    if long > MAX_ASPECT * short:
+        raise ValueError(f"{name} has {image.width} x {image.height} pixels, an aspect ratio over {MAX_ASPECT:g}")

@@ -1,0 +1,182 @@
+"""WebDataset shards: tar files whose members ``KEY.jpg``, ``KEY.txt``, ``KEY.json`` make one sample.
+
+A caption is the text file, else the JSON's ``caption`` or ``captions``; ``conversations`` in the JSON, as LLaVA writes
+them, are understanding samples. Members are read at random from their offsets; each shard's table of contents is made
+once and kept beside the other caches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from janusflow.data.latents import LatentCache
+from janusflow.data.readers.base import CaptionedImages
+from janusflow.data.readers.conversations import read_turns
+from janusflow.data.readers.files import expand
+from janusflow.data.sample import DocumentSample, UnderstandingSample
+from janusflow.pictures import read_image
+
+IMAGES = ("jpg", "jpeg", "png", "webp")
+TEXTS = ("txt", "json")
+CONTENTS = Path.home() / ".cache" / "janusflow" / "contents"
+
+
+class Entry(NamedTuple):
+    """A sample of a shard: its key, and offset and size of each member by extension."""
+
+    shard: Path
+    key: str
+    members: dict[str, tuple[int, int]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.shard.name}/{self.key}"
+
+
+class WebDatasetReader(CaptionedImages):
+    """Shards by path, glob, ``{000..127}`` range or URL.
+
+    min_score: least value of the JSON's field ``score_field``, an aesthetic score for instance; samples below it or
+    without one are left out. Raises ``ValueError`` where a shard is missing or no tar file.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        min_side: int = 0,
+        score_field: str | None = None,
+        min_score: float = 0.0,
+        cached_latents: bool = False,
+    ) -> None:
+        shards = expand(pattern)
+        super().__init__(min_side, LatentCache([latents_beside(shard) for shard in shards]) if cached_latents else None)
+        self.score_field, self.min_score = score_field, min_score
+        self.entries = [entry for shard in shards for entry in contents(shard)]
+        if not self.entries:
+            raise ValueError(f"{pattern} holds no image")
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def name(self, item: int) -> str:
+        return self.entries[item].name
+
+    def image(self, item: int) -> Image.Image:
+        entry = self.entries[item]
+        self.check_score(item)
+        extension = next(extension for extension in IMAGES if extension in entry.members)
+        return read_image(io.BytesIO(self.member(entry, extension)), f"{entry.name}.{extension}")
+
+    def captions(self, item: int) -> Sequence[str]:
+        entry = self.entries[item]
+        if "txt" in entry.members:
+            try:
+                return [self.member(entry, "txt").decode()]
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{entry.name}.txt is not UTF-8: {error}") from error
+        values = self.values(entry)
+        captions = values.get("captions", values.get("caption"))
+        captions = [captions] if isinstance(captions, str) else captions
+        if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
+            raise ValueError(f"{entry.name} has no caption")
+        return captions
+
+    def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample | DocumentSample:
+        """The sample's conversation if it has one, else a request for its caption."""
+        entry = self.entries[item]
+        turns = self.values(entry).get("conversations") if "json" in entry.members else None
+        if turns is None:
+            return super().understanding(item, rng)
+        return UnderstandingSample([self.fitting_image(item)], read_turns(turns, 1, entry.name))
+
+    def check_score(self, item: int) -> None:
+        """Raise ``ValueError`` where the sample's score is below the least or missing."""
+        if self.score_field is None:
+            return
+        entry = self.entries[item]
+        score = self.values(entry).get(self.score_field)
+        if not isinstance(score, int | float) or not score >= self.min_score:
+            raise ValueError(f"{entry.name} has {self.score_field} {score}, below {self.min_score}")
+
+    def values(self, entry: Entry) -> dict[str, Any]:
+        """The sample's JSON; empty where it has none."""
+        if "json" not in entry.members:
+            return {}
+        try:
+            values = json.loads(self.member(entry, "json"))
+        except ValueError as error:
+            raise ValueError(f"{entry.name}.json: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{entry.name}.json is not a JSON object")
+        return values
+
+    def member(self, entry: Entry, extension: str) -> bytes:
+        """The bytes of one member."""
+        offset, size = entry.members[extension]
+        try:
+            with entry.shard.open("rb") as file:
+                file.seek(offset)
+                content = file.read(size)
+        except OSError as error:
+            raise ValueError(f"cannot read {entry.shard}: {error.strerror}") from error
+        if len(content) != size:
+            raise ValueError(f"{entry.name}.{extension} is cut off: {entry.shard} has changed or is truncated")
+        return content
+
+
+def contents(shard: Path) -> list[Entry]:
+    """The samples of a shard that have an image, in order. Raises ``ValueError`` where it is no whole tar file."""
+    try:
+        status = shard.stat()
+    except OSError as error:
+        raise ValueError(f"cannot read {shard}: {error.strerror}") from error
+    identity = f"{shard.resolve()} {status.st_size} {status.st_mtime_ns}"
+    kept = CONTENTS / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
+    try:
+        table = json.loads(kept.read_text())
+    except (OSError, ValueError):
+        table = scan(shard)
+        keep(kept, table)
+    return [Entry(shard, key, {ext: (place[0], place[1]) for ext, place in members.items()}) for key, members in table]
+
+
+def scan(shard: Path) -> list[tuple[str, dict[str, tuple[int, int]]]]:
+    """Keys and members of a shard's samples."""
+    table: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                folder, _, file = member.name.rpartition("/")
+                stem, _, extension = file.partition(".")
+                if member.isfile() and stem and extension.lower() in (*IMAGES, *TEXTS):
+                    key = f"{folder}/{stem}" if folder else stem
+                    table.setdefault(key, {})[extension.lower()] = (member.offset_data, member.size)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ValueError(f"{shard} is not a whole tar file: {error}") from error
+    return [(key, members) for key, members in table.items() if any(extension in members for extension in IMAGES)]
+
+
+def keep(path: Path, table: list) -> None:
+    """Store a table of contents; where that is impossible, it is made again next time."""
+    unfinished = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps(table))
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+
+
+def latents_beside(shard: Path) -> Path:
+    """Where the stored latents of a shard are."""
+    return shard.with_suffix(".latents.safetensors")

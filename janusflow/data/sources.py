@@ -1,0 +1,99 @@
+"""The sources of a run as one: readers mixed by weight, each shuffled anew in every epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
+from janusflow.data.mixture import Shuffle, Weighted
+from janusflow.data.readers.base import CaptionedImages, Reader
+from janusflow.data.readers.conversations import ConversationReader
+from janusflow.data.readers.documents import DocumentReader
+from janusflow.data.readers.folder import FolderReader
+from janusflow.data.readers.text import TextReader
+from janusflow.data.readers.webdataset import WebDatasetReader
+from janusflow.data.sample import DocumentSample, GenerationSample, Source, TextSample, UnderstandingSample
+from janusflow.data.shapes.source import ShapesSource
+from janusflow.models.vae import LatentCodec
+
+
+def open_source(config: DataConfig, seed: int) -> Source:
+    """What ``config`` names. Raises ``ValueError`` where files are missing or damaged."""
+    return MixedSource(config.sources, seed) if config.sources else ShapesSource(config, seed)
+
+
+def open_reader(config: SourceConfig) -> Reader:
+    """The reader of one source. Raises ``ValueError`` where its files are missing or damaged."""
+    if config.kind == "webdataset":
+        return WebDatasetReader(
+            config.path, config.min_side, config.score_field, config.min_score, config.cached_latents
+        )
+    if config.kind == "folder":
+        return FolderReader(config.path, config.min_side, config.cached_latents)
+    if config.kind == "conversations":
+        return ConversationReader(config.path, config.images, config.min_side)
+    if config.kind == "documents":
+        return DocumentReader(config.path, config.images, config.min_side)
+    return TextReader(config.path)
+
+
+class MixedSource:
+    """Samples for each task out of the readers that serve it, a pure function of (seed, task, index).
+
+    A source gives each of its samples once in an epoch of its own, in a new order each time.
+    """
+
+    def __init__(self, configs: dict[str, SourceConfig], seed: int) -> None:
+        self.seed = seed
+        self.readers = {name: open_reader(config) for name, config in configs.items()}
+        self.names: dict[Task, list[str]] = {task: [] for task in TASKS}
+        for name, config in configs.items():
+            offered = self.readers[name].tasks
+            for task in offered if config.tasks is None else config.tasks:
+                if task not in offered:
+                    raise ValueError(f"the source {name!r} ({config.kind}) gives no {task} samples")
+                if config.weight > 0:
+                    self.names[task].append(name)
+        self.orders = {
+            task: Weighted([configs[name].weight for name in names], (seed, number))
+            for number, (task, names) in enumerate(self.names.items())
+            if names
+        }
+
+    def understanding(self, index: int) -> UnderstandingSample | DocumentSample:
+        reader, item, rng = self._pick("understanding", index)
+        return reader.understanding(item, rng)
+
+    def generation(self, index: int, first_sentence: float) -> GenerationSample:
+        """A share ``first_sentence`` of the captions is cut to its first sentence (Sec. 4.2)."""
+        reader, item, rng = self._pick("generation", index)
+        sample = reader.generation(item, rng)
+        if rng.random() < first_sentence:
+            sample = sample._replace(prompt=sample.prompt.split(". ")[0])
+        return sample
+
+    def text(self, index: int) -> TextSample:
+        reader, item, rng = self._pick("text", index)
+        return reader.text(item, rng)
+
+    def examples(self, count: int) -> list[GenerationSample]:
+        """The first ``count`` images of the first source of captioned images, for previews."""
+        for reader in self.readers.values():
+            if isinstance(reader, CaptionedImages):
+                items = range(min(count, len(reader)))
+                return [GenerationSample(reader.image(item), reader.captions(item)[0]) for item in items]
+        raise ValueError("preview.examples shows captioned images; the data has none")
+
+    def check_latents(self, codec: LatentCodec, size: int) -> None:
+        """Raise ``ValueError`` where stored latents are not those that ``codec`` gives at ``size`` pixels."""
+        for reader in self.readers.values():
+            if isinstance(reader, CaptionedImages) and reader.latents is not None:
+                reader.latents.check(codec, size)
+
+    def _pick(self, task: Task, index: int) -> tuple[Reader, int, np.random.Generator]:
+        if task not in self.orders:
+            raise ValueError(f"the mixture wants {task} samples, and no source gives any")
+        source, place = self.orders[task][index]
+        reader = self.readers[self.names[task][source]]
+        key = (self.seed, TASKS.index(task), source)
+        return reader, Shuffle(len(reader), key)[place], np.random.default_rng((*key, place))

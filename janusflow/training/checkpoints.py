@@ -1,0 +1,134 @@
+"""Training states on disk: written whole or not at all, readable by any number of processes.
+
+``checkpoints/STAGE-STEP/`` holds what torch's distributed checkpointing writes (model, average and optimizer, each
+process its own part) and ``state.json``, which comes last. A folder is renamed into place only when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from janusflow import __version__
+from janusflow.training import distributed
+from janusflow.training.module import JanusFlowModule
+from janusflow.training.optim import parts_of
+
+STATE = "state.json"
+UNFINISHED = ".part"
+NAME = re.compile(r"(?P<stage>.+)-(?P<step>\d+)")
+
+
+class Checkpoint(NamedTuple):
+    """A complete training state."""
+
+    path: Path
+    stage: str
+    step: int  # steps of the stage that are done
+
+
+def find(folder: Path, stages: list[str]) -> list[Checkpoint]:
+    """The complete states of ``stages`` in ``folder``, oldest first."""
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = NAME.fullmatch(path.name)
+        if match and match["stage"] in stages and (path / STATE).exists():
+            found.append(Checkpoint(path, match["stage"], int(match["step"])))
+    return sorted(found, key=lambda checkpoint: (stages.index(checkpoint.stage), checkpoint.step))
+
+
+def save(
+    folder: Path, stage: str, step: int, module: JanusFlowModule, optimizer: torch.optim.Optimizer, keep: int
+) -> Path:
+    """Write the state after ``step`` steps of ``stage``; then remove the stage's older ones but the last ``keep``.
+
+    All processes must call it. Raises ``ValueError`` on all where any cannot write; older states stay.
+    """
+    path = folder / f"{stage}-{step:06d}"
+    unfinished = folder / f"{path.name}{UNFINISHED}"
+    state = {**model_state(module), "optimizer": optimizer_state(module, optimizer)}
+
+    def write() -> None:
+        if distributed.is_main():
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(f"*{UNFINISHED}"):
+                shutil.rmtree(leftover)
+        distributed.barrier()
+        dcp.save(state, checkpoint_id=unfinished, no_dist=distributed.world_size() == 1)
+
+    def finish() -> None:
+        if not distributed.is_main():
+            return
+        values = {"stage": stage, "step": step, "ranks": distributed.world_size(), "version": __version__}
+        (unfinished / STATE).write_text(json.dumps(values, indent=2) + "\n")
+        if path.exists():
+            shutil.rmtree(path)
+        unfinished.rename(path)
+        older = [c.path for c in find(folder, [stage]) if c.step < step]
+        for old in older[: max(0, len(older) + 1 - keep)]:
+            shutil.rmtree(old)
+
+    for action in (write, finish):
+        together(action, f"cannot write the checkpoint {path}")
+    return path
+
+
+def load(checkpoint: Checkpoint, module: JanusFlowModule, optimizer: torch.optim.Optimizer | None) -> None:
+    """Fill model, average and, if given, the optimizer. Raises ``ValueError`` with the path where that fails."""
+    state: dict[str, Any] = model_state(module)
+    if optimizer is not None:
+        state["optimizer"] = optimizer_state(module, optimizer)
+
+    def read() -> None:
+        dcp.load(state, checkpoint_id=checkpoint.path, no_dist=distributed.world_size() == 1)
+        set_model_state_dict(module.model, state["model"])
+        set_model_state_dict(module.ema, state["ema"])
+        if optimizer is not None:
+            set_optimizer_state_dict(module.model, parts_of(optimizer), optim_state_dict=state["optimizer"])
+
+    together(read, f"cannot read the checkpoint {checkpoint.path}")
+
+
+def model_state(module: JanusFlowModule) -> dict[str, Any]:
+    """Weights and averages, sharded as they are."""
+    return {"model": get_model_state_dict(module.model), "ema": get_model_state_dict(module.ema)}
+
+
+def optimizer_state(module: JanusFlowModule, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The optimizer's state by parameter name, sharded as it is."""
+    return get_optimizer_state_dict(module.model, parts_of(optimizer))
+
+
+def full_average(module: JanusFlowModule) -> dict[str, torch.Tensor]:
+    """The averaged weights in whole, on the CPU of the main process (empty on others). All processes must call it."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_model_state_dict(module.ema.model, options=options)  # type: ignore[return-value]
+
+
+def together(action: Callable[[], None], what: str) -> None:
+    """Run ``action`` on all processes. Raises ``ValueError``, on all, where it fails on any."""
+    problem = None
+    try:
+        action()
+    except Exception as error:  # storage, pickling and process groups have many kinds
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        problem = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    for found in distributed.from_all(problem):
+        if found is not None:
+            raise ValueError(f"{what}: {found}")

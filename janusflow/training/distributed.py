@@ -1,0 +1,134 @@
+"""The processes of a run: how they start, agree, and share the model (DDP or FSDP2). One alone needs none of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+T = TypeVar("T")
+TIMEOUT = timedelta(minutes=10)  # of a collective: a rank that is gone must not be waited for longer
+
+
+def launch(devices: int) -> None:
+    """Where ``devices`` processes are wanted and there is one: run this command again under torchrun, instead of us."""
+    if devices > 1 and "WORLD_SIZE" not in os.environ:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
+        os.execv(sys.executable, [*torchrun, *sys.argv])
+
+
+def connect() -> None:
+    """Join the other processes that torchrun started, if it did."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+
+
+def disconnect() -> None:
+    """Leave the other processes."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def world_size() -> int:
+    """The number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def is_main() -> bool:
+    """Whether this process writes what only one may write."""
+    return rank() == 0
+
+
+def from_main(value: T) -> T:
+    """The main process's ``value``, on all."""
+    if not dist.is_initialized():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def from_all(value: T) -> list[T]:
+    """Every process's ``value``, in order, on all."""
+    if not dist.is_initialized():
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def barrier() -> None:
+    """Wait for all."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """``values`` summed over all processes, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values
+
+
+def build_strategy(kind: str, ranks: int, replicas: int) -> Any:
+    """Lightning's strategy: ``ddp``, or ``fsdp`` with ``replicas`` copies of the sharded model."""
+    if ranks == 1:
+        return "auto"
+    if kind == "ddp":
+        return DDPStrategy(timeout=TIMEOUT, gradient_as_bucket_view=True)
+    if replicas < 1 or ranks % replicas:
+        raise ValueError(f"trainer.replicas {replicas} does not divide the {ranks} processes")
+    return ModelParallelStrategy(data_parallel_size=ranks, tensor_parallel_size=1, timeout=TIMEOUT)
+
+
+def data_mesh(ranks: int, replicas: int, device: torch.device) -> DeviceMesh:
+    """All processes, as one line or as ``replicas`` lines of a hybrid-sharded model."""
+    if replicas == 1:
+        return dist.init_device_mesh(device.type, (ranks,))
+    return dist.init_device_mesh(device.type, (replicas, ranks // replicas), mesh_dim_names=("replicate", "shard"))
+
+
+def shard(model: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh, low_precision: bool) -> None:
+    """Shard ``model`` over ``mesh`` (FSDP2), each of ``blocks`` on its own; masters and reduction stay in fp32."""
+    policy = MixedPrecisionPolicy(torch.bfloat16 if low_precision else None, torch.float32)
+    for block in blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def set_gradient_sync(model: nn.Module, wrapper: Any, on: bool) -> None:
+    """Whether the next backward pass exchanges gradients: only a step's last micro-batch needs to."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(on)
+    elif isinstance(wrapper, nn.parallel.DistributedDataParallel):
+        wrapper.require_backward_grad_sync = on
+
+
+@contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """While entered, parts of a sharded model can be called by themselves. All ranks must enter."""
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()

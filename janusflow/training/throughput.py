@@ -1,0 +1,51 @@
+"""How much of the hardware a run uses: floating-point operations of a step, and what devices can do at most."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from janusflow.models.unified import JanusFlow
+
+# Dense bf16 peaks without sparsity, in FLOP/s, from the vendors' data sheets.
+PEAKS = {
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "B200": 2250e12,
+    "L40S": 362e12,
+    "RTX 4090": 165e12,
+}
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """The bf16 peak of ``device`` in FLOP/s; None where it is not known, as of CPUs."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for known, peak in PEAKS.items() if known in name), None)
+
+
+def step_flops(model: JanusFlow, lengths: Tensor, und_images: int, gen_images: int) -> float:
+    """Model FLOPs of a training step: forward 2 per weight and token, backward another 4 where weights train.
+
+    lengths: (samples,) tokens of each sample, whose squares the attention costs (half of them, being causal). Work that
+    is done twice (activation checkpointing), padding and the vocabulary's rows that go unused do not count.
+    """
+    config = model.config
+    tokens = float(lengths.sum())
+    llm = sum(p.numel() for p in model.llm.blocks.parameters())
+    trained = 3.0 if any(p.requires_grad for p in model.llm.blocks.parameters()) else 2.0  # gradients pass through
+    attention = 2 * config.llm.num_layers * config.llm.hidden_size * float((lengths.double() ** 2).sum())
+    flops = trained * (2 * llm * tokens + attention)
+
+    patches = config.vision.grid**2
+    tower = 2 * sum(p.numel() for p in model.vision.tower.blocks.parameters()) * patches
+    tower += 4 * config.vision.depth * config.vision.width * patches**2
+    trains = any(p.requires_grad for p in model.vision.tower.blocks.parameters())
+    flops += (3.0 if trains else 1.0) * tower * und_images
+    flops += tower * gen_images * (model.projector is not None)  # REPA's target
+
+    head = sum(p.numel() for p in model.head.parameters())
+    return flops + 3 * 2 * head * model.head.num_tokens * gen_images
