@@ -16,8 +16,14 @@ from janusflow.training.trainer import TrainerConfig
 
 @dataclass
 class PartsConfig:
-    """Where the pretrained parts are: paths inside the package's ``assets`` folder, else from the working folder."""
+    """Where the pretrained parts are: paths inside the package's ``assets`` folder, else from the working folder.
 
+    Either the parts one by one, or a whole model as ``checkpoint``, whose sizes, tokenizer and chat format then hold, or
+    the last training state of another run as ``run`` (its weights, averages and REPA projector; the sizes must agree).
+    """
+
+    checkpoint: str | None = None  # model folder or hub id, such as deepseek-ai/JanusFlow-1.3B
+    run: str | None = None  # run folder, such as that of the stage before
     tokenizer: str = "shapes/tokenizer.json"
     vae: str = "shapes/vae"  # a diffusers AutoencoderKL folder or hub id
     vision: str | None = "shapes/siglip.safetensors"  # SigLIP image tower; None: random weights
@@ -66,5 +72,7 @@ class RunConfig:
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
+        if self.parts.checkpoint is not None and self.parts.run is not None:
+            raise ValueError("parts.checkpoint and parts.run exclude each other")
         if not self.stages:
             raise ValueError("the configuration has no stages")

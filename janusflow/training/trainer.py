@@ -21,12 +21,12 @@ import torch.utils.checkpoint
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from janusflow.checkpoint import ASSETS, Bundle, save_pretrained
+from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, save_pretrained
 from janusflow.config import load_config, save_config
 from janusflow.data.datamodule import StageData
 from janusflow.data.rows import RowBuilder
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.unified import JanusFlow
+from janusflow.models.unified import JanusFlow, ModelConfig
 from janusflow.models.vae import LatentCodec
 from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
@@ -139,13 +139,15 @@ class Run:
         done = checkpoints.find(self.checkpoints, names)
         state = distributed.from_main(done[-1] if done else None)
         first = names.index(state.stage) if state else 0
+        if state is None and config.parts.run is not None:
+            checkpoints.load(last_state(Path(config.parts.run)), module, None)
         for number, name in enumerate(names[first:], first):
             self._train_stage(name, number, module, averaged, state)
             state = None
         weights = checkpoints.full_average(module)
         if distributed.is_main():
             with torch.device("meta"):
-                model = JanusFlow(config.model)
+                model = JanusFlow(bundle.model.config)
             model.load_state_dict(weights, assign=True)
             save_pretrained(dataclasses.replace(averaged, model=model), self.folder / "model")
         distributed.barrier()
@@ -205,8 +207,9 @@ class Run:
             distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.tower.blocks], mesh, low)
 
     def _row_builder(self, bundle: Bundle) -> RowBuilder:
-        longest = self.config.data.max_length or self.config.model.llm.max_positions
-        return RowBuilder(bundle.template, self.config.model.vision.image_size, longest, bundle.preprocessing)
+        sizes = bundle.model.config
+        longest = self.config.data.max_length or sizes.llm.max_positions
+        return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing)
 
 
 class RestoreState(L.Callback):
@@ -279,14 +282,34 @@ class StageProgress(TQDMProgressBar):
 def build_bundle(config: RunConfig) -> Bundle:
     """The untrained model with its pretrained parts."""
     parts = config.parts
+    if parts.checkpoint is not None:
+        return build_from_checkpoint(config, parts.checkpoint)
     tokenizer = TextTokenizer.from_file(locate(parts.tokenizer))
     if len(tokenizer) > config.model.llm.vocab_size:
         raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}")
     codec = LatentCodec.from_pretrained(locate(parts.vae))
-    check_latent(config, codec)
+    check_latent(config.data.image_size, config.model, codec)
     model = JanusFlow(config.model)
     load_parts(model, parts)
     return Bundle(model, codec, tokenizer, config.chat)
+
+
+def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
+    """A whole pretrained model, with a new REPA projector where REPA is on."""
+    bundle = load_pretrained(path, dtype=torch.float32, vae=locate(config.parts.vae))
+    sizes = dataclasses.replace(bundle.model.config, repa=config.model.repa)
+    check_latent(config.data.image_size, sizes, bundle.required_codec)
+    model = JanusFlow(sizes)
+    model.load_state_dict(bundle.model.state_dict(), strict=False)
+    return dataclasses.replace(bundle, model=model, digest="")
+
+
+def last_state(folder: Path) -> Checkpoint:
+    """The last training state of a run. Raises ``ValueError`` where it has none."""
+    found = checkpoints.find(folder / "checkpoints", list(Run.resume(folder).config.stages))
+    if not found:
+        raise ValueError(f"the run {folder} has no training state yet")
+    return found[-1]
 
 
 def load_parts(model: JanusFlow, parts: PartsConfig) -> None:
@@ -299,19 +322,17 @@ def load_parts(model: JanusFlow, parts: PartsConfig) -> None:
         load_weights(model.vision.tower, files, image_tower, ignore=("text.", "log_scale", "bias"), dtype=torch.float32)
 
 
-def check_latent(config: RunConfig, codec: LatentCodec) -> None:
-    """Raise ``ValueError`` where the VAE's latents are not what the flow head takes."""
-    side, head = config.data.image_size, config.model.flow_head
+def check_latent(side: int, sizes: ModelConfig, codec: LatentCodec) -> None:
+    """Raise ``ValueError`` where the VAE's latents of ``side`` pixels are not what the flow head takes."""
+    head = sizes.flow_head
     got = (codec.channels, side // codec.factor)
     if got != (head.latent_channels, head.latent_size):
         raise ValueError(
             f"the VAE turns {side} pixels into {got[0]} x {got[1]} x {got[1]} latents, but model.flow_head expects "
             f"{head.latent_channels} x {head.latent_size} x {head.latent_size}"
         )
-    if side != config.model.vision.image_size:
-        raise ValueError(
-            f"data.image_size {side} differs from model.vision.image_size {config.model.vision.image_size}"
-        )
+    if side != sizes.vision.image_size:
+        raise ValueError(f"data.image_size {side} differs from model.vision.image_size {sizes.vision.image_size}")
 
 
 def locate(path: str) -> str:

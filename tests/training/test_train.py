@@ -2,14 +2,18 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
 
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from PIL import Image
 
 import train
 from janusflow.checkpoint import load_pretrained
+from janusflow.training.module import JanusFlowModule
 from tests.conftest import ROOT
 
 # Two short stages of a small model on the world's own pictures and parts.
@@ -41,9 +45,9 @@ def config(tmp_path):
 
 
 def losses(run):
-    """Every logged loss: {(stage, step, name): value}."""
+    """Everything logged but the speed: {(stage, step, name): value}."""
     with (run / "metrics.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
+        lines = [row for row in csv.DictReader(file) if row["metric"] not in ("tokens_per_second", "data_wait")]
     return {(row["stage"], int(row["step"]), row["metric"]): row["value"] for row in lines}
 
 
@@ -64,7 +68,8 @@ def finished(config, tmp_path):
 def test_run_leaves_everything_behind(finished):
     files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     expected = {"config.yaml", "metrics.csv", "report.md", "scores.json", "losses.png", "samples.png"}
-    expected |= {"checkpoints/stage1.ckpt", "checkpoints/stage2.ckpt", "model/model.safetensors", "model/config.json"}
+    expected |= {"checkpoints/stage1-000004/state.json", "checkpoints/stage2-000007/state.json"}
+    expected |= {"model/model.safetensors", "model/config.json"}
     expected |= {"samples/stage1-000004.png", "samples/stage2-000007.png"}
     assert expected <= files
     assert any(name.startswith("tensorboard/stage2/events") for name in files)
@@ -95,34 +100,112 @@ def test_same_seed_trains_the_same_numbers(finished, config, tmp_path):
     assert losses(tmp_path / "runs" / "small-3") != losses(finished)
 
 
-@pytest.mark.parametrize(("stage", "step"), [("stage1", 3), ("stage2", 3), ("stage2", 6)])
+@pytest.mark.parametrize(("stage", "step"), [("stage1", 3), ("stage2", 4), ("stage2", 6)])
 def test_resumed_run_equals_the_uninterrupted_one(finished, config, tmp_path, monkeypatch, stage, step):
-    """Stop between two checkpoints, as a kill would, and go on: every loss and weight is the same, bit for bit."""
-    from janusflow.training.module import JanusFlowModule
+    """Stop between two training states, as a kill would, and go on: every loss and weight is the same, bit for bit."""
 
     class Killed(BaseException):
         pass
 
     training_step = JanusFlowModule.training_step
 
-    def stop_in_time(self, batch, batch_idx):
-        if f"stage{self.stage_number + 1}" == stage and batch.step > step:
+    def stop_in_time(self, data, batch_idx):
+        if self.stage.steps == {"stage1": 4, "stage2": 7}[stage] and self.first_step + batch_idx == step:
             raise Killed
-        return training_step(self, batch, batch_idx)
+        return training_step(self, data, batch_idx)
 
     monkeypatch.setattr(JanusFlowModule, "training_step", stop_in_time)
-    if step + 1 < {"stage1": 4, "stage2": 7}[stage]:
-        with pytest.raises(Killed):
-            train.main([str(config)])
-    else:
-        assert train.main([str(config)]) == 0
-        shutil.rmtree(tmp_path / "runs" / "small-2" / "model")
+    with pytest.raises(Killed):
+        train.main([str(config)])
     monkeypatch.undo()
     resumed = tmp_path / "runs" / "small-2"
     assert not (resumed / "model").exists()
     assert train.main(["--resume", str(resumed)]) == 0
     assert losses(resumed) == losses(finished)
     assert equal(weights(resumed), weights(finished))
+
+
+def test_a_finished_run_is_exported_again(finished, config, tmp_path):
+    before = weights(finished)
+    shutil.rmtree(finished / "model")
+    assert train.main(["--resume", str(finished)]) == 0
+    assert equal(weights(finished), before)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_the_state_and_ends_the_run(finished, config, tmp_path, monkeypatch, capsys, number, code):
+    training_step = JanusFlowModule.training_step
+
+    def receive_signal(self, data, batch_idx):
+        if self.stage.steps == 7 and batch_idx == 4:
+            os.kill(os.getpid(), number)
+        return training_step(self, data, batch_idx)
+
+    monkeypatch.setattr(JanusFlowModule, "training_step", receive_signal)
+    assert train.main([str(config)]) == code
+    monkeypatch.undo()
+    assert "--resume" in capsys.readouterr().err
+    stopped = tmp_path / "runs" / "small-2"
+    assert (stopped / "checkpoints" / "stage2-000005" / "state.json").exists()
+    assert train.main(["--resume", str(stopped)]) == 0
+    assert losses(stopped) == losses(finished)
+
+
+def test_accumulated_steps_equal_whole_ones(finished, config, tmp_path):
+    assert train.main([str(config), "trainer.accumulate=3", "report.prompts_per_tag=0"]) == 0
+    whole, parts = losses(finished), losses(tmp_path / "runs" / "small-2")
+    for key in (key for key in whole if key[2].startswith("loss/")):
+        assert float(parts[key]) == pytest.approx(float(whole[key]), abs=2e-5), key
+
+
+@pytest.mark.parametrize("option", ["checkpoint_activations", "compile"])
+def test_memory_and_speed_options_change_no_loss(finished, config, tmp_path, option):
+    assert train.main([str(config), f"trainer.{option}=true", "report.prompts_per_tag=0"]) == 0
+    plain, other = losses(finished), losses(tmp_path / "runs" / "small-2")
+    for key in (key for key in plain if key[2].startswith("loss/")):
+        assert float(other[key]) == pytest.approx(float(plain[key]), abs=2e-5), key
+    assert weights(finished).keys() == weights(tmp_path / "runs" / "small-2").keys()
+
+
+def test_steps_without_a_finite_gradient_are_left_out_and_counted(config, tmp_path, monkeypatch, capsys):
+    real = JanusFlowModule.losses
+    bad = {2, 3}
+
+    def losses_with_accidents(self, batch, counts):
+        found = real(self, batch, counts)
+        step = 0 if self.result is None else self.result.step + 1
+        return found._replace(flow=found.flow * float("nan")) if self.stage.steps == 7 and step in bad else found
+
+    monkeypatch.setattr(JanusFlowModule, "losses", losses_with_accidents)
+    assert train.main([str(config), "report.prompts_per_tag=0"]) == 0
+    run = tmp_path / "runs" / "small"
+    assert losses(run)["stage2", 6, "skipped_steps"] == "2"
+    assert all(value.isfinite().all() for value in weights(run).values())
+    bad |= set(range(7))
+    assert train.main([str(config), "report.prompts_per_tag=0", "optim.max_skipped=3"]) == 2
+    assert "not finite in 4 steps in a row" in capsys.readouterr().err
+
+
+def test_a_state_that_cannot_be_written_ends_the_run_and_leaves_the_last_one(config, tmp_path, monkeypatch, capsys):
+    from janusflow.training import checkpoints
+
+    save = checkpoints.dcp.save
+
+    def full_disk(state, checkpoint_id, **kwargs):
+        if "stage2-000006" in str(checkpoint_id):
+            checkpoint_id.mkdir()
+            (checkpoint_id / "half").write_text("half")
+            raise OSError(28, "No space left on device")
+        return save(state, checkpoint_id=checkpoint_id, **kwargs)
+
+    monkeypatch.setattr(checkpoints.dcp, "save", full_disk)
+    assert train.main([str(config)]) == 2
+    assert "No space left" in capsys.readouterr().err
+    monkeypatch.undo()
+    run = tmp_path / "runs" / "small"
+    assert [c.step for c in checkpoints.find(run / "checkpoints", ["stage1", "stage2"])] == [3, 4, 3]
+    assert train.main(["--resume", str(run)]) == 0
+    assert not list((run / "checkpoints").glob("*.part"))
 
 
 def test_resume_takes_the_latest_run(finished, config, capsys):
@@ -133,10 +216,13 @@ def test_resume_takes_the_latest_run(finished, config, capsys):
 
 
 def test_average_is_not_the_last_weights(finished):
-    state = torch.load(finished / "checkpoints" / "stage2.ckpt", weights_only=False)["state_dict"]
+    """The exported weights are the average in the last state."""
     name = "head.encoder.in_conv.weight"
-    assert not torch.equal(state[f"model.{name}"], state[f"ema.model.{name}"])
-    assert torch.equal(weights(finished)[name], state[f"ema.model.{name}"])
+    state = {"model": {name: torch.empty_like(weights(finished)[name])}, "ema": {}}
+    state["ema"][f"model.{name}"] = torch.empty_like(weights(finished)[name])
+    dcp.load(state, checkpoint_id=finished / "checkpoints" / "stage2-000007", no_dist=True)
+    assert not torch.equal(state["model"][name], state["ema"][f"model.{name}"])
+    assert torch.equal(weights(finished)[name], state["ema"][f"model.{name}"])
 
 
 @pytest.mark.parametrize(
@@ -163,7 +249,9 @@ def test_bad_input_is_one_line_and_exit_code_two(config, capsys, arguments, valu
     assert not any("Traceback" in line for line in lines)
 
 
-def test_damaged_checkpoint_is_named(finished, capsys):
-    (finished / "checkpoints" / "stage2.ckpt").write_bytes(b"damaged")
+def test_damaged_state_is_named(finished, capsys):
+    folder = finished / "checkpoints" / "stage2-000007"
+    for path in folder.glob("*.distcp"):
+        path.write_bytes(b"damaged")
     assert train.main(["--resume", str(finished)]) == 2
-    assert "stage2.ckpt" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert "stage2-000007" in capsys.readouterr().err.strip().splitlines()[-1]

@@ -1,0 +1,110 @@
+"""Several processes: the losses of one, whatever the strategy; killed, resumed, and resumed by another number."""
+
+import csv
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.training.test_train import SMALL, equal, weights
+
+STEPS = 20
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "small.yaml"
+    text = SMALL.format(base=ROOT / "configs/shapes.yaml", out=tmp_path / "runs")
+    text = text.replace("stage2: {steps: 7,", f"stage2: {{steps: {STEPS},")
+    path.write_text(text.replace("prompts_per_tag: 1", "prompts_per_tag: 0") + "optim: {algorithm: adamw}\n")
+    return path
+
+
+def start(config, processes, *overrides):
+    """``train.py`` on ``processes`` processes."""
+    single = [sys.executable, str(ROOT / "train.py")]
+    several = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = single if processes == 1 else [*several, str(ROOT / "train.py")]
+    arguments = [str(config), "preview.prompts=[]", *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*command, *arguments], env=environment, cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def finish(process):
+    """Its output. Fails with it where the process did."""
+    output = process.communicate(timeout=400)[0].decode()
+    assert process.returncode == 0, output[-4000:]
+    return output
+
+
+def losses(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"].startswith(("loss/", "gradient_norm"))]
+    return {(row["stage"], int(row["step"]), row["metric"]): float(row["value"]) for row in rows}
+
+
+def assert_same(run, reference):
+    found, expected = losses(run), losses(reference)
+    assert found.keys() == expected.keys() and max(step for _, step, _ in found) == STEPS - 1
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value, rel=1e-5, abs=1e-5), key
+
+
+@pytest.fixture
+def alone(config):
+    """The run of a single process."""
+    finish(start(config, 1, "name=alone"))
+    return config.parent / "runs" / "alone"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_give_the_losses_of_one(config, alone, strategy):
+    finish(start(config, 2, f"name={strategy}", f"trainer.strategy={strategy}", "trainer.accumulate=2"))
+    run = config.parent / "runs" / strategy
+    assert_same(run, alone)
+    for name, value in weights(alone).items():
+        assert (weights(run)[name] - value).abs().max() < 1e-4, name
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_killed_and_resumed_by_two_and_by_one(config, alone, strategy):
+    process = start(config, 2, f"name={strategy}", f"trainer.strategy={strategy}")
+    run = config.parent / "runs" / strategy
+    deadline = time.time() + 300
+    while not list((run / "checkpoints").glob("stage2-*")) and time.time() < deadline:
+        time.sleep(0.2)
+    for pid in children(process.pid):  # every process at once, without a chance to tidy up
+        os.kill(pid, 9)
+    process.wait(60)
+    assert not (run / "model").exists()
+    copy = config.parent / "runs" / "copy"
+    subprocess.run(["cp", "-r", str(run), str(copy)], check=True)
+    finish(start(config, 2, "--resume", str(run)))
+    assert_same(run, alone)
+    finish(start(config, 1, "--resume", str(copy)))
+    assert_same(copy, alone)
+    assert weights(copy).keys() == weights(run).keys() and not equal(weights(copy), {})
+
+
+def children(pid):
+    """A process and all that came from it."""
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [pid for child in found.stdout.split() for pid in children(int(child))] + [pid]
+
+
+def test_devices_start_processes(config):
+    output = finish(start(config, 1, "name=two", "trainer.devices=2", "stages.stage2.steps=2"))
+    assert output.count("run folder:") == 1
+    assert (config.parent / "runs" / "two" / "checkpoints" / "stage2-000002" / "state.json").exists()
+
+
+def test_an_error_on_one_rank_ends_all(config):
+    process = start(config, 2, "name=bad", "parts.vae=nowhere")
+    output = process.communicate(timeout=200)[0].decode()
+    assert process.returncode != 0 and "nowhere" in output
