@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -26,7 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
 from janusflow import __version__
 from janusflow.training import distributed
 from janusflow.training.module import JanusFlowModule
-from janusflow.training.optim import parts_of
+from janusflow.training.optim import OptimizerUnion, parts_of
 
 STATE = "state.json"
 UNFINISHED = ".part"
@@ -99,6 +100,8 @@ def load(checkpoint: Checkpoint, module: JanusFlowModule, optimizer: torch.optim
         set_model_state_dict(module.ema, state["ema"])
         if optimizer is not None:
             set_optimizer_state_dict(module.model, parts_of(optimizer), optim_state_dict=state["optimizer"])
+            if isinstance(optimizer, OptimizerUnion):
+                optimizer.share()
 
     together(read, f"cannot read the checkpoint {checkpoint.path}")
 
@@ -124,11 +127,16 @@ def together(action: Callable[[], None], what: str) -> None:
     problem = None
     try:
         action()
-    except Exception as error:  # storage, pickling and process groups have many kinds
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        problem = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    except (Exception, CheckpointException) as error:  # storage, pickling and process groups have many kinds
+        problem = reason(error)
     for found in distributed.from_all(problem):
         if found is not None:
             raise ValueError(f"{what}: {found}")
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, CheckpointException):
+        error = next(iter(error.failures.values()))[0]
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -36,7 +36,7 @@ class OptimizerUnion(torch.optim.Optimizer):
     def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
         self.parts = list(parts)
         super().__init__([group for part in self.parts for group in part.param_groups], {})
-        self._share()
+        self.share()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step every part. ``closure`` computes loss and gradients, once."""
@@ -56,9 +56,9 @@ class OptimizerUnion(torch.optim.Optimizer):
         """Take back what :meth:`state_dict` gave."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
-        self._share()
+        self.share()
 
-    def _share(self) -> None:
+    def share(self) -> None:
         """Let a rate that is set on this optimizer's groups reach the parts, and their state be seen here."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
         self.state.clear()

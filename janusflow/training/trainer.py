@@ -8,8 +8,7 @@ import os
 import re
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -170,6 +169,7 @@ class Run:
         data.check_latents(module.codec)
         examples = data.examples(config.preview.examples)
         ranks = distributed.world_size()
+        signals = StopOnSignals()
         trainer = L.Trainer(
             accelerator="auto",
             devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
@@ -180,6 +180,7 @@ class Run:
             logger=[metrics, TensorBoardLogger(self.folder, name="tensorboard", version=name)],
             callbacks=[
                 StageProgress(name, refresh_rate=5),
+                signals,
                 RestoreState(state),
                 Meter(config.trainer.log_every),
                 Faults(self.folder / "faults.csv", name, config.data.max_faults),
@@ -190,10 +191,9 @@ class Run:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        with stop_on_signals(module) as received:
-            trainer.fit(module, data)
-        if received:
-            raise Stopped(received[0])
+        trainer.fit(module, data)
+        if module.result is not None and module.result.stop:
+            raise Stopped(signals.received or signal.SIGTERM)
 
     def _shard(self, module: JanusFlowModule) -> None:
         """Have a sharded strategy cut up the models."""
@@ -224,23 +224,29 @@ class RestoreState(L.Callback):
             checkpoints.load(self.state, pl_module, pl_module.optimizers(use_pl_optimizer=False))  # type: ignore[arg-type]
 
 
-@contextmanager
-def stop_on_signals(module: JanusFlowModule) -> Iterator[list[int]]:
-    """SIGTERM and SIGINT end the run after the step at hand; the first one received is in the list. Twice: at once."""
-    received: list[int] = []
+class StopOnSignals(L.Callback):
+    """SIGTERM and SIGINT end the run after the step at hand; ``received`` is the first one. Twice: at once."""
 
-    def receive(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        module.stop_requested = True
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.before: dict[int, Any] = {}
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the signals over from Lightning, which would raise at once and on every rank at another step."""
+        assert isinstance(pl_module, JanusFlowModule)
+
+        def receive(number: int, frame: object) -> None:
+            if self.received is not None:
+                raise KeyboardInterrupt
+            self.received = number
+            pl_module.stop_requested = True
+
+        self.before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for number, handler in self.before.items():
             signal.signal(number, handler)
+        self.before = {}
 
 
 def prepare_blocks(model: JanusFlow, config: TrainerConfig) -> None:

@@ -155,7 +155,7 @@ def test_accumulated_steps_equal_whole_ones(finished, config, tmp_path):
     assert train.main([str(config), "trainer.accumulate=3", "report.prompts_per_tag=0"]) == 0
     whole, parts = losses(finished), losses(tmp_path / "runs" / "small-2")
     for key in (key for key in whole if key[2].startswith("loss/")):
-        assert float(parts[key]) == pytest.approx(float(whole[key]), abs=2e-5), key
+        assert float(parts[key]) == pytest.approx(float(whole[key]), abs=1e-4), key
 
 
 @pytest.mark.parametrize("option", ["checkpoint_activations", "compile"])
@@ -163,7 +163,7 @@ def test_memory_and_speed_options_change_no_loss(finished, config, tmp_path, opt
     assert train.main([str(config), f"trainer.{option}=true", "report.prompts_per_tag=0"]) == 0
     plain, other = losses(finished), losses(tmp_path / "runs" / "small-2")
     for key in (key for key in plain if key[2].startswith("loss/")):
-        assert float(other[key]) == pytest.approx(float(plain[key]), abs=2e-5), key
+        assert float(other[key]) == pytest.approx(float(plain[key]), abs=1e-4), key
     assert weights(finished).keys() == weights(tmp_path / "runs" / "small-2").keys()
 
 
