@@ -175,7 +175,9 @@ def read_preprocessing(folder: Path) -> Preprocessing:
 def config_files(
     model: ModelConfig, chat: ChatConfig, preprocessing: Preprocessing, image_tokens: int, dtype: str
 ) -> dict[str, dict[str, Any]]:
-    """The layout's JSON files, by name."""
+    """The layout's JSON files, by name. Raises ``ValueError`` for what the layout cannot say."""
+    if model.llm.qk_norm:
+        raise ValueError("DeepSeek's layout has no query-key norm: use the janusflow layout")
     llm, vision, head = model.llm, model.vision, model.flow_head
     encoder = {
         **FIXED_ENCODER,

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface, Cache, DynamicCache, LlamaConfig, LlamaForCausalLM
@@ -31,6 +32,7 @@ class LLMConfig:
     max_positions: int = 16_384
     rope_theta: float = 10_000.0
     rms_norm_eps: float = 1e-6
+    qk_norm: bool = False  # RMSNorm of each head's queries and keys before the rotary embedding (Chameleon, Sec. 2.3)
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -72,6 +74,20 @@ def _attention(
 AttentionInterface.register(ATTENTION, _attention)
 
 
+class HeadNormLinear(nn.Linear):
+    """A projection without bias whose output is normalised head by head; ``norm`` (d,) is the learned scale."""
+
+    def __init__(self, projection: nn.Linear, head_size: int, eps: float) -> None:
+        super().__init__(projection.in_features, projection.out_features, bias=False)
+        self.weight = projection.weight
+        self.norm = nn.Parameter(torch.ones(head_size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = super().forward(x).unflatten(-1, (-1, len(self.norm)))
+        return F.rms_norm(heads, self.norm.shape, self.norm.to(heads.dtype), self.eps).flatten(-2)
+
+
 class LanguageModel(nn.Module):
     """Llama with untied word embeddings, driven by embeddings.
 
@@ -99,6 +115,13 @@ class LanguageModel(nn.Module):
                 eos_token_id=None,
             )
         )
+
+        if config.qk_norm:
+            head_size = config.hidden_size // config.num_heads
+            for block in self.blocks:
+                for name in ("q_proj", "k_proj"):
+                    projection = getattr(block.self_attn, name)
+                    setattr(block.self_attn, name, HeadNormLinear(projection, head_size, config.rms_norm_eps))
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -29,6 +29,7 @@ class ModelConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
     flow_head: FlowHeadConfig = field(default_factory=FlowHeadConfig)
     repa: RepaConfig = field(default_factory=RepaConfig)
+    z_loss: float = 0.0  # weight of log^2 Z in the answers' loss; 1e-5 is Chameleon's
 
     def __post_init__(self) -> None:
         if self.repa.enabled and self.repa.block > self.llm.num_layers:
@@ -142,7 +143,8 @@ class JanusFlow(nn.Module):
 
         flat = output.hidden.flatten(0, 1)
         supervised = labels.flatten() != IGNORED  # gather before the head: most positions have no label
-        ar = answer_cross_entropy(self.llm.logits(flat[supervised]), labels.flatten()[supervised], counts.tokens)
+        logits, targets = self.llm.logits(flat[supervised]), labels.flatten()[supervised]
+        ar = answer_cross_entropy(logits, targets, counts.tokens, self.config.z_loss)
         flow = self.head.loss(flat[rows.gen_slots], state, counts.images)
         repa = torch.zeros_like(ar)
         if self.projector is not None and output.tapped is not None:

@@ -15,6 +15,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=10)  # of a collective: a rank that is gone must not be waited for longer
@@ -111,6 +112,7 @@ def shard(model: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh, low_preci
     for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
+    assert all(isinstance(parameter, DTensor) for parameter in model.parameters()), "gradients of others are not shared"
 
 
 def set_gradient_sync(model: nn.Module, wrapper: Any, on: bool) -> None:

@@ -44,5 +44,5 @@ def test_weights_of_nothing_are_refused():
 @pytest.mark.parametrize(("count", "parts"), [(0, 3), (2, 3), (10, 3), (12, 4)])
 def test_parts_of_a_step_hold_each_sample_once(count, parts):
     shares = [list(share(count, part, parts)) for part in range(parts)]
-    assert sorted(sum(shares, [])) == list(range(count))
+    assert sorted(number for part in shares for number in part) == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -112,7 +112,7 @@ def test_damaged_samples_and_shards_are_named(tmp_path):
             reader.generation(item, RNG)
     whole = shard.read_bytes()
     shard.write_bytes(whole[:1500])
-    with pytest.raises(ValueError, match="bad.tar"):
+    with pytest.raises(ValueError, match=r"bad\.tar"):
         open_reader(SourceConfig("webdataset", str(shard))).generation(0, RNG)
     (tmp_path / "text.tar").write_text("not a tar file at all" * 100)
     with pytest.raises(ValueError, match=r"text\.tar is not a whole tar file"):
@@ -227,7 +227,7 @@ def test_stored_latents_of_shards(shard, capsys, monkeypatch):
     reader = open_reader(SourceConfig("webdataset", pattern, cached_latents=True))
     latents = [reader.generation(item, RNG).latent for item in (0, 1, 3)]
     assert all(latent.shape == (4, 12, 12) for latent in latents)
-    with pytest.raises(ValueError, match="holds no latent of 00001.tar/y"):
+    with pytest.raises(ValueError, match=r"holds no latent of 00001\.tar/y"):
         reader.generation(4, RNG)
     before = second.with_suffix(".latents.safetensors").stat().st_mtime_ns
     assert cli.main(["encode-latents", pattern, "--vae", str(VAE), "--size", "48", "--device", "cpu"]) == 0

@@ -1,5 +1,7 @@
 """The unified model: gradients, packing, and the twin paths of training and sampling."""
 
+import dataclasses
+
 import pytest
 import torch
 from PIL import Image
@@ -8,6 +10,7 @@ from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.generate import PromptRunner
+from janusflow.losses import answer_cross_entropy
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.unified import JanusFlow, ModelConfig
 from janusflow.repa import RepaConfig
@@ -173,3 +176,29 @@ def test_model_without_repa_has_no_projector(tiny_config, batch, latents):
     model = JanusFlow(tiny_config)
     assert not [name for name in model.state_dict() if name.startswith("projector")]
     assert run(model, batch, latents).repa == 0
+
+
+def test_query_key_norm_bounds_attention_and_is_saved_by_name(tiny_config, builder, latents):
+    llm = dataclasses.replace(tiny_config.llm, qk_norm=True, num_kv_heads=1)
+    model = JanusFlow(dataclasses.replace(tiny_config, llm=llm))
+    und, gen, text = samples()
+    packed = builder.collate(sequences(builder, und, gen, text), und, gen)
+    before = run(model, packed, latents)
+    attention = model.llm.blocks[1].self_attn
+    with torch.no_grad():
+        attention.q_proj.weight.mul_(7)  # a norm forgets the scale
+    torch.testing.assert_close(run(model, packed, latents), before, rtol=1e-4, atol=1e-5)
+    run(model, packed, latents).total.backward()
+    assert attention.k_proj.norm.grad.abs().sum() > 0
+    assert "llm.causal_lm.model.layers.1.self_attn.q_proj.norm" in model.state_dict()
+    keys = attention.k_proj(torch.randn(3, 5, 32)).unflatten(-1, (1, 16))
+    torch.testing.assert_close(keys.square().mean(-1), torch.ones(3, 5, 1), rtol=1e-3, atol=1e-3)
+
+
+def test_z_loss_adds_the_squared_log_of_the_partition_sum():
+    logits, targets = torch.randn(4, 9), torch.tensor([1, 2, 3, 4])
+    plain, with_z = (answer_cross_entropy(logits, targets, z_weight=w) for w in (0.0, 0.5))
+    expected = 0.5 * logits.exp().sum(-1).log().square().mean()
+    torch.testing.assert_close(with_z - plain, expected)
+    shared = answer_cross_entropy(logits, targets, total=torch.tensor(8), z_weight=0.5)
+    torch.testing.assert_close(shared, with_z / 2)
