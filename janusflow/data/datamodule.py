@@ -5,6 +5,7 @@ The samples of a step do not depend on how many ranks and micro-batches share it
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
@@ -114,6 +115,12 @@ class StepSampler(Sampler[int]):
         return iter(range(self.start, self.steps))
 
 
+def outlive_first_signal(worker: int) -> None:
+    """Leave Ctrl-C and the first SIGTERM, which reach all processes of a job, to the trainer: it still needs data."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+
+
 class StageData(L.LightningDataModule):
     """The loader of one stage from step ``start`` on. ``seed`` is the run's seed and the stage's number."""
 
@@ -153,6 +160,7 @@ class StageData(L.LightningDataModule):
             batch_size=None,
             sampler=StepSampler(self.stage.steps, self.start),
             num_workers=workers,
+            worker_init_fn=outlive_first_signal,
             prefetch_factor=4 if workers else None,
             pin_memory=workers > 0 and L.pytorch.accelerators.CUDAAccelerator.is_available(),
         )

@@ -191,7 +191,10 @@ class Run:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, data)
+        try:
+            trainer.fit(module, data)
+        except (ValueError, RuntimeError) as error:
+            raise plain(error) from error
         if module.result is not None and module.result.stop:
             raise Stopped(signals.received or signal.SIGTERM)
 
@@ -247,6 +250,16 @@ class StopOnSignals(L.Callback):
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
+
+
+def plain(error: Exception) -> Exception:
+    """``error``, or where a data worker failed or died, a ``ValueError`` of one line."""
+    text = str(error)
+    if text.startswith("Caught ValueError in DataLoader worker"):
+        return ValueError(text.strip().splitlines()[-1].removeprefix("ValueError: "))
+    if text.startswith("DataLoader worker"):
+        return ValueError(f"a process that makes batches has died, perhaps out of memory (data.workers): {text}")
+    return error
 
 
 def prepare_blocks(model: JanusFlow, config: TrainerConfig) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 import train
 from janusflow.checkpoint import load_pretrained
+from janusflow.data.shapes.source import ShapesSource
 from janusflow.training.module import JanusFlowModule
 from tests.conftest import ROOT
 
@@ -255,3 +256,19 @@ def test_damaged_state_is_named(finished, capsys):
         path.write_bytes(b"damaged")
     assert train.main(["--resume", str(finished)]) == 2
     assert "stage2-000007" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("fault", ["error", "death"])
+def test_a_data_worker_that_fails_or_dies_ends_the_run_in_one_line(config, monkeypatch, capsys, fault):
+    def fail(self, index):
+        if index > 20:
+            if fault == "death":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ValueError(f"sample {index} is damaged")
+        return generation(self, index, 0.0)
+
+    generation = ShapesSource.generation
+    monkeypatch.setattr(ShapesSource, "generation", lambda self, index, first_sentence: fail(self, index))
+    assert train.main([str(config), "data.workers=1", "report.prompts_per_tag=0"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ("damaged" if fault == "error" else "has died") in line
