@@ -18,8 +18,8 @@ from janusflow.training.trainer import TrainerConfig
 class PartsConfig:
     """Where the pretrained parts are: paths inside the package's ``assets`` folder, else from the working folder.
 
-    Either the parts one by one; or a whole model as ``checkpoint``, with its sizes, tokenizer and chat format; or the last
-    training state of another run as ``run`` (weights, averages and REPA projector; the sizes must agree).
+    Either the parts one by one; or a whole model as ``checkpoint``, with its sizes, tokenizer and chat format; or, as
+    ``run``, another run's last training state (weights, averages and REPA projector; the sizes must agree).
     """
 
     checkpoint: str | None = None  # model folder or hub id, such as deepseek-ai/JanusFlow-1.3B
