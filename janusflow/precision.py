@@ -22,3 +22,9 @@ def default_dtype(device: torch.device) -> torch.dtype:
 def autocast(device: torch.device) -> torch.autocast:
     """Autocast to bf16 where that is fast, else a context that changes nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_bf16(device))
+
+
+def matmul_dtype(x: torch.Tensor) -> torch.dtype:
+    """The precision of matrix products with ``x`` here: autocast's, or its own."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, Cache, DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import Cache, DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from janusflow.models.attention import ATTENTION, has_varlen_kernel, sample_boundaries, sample_mask
+from janusflow.precision import matmul_dtype
 from janusflow.repa import FeatureTap
-
-ATTENTION = "janusflow_sdpa"
 
 
 @dataclass
@@ -50,30 +50,6 @@ class LLMOutput(NamedTuple):
     tapped: Tensor | None
 
 
-def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: object
-) -> tuple[Tensor, None]:
-    """SDPA for transformers: (B, H, L, d) in, (B, L, H, d) out. Without a mask attention is causal.
-
-    transformers builds no mask for an attention function that it does not know, and so never guesses "packed"
-    rows from position ids with gaps, which prompts dropped for guidance have.
-    """
-    assert attention_mask is not None or query.shape[2] in (1, key.shape[2]), "a filled cache needs an explicit mask"
-    out = F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=attention_mask,
-        is_causal=attention_mask is None and query.shape[2] > 1,
-        scale=kwargs["scaling"],  # type: ignore[arg-type]
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
-    return out.transpose(1, 2), None
-
-
-AttentionInterface.register(ATTENTION, _attention)
-
-
 class HeadNormLinear(nn.Linear):
     """A projection without bias whose output is normalised head by head; ``norm`` (d,) is the learned scale."""
 
@@ -91,7 +67,7 @@ class HeadNormLinear(nn.Linear):
 class LanguageModel(nn.Module):
     """Llama with untied word embeddings, driven by embeddings.
 
-    Attention is causal over the row, or as ``mask`` says. Positions are always given: they may have gaps.
+    Attention is causal over the row, or as ``mask`` or ``segments`` say. Positions are always given: they may have gaps.
     """
 
     def __init__(self, config: LLMConfig) -> None:
@@ -143,6 +119,7 @@ class LanguageModel(nn.Module):
         mask: Tensor | None = None,
         cache: Cache | None = None,
         tap: int | None = None,
+        segments: Tensor | None = None,
     ) -> LLMOutput:
         """Run the blocks.
 
@@ -150,9 +127,16 @@ class LanguageModel(nn.Module):
         mask: (B, 1, L, K) boolean, True where a query may look; None means causal (only without a filled cache).
         cache: keys and values of earlier positions; extended in place.
         tap: also return the features after block number ``tap`` (1-based), as REPA needs them.
+        segments: (B, L) numbers of the samples that share a row and do not see each other; in the place of a mask.
         """
         if tap is not None and not 1 <= tap <= len(self.blocks):
             raise ValueError(f"tap {tap} is not a block number of 1..{len(self.blocks)}")
+        assert segments is None or (mask is None and cache is None), "segments stand in the place of mask and cache"
+        packing = {}
+        if segments is not None and has_varlen_kernel(embeds.device, matmul_dtype(embeds)):
+            packing["boundaries"] = sample_boundaries(segments)
+        elif segments is not None:
+            mask = sample_mask(segments)
         with FeatureTap(self.blocks[tap - 1]) if tap is not None else nullcontext() as tapped:
             output = self.causal_lm.model(
                 inputs_embeds=embeds,
@@ -160,6 +144,7 @@ class LanguageModel(nn.Module):
                 attention_mask=mask,
                 past_key_values=cache,
                 use_cache=cache is not None,
+                **packing,
             )
         return LLMOutput(output.last_hidden_state, None if tapped is None else tapped.features)
 

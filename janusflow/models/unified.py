@@ -57,11 +57,6 @@ class Rows(NamedTuple):
     und_slots: Tensor  # (U, 1 + N) begin-of-understanding position and image positions
     gen_slots: Tensor  # (G, 1 + N) time-token position and image positions
 
-    def mask(self) -> Tensor:
-        """Who may look at whom, (B, 1, L, L): earlier positions of the same sample, and oneself."""
-        same = self.segments.unsqueeze(2) == self.segments.unsqueeze(1)
-        return same.tril().unsqueeze(1)
-
     def lengths(self) -> Tensor:
         """Positions of each sample, (samples,)."""
         return self.segments[self.segments != PADDING].bincount()
@@ -139,7 +134,7 @@ class JanusFlow(nn.Module):
         gen_embeds, state = self.head.prepare(latents, seeds)
         embeds = self.embed_rows(rows, self.embed_understanding(und_pixels), gen_embeds)
         tap = self.config.repa.block if self.projector is not None else None
-        output = self.llm(embeds, rows.positions, rows.mask(), tap=tap)
+        output = self.llm(embeds, rows.positions, tap=tap, segments=rows.segments)
 
         flat = output.hidden.flatten(0, 1)
         supervised = labels.flatten() != IGNORED  # gather before the head: most positions have no label

@@ -54,7 +54,7 @@ def train_llm(
     def predict(rows: list[Tokens]) -> tuple[Tensor, Tensor]:
         """Logits and labels at all supervised positions."""
         batch = builder.collate([builder.tokens(tokens) for tokens in rows], [], [])
-        hidden = model(model.embed(batch.rows.ids), batch.rows.positions, batch.rows.mask()).hidden
+        hidden = model(model.embed(batch.rows.ids), batch.rows.positions, segments=batch.rows.segments).hidden
         supervised = batch.labels != IGNORED
         return model.logits(hidden[supervised]), batch.labels[supervised]
 

@@ -8,6 +8,7 @@ from janusflow.data.packing import pack
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.models.attention import sample_mask
 from janusflow.models.unified import IGNORED, PADDING
 
 N = 4  # image tokens
@@ -103,7 +104,7 @@ def test_rows_hold_several_samples_of_each_kind_and_slots_point_at_them(builder,
 def test_samples_of_a_row_never_see_each_other(builder):
     text = [TextSample("a circle is round."), TextSample("two stars.")]
     rows = builder.collate([builder.text(sample) for sample in text], [], []).rows
-    mask = rows.mask()[0, 0]
+    mask = sample_mask(rows.segments)[0, 0]
     segments = rows.segments[0]
     allowed = [(q, k) for q in range(len(segments)) for k in range(len(segments)) if mask[q, k]]
     assert all(segments[q] == segments[k] and k <= q for q, k in allowed)

@@ -140,7 +140,7 @@ def test_sampling_sees_what_training_saw(tiny_model, builder):
         batch = builder.collate([builder.generation(sample, True, drop) for sample in gen], [], gen)
         nothing = torch.empty(0, embeds.shape[1], embeds.shape[2])
         rows = tiny_model.embed_rows(batch.rows, nothing, embeds)
-        output = tiny_model.llm(rows, batch.rows.positions, batch.rows.mask()).hidden
+        output = tiny_model.llm(rows, batch.rows.positions, segments=batch.rows.segments).hidden
         torch.testing.assert_close(output.flatten(0, 1)[batch.rows.gen_slots], hidden, atol=1e-5, rtol=1e-5)
 
 
