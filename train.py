@@ -74,13 +74,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     minutes = (time.time() - start) / 60
     report = current.config.report
-    scores, images = (
-        score_model(load_pretrained(current.folder / "model"), report) if report.prompts_per_tag else ({}, [])
-    )
+    scores, images = score_model(load_pretrained(current.folder / "model"), report) if report.tasks else ({}, [])
     page = write_report(current.folder, scores, images, None if args.resume else minutes)
     if scores:
+        names = {"generation": "GenEval rules", "answers": "answers"}
         seen = scores["in_distribution"]
-        print(f"GenEval rules: {seen['generation']['overall']:.3f}   answers: {seen['answers']['overall']:.3f}")
+        print("   ".join(f"{name}: {seen[key]['overall']:.3f}" for key, name in names.items() if key in seen))
     print(f"done in {(time.time() - start) / 60:.1f} minutes, peak memory {peak_memory_gib():.1f} GiB: {page}")
     return 0
 

@@ -180,7 +180,7 @@ def decode(
     if pictures:
         size = bundle.model.config.vision.image_size
         pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in pictures])
-        aligned = bundle.model.embed_understanding(pixels.to(device, embeds.dtype))
+        aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(device, embeds.dtype)))
         embeds[(ids == special.boi) | (ids == special.image)] = aligned.flatten(0, 1).to(embeds.dtype)
 
     index = torch.arange(length, device=device)

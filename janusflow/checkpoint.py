@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from torch import Tensor
 
 from janusflow import deepseek
 from janusflow.config import from_dict, to_dict
@@ -28,7 +29,6 @@ from janusflow.weights import SAME, digest, load_weights, save_weights, weight_f
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED = ASSETS / "janusflow-shapes"  # the checkpoint that the command line uses by default
 DEFAULT_VAE = "stabilityai/sdxl-vae"
-TRAINING_ONLY = ("projector.",)  # not part of a saved or released model
 HUB_FILES = ("*.json", "*.safetensors", "vae/*")  # what a model needs; never pickles
 
 Format = Literal["janusflow", "deepseek"]
@@ -59,6 +59,10 @@ class Bundle:
     def template(self) -> ChatTemplate:
         """The chat template at this model's number of image tokens."""
         return ChatTemplate(self.tokenizer, self.chat, self.model.head.num_tokens)
+
+    def sight(self, pixels: Tensor) -> Tensor:
+        """What the model's understanding takes for pixels (B, 3, S, S) in [-1, 1]: themselves, or their latents."""
+        return self.required_codec.encode(pixels) if self.model.config.sees_latents else pixels
 
     @property
     def required_codec(self) -> LatentCodec:
@@ -147,21 +151,22 @@ def save_pretrained(
     """
     if layout not in get_args(Format):
         raise ValueError(f"unknown format {layout!r}; choose from {', '.join(get_args(Format))}")
-    keys = SAME if layout == "janusflow" else deepseek.JANUSFLOW_KEYS
-    weights = {
-        keys.stored(name): value.detach().to(dtype or value.dtype)
-        for name, value in bundle.model.state_dict().items()
-        if not name.startswith(TRAINING_ONLY)
-    }
-    kind = str(next(iter(weights.values())).dtype).removeprefix("torch.")
     config = bundle.model.config
+    unused = training_only(config)
+    weights = {
+        name: value.detach().to(dtype or value.dtype)
+        for name, value in bundle.model.state_dict().items()
+        if not name.startswith(unused)
+    }
     if layout == "janusflow":
         values = to_dict(FolderConfig("janusflow", config, bundle.chat, bundle.preprocessing))
         values["model"]["repa"]["enabled"] = False  # its projector is not saved
         files: dict[str, Any] = {"config.json": values}
     else:
         image_tokens = bundle.model.head.num_tokens
+        kind = str(next(iter(weights.values())).dtype).removeprefix("torch.")
         files = deepseek.config_files(config, bundle.chat, bundle.preprocessing, image_tokens, kind)
+        weights = {deepseek.JANUSFLOW_KEYS.stored(name): value for name, value in weights.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(weights, folder, shard_size)
@@ -172,3 +177,8 @@ def save_pretrained(
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot write the model to {folder}: {error.strerror or error}") from error
+
+
+def training_only(config: ModelConfig) -> tuple[str, ...]:
+    """Prefixes of the parameters that are no part of a saved or released model."""
+    return ("projector.", "vision.tower.") if config.sees_latents else ("projector.",)

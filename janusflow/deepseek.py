@@ -178,6 +178,8 @@ def config_files(
     """The layout's JSON files, by name. Raises ``ValueError`` for what the layout cannot say."""
     if model.llm.qk_norm:
         raise ValueError("DeepSeek's layout has no query-key norm: use the janusflow layout")
+    if model.sees_latents:
+        raise ValueError(f"DeepSeek's layout has SigLIP, no {model.und_encoder} encoder: use the janusflow layout")
     llm, vision, head = model.llm, model.vision, model.flow_head
     encoder = {
         **FIXED_ENCODER,

@@ -14,6 +14,11 @@ from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import grid
 
 GRID_PROMPTS_PER_TAG = 2
+FEATURE_SCORES = {
+    "frechet_siglip": "Fréchet distance, SigLIP features (not FID)",
+    "frechet_siglip_floor": "… between two rendered sets (floor)",
+    "similarity": "image-text similarity, 100 x cosine",
+}
 
 
 def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Image], minutes: float | None) -> Path:
@@ -24,7 +29,9 @@ def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Im
         lines += [f"Trained in {minutes:.1f} minutes.", ""]
     if images:
         draw_samples(scores, images).save(folder / "samples.png")
-        lines += ["![Samples of the benchmark's prompts](samples.png)", "", *score_table(scores), ""]
+        lines += ["![Samples of the benchmark's prompts](samples.png)", ""]
+    if scores:
+        lines += [*score_table(scores), ""]
     if (folder / "metrics.csv").exists():
         plot_losses({folder.name: folder / "metrics.csv"}).savefig(folder / "losses.png", dpi=110)
         lines += ["## Losses", "", "![Loss curves](losses.png)", ""]
@@ -53,21 +60,15 @@ def score_table(scores: dict[str, Any]) -> list[str]:
     """The scores as Markdown, in distribution beside held out."""
     seen, held = scores["in_distribution"], scores["held_out"]
     rows: list[tuple[str, float | None, float | None]] = []
-    rows += [
-        (f"GenEval rules: {tag}", value, held["generation"]["tags"].get(tag))
-        for tag, value in seen["generation"]["tags"].items()
-    ]
-    rows.append(("**GenEval rules: mean of the tags**", seen["generation"]["overall"], held["generation"]["overall"]))
-    rows += [
-        (f"answers: {kind}", value, held["answers"]["kinds"][kind]) for kind, value in seen["answers"]["kinds"].items()
-    ]
-    rows.append(("**answers: all**", seen["answers"]["overall"], held["answers"]["overall"]))
-    for key, label in (
-        ("frechet_siglip", "Fréchet distance, SigLIP features (not FID)"),
-        ("frechet_siglip_floor", "… between two rendered sets (floor)"),
-        ("similarity", "image-text similarity, 100 x cosine"),
-    ):
-        rows.append((label, seen[key], held[key]))
+    if "generation" in seen:
+        drawn, unseen = seen["generation"], held["generation"]
+        rows += [(f"GenEval rules: {tag}", value, unseen["tags"].get(tag)) for tag, value in drawn["tags"].items()]
+        rows.append(("**GenEval rules: mean of the tags**", drawn["overall"], unseen["overall"]))
+    if "answers" in seen:
+        answers, unseen = seen["answers"], held["answers"]
+        rows += [(f"answers: {kind}", value, unseen["kinds"][kind]) for kind, value in answers["kinds"].items()]
+        rows.append(("**answers: all**", answers["overall"], unseen["overall"]))
+    rows += [(label, seen[key], held[key]) for key, label in FEATURE_SCORES.items() if key in seen]
     lines = ["| score | in distribution | held out |", "|---|---:|---:|"]
     lines += [f"| {name} | {number(a)} | {number(b)} |" for name, a, b in rows]
     return [*lines, "", *protocol_lines(scores)]
@@ -76,14 +77,19 @@ def score_table(scores: dict[str, Any]) -> list[str]:
 def protocol_lines(scores: dict[str, Any]) -> list[str]:
     """What the numbers mean."""
     p, seen, held = scores["protocol"], scores["in_distribution"], scores["held_out"]
-    drawn = sum(seen["generation"]["images"].values()), sum(held["generation"]["images"].values())
-    return [
-        f"Protocol: checkpoint `{p['checkpoint']}`; {p['resolution']} px, {p['steps']} {p['sampler']} steps, "
-        f"w = {p['guidance']:g}, {p['dtype']}; {p['images_per_prompt']} images a prompt with seeds {p['image_seeds']}, "
-        f"{drawn[0]} images in distribution and {drawn[1]} held out; GenEval's rules over the {p['detector']} "
-        f"(held out: only the tags that can show a held-out composition); greedy answers, exact match, "
-        f"{seen['answers']['questions']} questions; Fréchet distance against {p['reference_images']} rendered scenes.",
-    ]
+    said = [f"checkpoint `{p['checkpoint']}`", f"{p['resolution']} px, {p['dtype']}"]
+    if "generation" in seen:
+        drawn = sum(seen["generation"]["images"].values()), sum(held["generation"]["images"].values())
+        said += [
+            f"{p['steps']} {p['sampler']} steps, w = {p['guidance']:g}",
+            f"{p['images_per_prompt']} images a prompt with seeds {p['image_seeds']}, "
+            f"{drawn[0]} images in distribution and {drawn[1]} held out",
+            f"GenEval's rules over the {p['detector']} (held out: only the tags that can show a held-out composition)",
+            f"Fréchet distance against {p['reference_images']} rendered scenes",
+        ]
+    if "answers" in seen:
+        said.append(f"greedy answers, exact match, {seen['answers']['questions']} questions")
+    return [f"Protocol: {'; '.join(said)}."]
 
 
 def number(value: float | None) -> str:

@@ -39,24 +39,27 @@ Log = Callable[[str], None]
 
 
 def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple[dict[str, Any], list[Image.Image]]:
-    """Scores with their protocol, and the in-distribution pictures: ``images_per_prompt`` of each prompt in turn."""
+    """Scores with their protocol, and the in-distribution pictures: ``images_per_prompt`` of each prompt in turn.
+
+    Tasks that ``config.tasks`` leaves out are in neither.
+    """
     start = time.time()
     siglip = load_siglip(ASSETS / "shapes")
     scores: dict[str, Any] = {}
     shown: list[Image.Image] = []
     for name, split in SPLITS.items():
-        prompts = benchmark_prompts(config.prompts_per_tag, split, BENCHMARK_SEED)
-        log(f"{name}: drawing {len(prompts)} prompts x {config.images_per_prompt}")
-        images = draw(bundle, [prompt["prompt"] for prompt in prompts], config)
-        repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
-        scores[name] = {
-            "generation": judge(images, repeated),
-            "answers": score_answers(bundle, config.questions_per_kind, split, config.batch_size),
-            **compare_features(
-                siglip, images, [prompt["prompt"] for prompt in repeated], split, config.reference_images
-            ),
-        }
-        shown = shown or images
+        scores[name] = {}
+        if "generation" in config.tasks:
+            prompts = benchmark_prompts(config.prompts_per_tag, split, BENCHMARK_SEED)
+            log(f"{name}: drawing {len(prompts)} prompts x {config.images_per_prompt}")
+            images = draw(bundle, [prompt["prompt"] for prompt in prompts], config)
+            repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
+            texts = [prompt["prompt"] for prompt in repeated]
+            scores[name]["generation"] = judge(images, repeated)
+            scores[name] |= compare_features(siglip, images, texts, split, config.reference_images)
+            shown = shown or images
+        if "understanding" in config.tasks:
+            scores[name]["answers"] = score_answers(bundle, config.questions_per_kind, split, config.batch_size)
     scores["protocol"] = {
         **dataclasses.asdict(config),
         "checkpoint": bundle.digest,

@@ -8,6 +8,8 @@ Legend: B rows, L positions in a row, K key positions (cache included), H heads,
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,11 +57,10 @@ AttentionInterface.register(ATTENTION, attention)
 def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scale: float) -> Tensor:
     rows, heads, length, _ = query.shape
     # The rotary embedding leaves fp32 under autocast; the values have the precision of the matrix products.
-    flat = [states.transpose(1, 2).flatten(0, 1).to(value.dtype) for states in (query, key, value)]
-    grouped = {"enable_gqa": True} if heads != key.shape[1] else {}
-    out = varlen_attn(
-        *flat, boundaries, boundaries, length, length, scale=scale, window_size=CAUSAL_WINDOW, **grouped
-    )
+    q, k, v = (states.transpose(1, 2).flatten(0, 1).to(value.dtype) for states in (query, key, value))
+    grouped: Any = {"enable_gqa": True} if heads != key.shape[1] else {}  # older versions do not know the option
+    edges = (boundaries, boundaries, length, length)  # of queries and keys
+    out = varlen_attn(q, k, v, *edges, scale=scale, window_size=CAUSAL_WINDOW, **grouped)
     assert isinstance(out, Tensor)
     return out.unflatten(0, (rows, length))
 

@@ -67,7 +67,8 @@ class HeadNormLinear(nn.Linear):
 class LanguageModel(nn.Module):
     """Llama with untied word embeddings, driven by embeddings.
 
-    Attention is causal over the row, or as ``mask`` or ``segments`` say. Positions are always given: they may have gaps.
+    Attention is causal over the row, or as ``mask`` or ``segments`` say. Positions are always given: they may have
+    gaps.
     """
 
     def __init__(self, config: LLMConfig) -> None:

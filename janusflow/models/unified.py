@@ -3,15 +3,18 @@
 Understanding:  [.. begin-of-understanding, N aligned SigLIP tokens, end-of-image, question, answer ..]
 Generation:     [.. prompt, time token, N tokens of the noisy latent]  ->  velocity from the N hidden states
 
-Legend: B rows, L positions, D hidden size, U understanding images, G generated images, N tokens of an image.
+Legend: B rows, L positions, D hidden size, U understanding images, G generated images, N tokens of an image,
+C latent channels, s latent side, S image side.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from janusflow.losses import answer_cross_entropy
@@ -29,16 +32,29 @@ class ModelConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
     flow_head: FlowHeadConfig = field(default_factory=FlowHeadConfig)
     repa: RepaConfig = field(default_factory=RepaConfig)
+    # What understanding sees with: SigLIP; or, in the VAE's latent space, ConvNeXt blocks of its own ("separate") or
+    # the generation encoder itself ("shared"), as in Experiments C and B of Table 5.
+    und_encoder: Literal["siglip", "separate", "shared"] = "siglip"
     z_loss: float = 0.0  # weight of log^2 Z in the answers' loss; 1e-5 is Chameleon's
 
     def __post_init__(self) -> None:
         if self.repa.enabled and self.repa.block > self.llm.num_layers:
             raise ValueError(f"repa.block {self.repa.block} is beyond the LLM's {self.llm.num_layers} blocks")
-        if self.repa.enabled and self.flow_head.grid != self.vision.grid:
+        if self.has_siglip and self.flow_head.grid != self.vision.grid:
             raise ValueError(
-                f"REPA needs the generation grid to equal SigLIP's: "
+                f"the generation grid must equal SigLIP's: "
                 f"{self.flow_head.grid} x {self.flow_head.grid} tokens against {self.vision.grid} x {self.vision.grid}"
             )
+
+    @property
+    def sees_latents(self) -> bool:
+        """Whether understanding takes latents instead of pixels."""
+        return self.und_encoder != "siglip"
+
+    @property
+    def has_siglip(self) -> bool:
+        """Whether the model holds a SigLIP tower: to see with, or as REPA's target."""
+        return self.repa.enabled or not self.sees_latents
 
 
 IGNORED = -100  # label of positions that nothing supervises
@@ -93,17 +109,26 @@ class JanusFlow(nn.Module):
         super().__init__()
         self.config = config
         self.llm = LanguageModel(config.llm)
-        self.vision = VisionEncoder(config.vision, config.llm.hidden_size)
+        feature_size = config.flow_head.width if config.sees_latents else config.vision.width
+        self.vision = VisionEncoder(config.vision, config.llm.hidden_size, feature_size, config.has_siglip)
         self.head = FlowHead(config.flow_head, config.llm.hidden_size)
+        # Exp. C: the same architecture and initial values as the generation encoder, trained apart.
+        self.latent_encoder = copy.deepcopy(self.head.encoder) if config.und_encoder == "separate" else None
         self.projector: Projector | None = None
         if config.repa.enabled:
             self.projector = Projector(config.llm.hidden_size, config.repa.hidden_size, config.vision.width)
 
-    def embed_understanding(self, pixels: Tensor) -> Tensor:
-        """Images (U, 3, S, S) in [-1, 1] to what fills their slots: (U, 1 + N, D)."""
-        begin = self.vision.begin_embed.expand(len(pixels), 1, -1)
-        tokens = self.vision(pixels)
-        return torch.cat([begin.to(tokens.dtype), tokens], dim=1)
+    def embed_understanding(self, images: Tensor) -> Tensor:
+        """Images to what fills their slots, (U, 1 + N, D).
+
+        images: (U, 3, S, S) pixels in [-1, 1], or latents (U, C, s, s) where the configuration ``sees_latents``.
+        """
+        if not self.config.sees_latents:
+            return self.vision.span(self.vision.features(images))
+        encoder = self.head.encoder if self.latent_encoder is None else self.latent_encoder
+        clean = torch.ones(len(images), device=images.device)  # t = 1: no noise
+        features = encoder(images.to(encoder.in_conv.weight.dtype), clean).map
+        return self.vision.span(rearrange(features, "u c h w -> u (h w) c"))
 
     def embed_rows(self, rows: Rows, und: Tensor, gen: Tensor) -> Tensor:
         """Embeddings (B, L, D) of the rows, with ``und`` (U, 1 + N, D) and ``gen`` (G, 1 + N, D) in their slots."""
@@ -117,7 +142,7 @@ class JanusFlow(nn.Module):
         self,
         rows: Rows,
         labels: Tensor,
-        und_pixels: Tensor,
+        und_images: Tensor,
         gen_pixels: Tensor,
         latents: Tensor,
         seeds: Tensor,
@@ -126,13 +151,14 @@ class JanusFlow(nn.Module):
         """The three losses of one batch. Every part runs, also where it has nothing to do: ranks stay in step.
 
         labels: (B, L) next-token targets at the position that predicts them, -100 elsewhere.
-        und_pixels: (U, 3, S, S); gen_pixels: (G, 3, S, S), the clean images for REPA, both in [-1, 1].
+        und_images: as :meth:`embed_understanding` takes them.
+        gen_pixels: (G, 3, S, S) in [-1, 1], the clean images for REPA.
         latents: (G, C, s, s), the clean latents. seeds: (G,), of times and noise.
         counts: what the losses are means over, where this batch is one part of a step; default: the batch itself.
         """
         counts = counts or Counts.of(labels, latents)
         gen_embeds, state = self.head.prepare(latents, seeds)
-        embeds = self.embed_rows(rows, self.embed_understanding(und_pixels), gen_embeds)
+        embeds = self.embed_rows(rows, self.embed_understanding(und_images), gen_embeds)
         tap = self.config.repa.block if self.projector is not None else None
         output = self.llm(embeds, rows.positions, tap=tap, segments=rows.segments)
 

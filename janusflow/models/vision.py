@@ -53,22 +53,34 @@ def build_tower(config: VisionConfig) -> VisionTransformer:
 
 
 class VisionEncoder(nn.Module):
-    """f_enc with its aligner and the learned begin-of-understanding embedding."""
+    """f_enc with its aligner and the learned begin-of-understanding embedding.
 
-    def __init__(self, config: VisionConfig, llm_size: int) -> None:
+    The ablations see with other features, of ``feature_size`` channels, and need the tower for REPA only or not at
+    all.
+    """
+
+    def __init__(self, config: VisionConfig, llm_size: int, feature_size: int, tower: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.tower = build_tower(config)
-        self.aligner = nn.Linear(config.width, llm_size)
+        self.tower = build_tower(config) if tower else None
+        self.aligner = nn.Linear(feature_size, llm_size)
         self.begin_embed = nn.Parameter(torch.randn(1, llm_size) * llm_size**-0.5)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The tower's transformer blocks."""
+        return [] if self.tower is None else list(self.tower.blocks)
 
     def features(self, pixels: Tensor) -> Tensor:
         """Patch features after the last block and norm: pixels (B, 3, S, S) in [-1, 1] -> (B, N, C)."""
+        assert self.tower is not None, "this model was built without SigLIP"
         side = self.config.image_size
         if pixels.shape[1:] != (3, side, side):
             raise ValueError(f"SigLIP takes (B, 3, {side}, {side}) pixels, got {tuple(pixels.shape)}")
         return self.tower.forward_features(pixels)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Image tokens for the LLM: (B, 3, S, S) in [-1, 1] -> (B, N, D)."""
-        return self.aligner(self.features(pixels))
+    def span(self, features: Tensor) -> Tensor:
+        """What stands for an image in the LLM's sequence: features (B, N, C) -> (B, 1 + N, D)."""
+        tokens = self.aligner(features)
+        begin = self.begin_embed.expand(len(tokens), 1, -1)
+        return torch.cat([begin.to(tokens.dtype), tokens], dim=1)

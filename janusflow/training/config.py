@@ -13,6 +13,8 @@ from janusflow.training.optim import OptimConfig
 from janusflow.training.stages import StageConfig
 from janusflow.training.trainer import TrainerConfig
 
+REPORT_TASKS = ("generation", "understanding")
+
 
 @dataclass
 class PartsConfig:
@@ -32,8 +34,9 @@ class PartsConfig:
 
 @dataclass
 class ReportConfig:
-    """The scores that end a run (see ``eval.shapes``). ``prompts_per_tag: 0`` leaves them out."""
+    """The scores that end a run (see ``eval.shapes``)."""
 
+    tasks: list[str] = field(default_factory=lambda: list(REPORT_TASKS))  # what is scored; [] scores nothing
     prompts_per_tag: int = 8
     images_per_prompt: int = 2
     questions_per_kind: int = 40
@@ -44,9 +47,10 @@ class ReportConfig:
     batch_size: int = 32
 
     def __post_init__(self) -> None:
-        if self.prompts_per_tag < 0:
-            raise ValueError(f"report.prompts_per_tag must be 0 or more, got {self.prompts_per_tag}")
-        for name in ("images_per_prompt", "questions_per_kind", "batch_size"):
+        unknown = sorted(set(self.tasks) - set(REPORT_TASKS))
+        if unknown:
+            raise ValueError(f"unknown task {unknown[0]!r} in report.tasks; choose from {', '.join(REPORT_TASKS)}")
+        for name in ("prompts_per_tag", "images_per_prompt", "questions_per_kind", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"report.{name} must be at least 1, got {getattr(self, name)}")
         if self.reference_images < 2:

@@ -105,7 +105,8 @@ class JanusFlowModule(L.LightningModule):
     def losses(self, batch: Batch, counts: Counts) -> Losses:
         """This micro-batch's share of the step's losses."""
         latents = batch.gen_latents if batch.gen_latents is not None else self.encode(batch.gen_pixels)
-        return self.model(batch.rows, batch.labels, batch.und_pixels, batch.gen_pixels, latents, batch.seeds, counts)
+        seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels
+        return self.model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds, counts)
 
     def agree(self, data: Step) -> tuple[Counts, bool]:
         """What the step's losses are means over, on all ranks; and whether any rank was asked to end."""

@@ -14,7 +14,7 @@ from torch import nn
 PARTS: dict[str, tuple[str, ...]] = {
     "llm": ("llm.",),
     "siglip": ("vision.tower.",),
-    "understanding": ("vision.aligner.", "vision.begin_embed"),
+    "understanding": ("vision.aligner.", "vision.begin_embed", "latent_encoder."),
     "generation": ("head.",),
     "repa": ("projector.",),
 }

@@ -41,11 +41,13 @@ def step_flops(model: JanusFlow, lengths: Tensor, und_images: int, gen_images: i
     flops = trained * (2 * llm * tokens + attention)
 
     patches = config.vision.grid**2
-    tower = 2 * sum(p.numel() for p in model.vision.tower.blocks.parameters()) * patches
-    tower += 4 * config.vision.depth * config.vision.width * patches**2
-    trains = any(p.requires_grad for p in model.vision.tower.blocks.parameters())
-    flops += (3.0 if trains else 1.0) * tower * und_images
+    weights = [p for block in model.vision.blocks for p in block.parameters()]
+    tower = 2 * sum(p.numel() for p in weights) * patches + 4 * config.vision.depth * config.vision.width * patches**2
     flops += tower * gen_images * (model.projector is not None)  # REPA's target
+
+    encoder = 3 * 2 * sum(p.numel() for p in model.head.encoder.parameters()) * model.head.num_tokens
+    trains = any(p.requires_grad for p in weights)
+    flops += (encoder if config.sees_latents else (3.0 if trains else 1.0) * tower) * und_images
 
     head = sum(p.numel() for p in model.head.parameters())
     return flops + 3 * 2 * head * model.head.num_tokens * gen_images

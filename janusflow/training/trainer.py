@@ -207,7 +207,7 @@ class Run:
         mesh = distributed.data_mesh(ranks, trainer.replicas, device)
         low = lightning_precision(trainer.precision) == "bf16-mixed"
         for model in (module.model, module.ema.model):
-            distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.tower.blocks], mesh, low)
+            distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.blocks], mesh, low)
 
     def _row_builder(self, bundle: Bundle) -> RowBuilder:
         sizes = bundle.model.config
@@ -317,6 +317,8 @@ def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
     """A whole pretrained model, with a new REPA projector where REPA is on."""
     bundle = load_pretrained(path, dtype=torch.float32, vae=locate(config.parts.vae))
     sizes = dataclasses.replace(bundle.model.config, repa=config.model.repa)
+    if sizes.repa.enabled and sizes.sees_latents:
+        raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.repa.enabled=false")
     check_latent(config.data.image_size, sizes, bundle.required_codec)
     model = JanusFlow(sizes)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
@@ -335,7 +337,7 @@ def load_parts(model: JanusFlow, parts: PartsConfig) -> None:
     """Fill the language model and the SigLIP tower from their pretrained files."""
     if parts.llm is not None:
         load_weights(model.llm, [Path(locate(parts.llm))], dtype=torch.float32)
-    if parts.vision is not None:
+    if parts.vision is not None and model.vision.tower is not None:
         image_tower = KeyMap({"": "image."})  # the file has a text tower beside it
         files = [Path(locate(parts.vision))]
         load_weights(model.vision.tower, files, image_tower, ignore=("text.", "log_scale", "bias"), dtype=torch.float32)

@@ -1,5 +1,7 @@
 """Attention over packed rows: what the samples' boundaries say, and that the kernel and the mask agree."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ def test_mask_equals_attention_within_the_boundaries(kv_heads):
     flat = [states.transpose(1, 2).flatten(0, 1) for states in (query, key, value)]
     apart = []
     edges = sample_boundaries(SEGMENTS).tolist()
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         one = [states[start:end].transpose(0, 1) for states in flat]
         apart.append(F.scaled_dot_product_attention(*one, is_causal=True, enable_gqa=True).transpose(0, 1))
     torch.testing.assert_close(masked.flatten(0, 1), torch.cat(apart), atol=1e-6, rtol=1e-5)
@@ -54,7 +56,7 @@ def loop_over_samples(query, key, value, begins, _, longest, __, *, scale, windo
             scale=scale,
             enable_gqa=enable_gqa,
         ).transpose(0, 1)
-        for start, end in zip(begins.tolist(), begins.tolist()[1:], strict=False)
+        for start, end in pairwise(begins.tolist())
     ]
     return torch.cat(parts)
 

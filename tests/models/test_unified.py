@@ -168,7 +168,7 @@ def test_wrong_latents_and_pixels_are_refused(tiny_model):
     with pytest.raises(ValueError, match="9"):
         tiny_model.head.encode(torch.randn(1, 4, 9, 9), torch.zeros(1))
     with pytest.raises(ValueError, match="20"):
-        tiny_model.vision(torch.randn(1, 3, 20, 20))
+        tiny_model.vision.features(torch.randn(1, 3, 20, 20))
 
 
 def test_model_without_repa_has_no_projector(tiny_config, batch, latents):
@@ -202,3 +202,30 @@ def test_z_loss_adds_the_squared_log_of_the_partition_sum():
     torch.testing.assert_close(with_z - plain, expected)
     shared = answer_cross_entropy(logits, targets, total=torch.tensor(8), z_weight=0.5)
     torch.testing.assert_close(shared, with_z / 2)
+
+
+@pytest.mark.parametrize("encoder", ["separate", "shared"])
+def test_understanding_in_latent_space(tiny_config, batch, latents, encoder):
+    """Experiments B and C of Table 5: ConvNeXt features of the clean latent in the place of SigLIP's."""
+    torch.manual_seed(0)
+    model = JanusFlow(dataclasses.replace(tiny_config, und_encoder=encoder))
+    seen = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    tokens = model.embed_understanding(seen)
+    assert tokens.shape == (2, 1 + model.head.num_tokens, 32)
+    features, _ = model.head.encode(seen, torch.ones(2))
+    same = model.vision.aligner(model.head.encoder(seen, torch.ones(2)).map.flatten(2).transpose(1, 2))
+    torch.testing.assert_close(tokens[:, 1:], same, msg="both encoders start equal")
+    assert not torch.allclose(tokens, features), "each task has its own aligner"
+
+    model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds).ar.backward()
+    own = dict(model.named_parameters())["head.encoder.in_conv.weight"].grad
+    assert (own is not None and bool(own.any())) == (encoder == "shared")
+    assert not any(p.grad is not None and p.grad.any() for p in model.vision.tower.parameters())
+    if encoder == "separate":
+        assert model.latent_encoder.in_conv.weight.grad.any()
+
+
+def test_siglip_is_there_where_something_needs_it(tiny_config):
+    without = dataclasses.replace(tiny_config, und_encoder="shared", repa=RepaConfig(enabled=False))
+    assert JanusFlow(without).vision.tower is None
+    assert JanusFlow(dataclasses.replace(tiny_config, und_encoder="shared")).vision.tower is not None

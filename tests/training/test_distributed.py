@@ -20,7 +20,7 @@ def config(tmp_path):
     path = tmp_path / "small.yaml"
     text = SMALL.format(base=ROOT / "configs/shapes.yaml", out=tmp_path / "runs")
     text = text.replace("stage2: {steps: 7,", f"stage2: {{steps: {STEPS},")
-    path.write_text(text.replace("prompts_per_tag: 1", "prompts_per_tag: 0") + "optim: {algorithm: adamw}\n")
+    path.write_text(text.replace("prompts_per_tag: 1", "tasks: []") + "optim: {algorithm: adamw}\n")
     return path
 
 

@@ -97,7 +97,7 @@ def test_same_seed_trains_the_same_numbers(finished, config, tmp_path):
     again = tmp_path / "runs" / "small-2"
     assert losses(again) == losses(finished)
     assert equal(weights(again), weights(finished))
-    assert train.main([str(config), "seed=1", "report.prompts_per_tag=0"]) == 0
+    assert train.main([str(config), "seed=1", "report.tasks=[]"]) == 0
     assert losses(tmp_path / "runs" / "small-3") != losses(finished)
 
 
@@ -153,7 +153,7 @@ def test_a_signal_saves_the_state_and_ends_the_run(finished, config, tmp_path, m
 
 
 def test_accumulated_steps_equal_whole_ones(finished, config, tmp_path):
-    assert train.main([str(config), "trainer.accumulate=3", "report.prompts_per_tag=0"]) == 0
+    assert train.main([str(config), "trainer.accumulate=3", "report.tasks=[]"]) == 0
     whole, parts = losses(finished), losses(tmp_path / "runs" / "small-2")
     for key in (key for key in whole if key[2].startswith("loss/")):
         assert float(parts[key]) == pytest.approx(float(whole[key]), abs=1e-4), key
@@ -161,7 +161,7 @@ def test_accumulated_steps_equal_whole_ones(finished, config, tmp_path):
 
 @pytest.mark.parametrize("option", ["checkpoint_activations", "compile"])
 def test_memory_and_speed_options_change_no_loss(finished, config, tmp_path, option):
-    assert train.main([str(config), f"trainer.{option}=true", "report.prompts_per_tag=0"]) == 0
+    assert train.main([str(config), f"trainer.{option}=true", "report.tasks=[]"]) == 0
     plain, other = losses(finished), losses(tmp_path / "runs" / "small-2")
     for key in (key for key in plain if key[2].startswith("loss/")):
         assert float(other[key]) == pytest.approx(float(plain[key]), abs=1e-4), key
@@ -178,12 +178,12 @@ def test_steps_without_a_finite_gradient_are_left_out_and_counted(config, tmp_pa
         return found._replace(flow=found.flow * float("nan")) if self.stage.steps == 7 and step in bad else found
 
     monkeypatch.setattr(JanusFlowModule, "losses", losses_with_accidents)
-    assert train.main([str(config), "report.prompts_per_tag=0"]) == 0
+    assert train.main([str(config), "report.tasks=[]"]) == 0
     run = tmp_path / "runs" / "small"
     assert losses(run)["stage2", 6, "skipped_steps"] == "2"
     assert all(value.isfinite().all() for value in weights(run).values())
     bad |= set(range(7))
-    assert train.main([str(config), "report.prompts_per_tag=0", "optim.max_skipped=3"]) == 2
+    assert train.main([str(config), "report.tasks=[]", "optim.max_skipped=3"]) == 2
     assert "not finite in 4 steps in a row" in capsys.readouterr().err
 
 
@@ -269,6 +269,6 @@ def test_a_data_worker_that_fails_or_dies_ends_the_run_in_one_line(config, monke
 
     generation = ShapesSource.generation
     monkeypatch.setattr(ShapesSource, "generation", lambda self, index, first_sentence: fail(self, index))
-    assert train.main([str(config), "data.workers=1", "report.prompts_per_tag=0"]) == 2
+    assert train.main([str(config), "data.workers=1", "report.tasks=[]"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert ("damaged" if fault == "error" else "has died") in line

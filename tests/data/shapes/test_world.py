@@ -132,7 +132,7 @@ def test_samples_depend_on_seed_task_and_index_alone() -> None:
         for index in indices:
             seen, made = source.understanding(index), source.generation(index, 0.5)
             found[index] = (
-                seen.image.tobytes(),
+                seen.images[0].tobytes(),
                 seen.turns,
                 made.image.tobytes(),
                 made.prompt,
