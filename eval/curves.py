@@ -6,10 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 SMOOTHING = 0.9  # of the running mean
 Curve = list[tuple[int, float]]
@@ -36,14 +33,16 @@ def read_curves(metrics: Path, group: str = "loss/") -> tuple[dict[str, Curve], 
     return curves, [sum(list(ends.values())[: n + 1]) for n in range(len(ends))]
 
 
-def plot_losses(runs: Mapping[str, Path]) -> plt.Figure:
+def plot_losses(runs: Mapping[str, Path]) -> Figure:
     """The losses of the ``metrics.csv`` files in ``runs``, a panel each and a smoothed line for every run's name.
 
     With one run the raw points stand behind the line; dotted lines separate its stages.
     """
     read = {name: read_curves(path) for name, path in runs.items()}
     panels = list(dict.fromkeys(metric for curves, _ in read.values() for metric in curves))
-    figure, axes = plt.subplots(1, max(len(panels), 1), figsize=(4 * max(len(panels), 1), 3), squeeze=False)
+    columns = max(len(panels), 1)
+    figure = Figure(figsize=(4 * columns, 3))
+    axes = figure.subplots(1, columns, squeeze=False)
     for axis, metric in zip(axes[0], panels, strict=False):
         for name, (curves, ends) in read.items():
             if metric not in curves:

@@ -5,7 +5,7 @@ Legend: B rows, L positions, U understanding images, G generated images, S image
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from PIL import Image
@@ -50,6 +50,15 @@ class Source(Protocol):
 
     Raises ``ValueError`` with its name for a sample that cannot be read or is not wanted; the plan takes another.
     """
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """The tasks that it has samples for."""
+        ...
+
+    def describe(self) -> str:
+        """What it is, in a line."""
+        ...
 
     def understanding(self, index: int) -> UnderstandingSample | DocumentSample: ...
 

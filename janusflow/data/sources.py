@@ -60,6 +60,16 @@ class MixedSource:
             if names
         }
 
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that some reader serves."""
+        return list(self.orders)
+
+    def describe(self) -> str:
+        """Every source with its number of samples and what it is used for."""
+        uses = {name: [task for task in TASKS if name in self.names[task]] for name in self.readers}
+        return "; ".join(f"{name}: {len(self.readers[name]):,} for {', '.join(tasks)}" for name, tasks in uses.items())
+
     def understanding(self, index: int) -> UnderstandingSample | DocumentSample:
         reader, item, rng = self._pick("understanding", index)
         return reader.understanding(item, rng)

@@ -1,50 +1,25 @@
-"""What watches a run: metrics on disk, preview grids, unreadable samples, training states."""
+"""What surrounds the steps of a run: metrics, progress, signals, unreadable samples, training states."""
 
 from __future__ import annotations
 
 import csv
+import signal
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
-from torch.distributed.fsdp import FSDPModule
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from janusflow.checkpoint import Bundle
-from janusflow.data.sample import GenerationSample
-from janusflow.data.transforms import generation_pixels, to_images
-from janusflow.generate import generate_images
-from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.unified import Losses
-from janusflow.models.vae import LatentCodec
-from janusflow.pictures import grid
 from janusflow.training import checkpoints, distributed
+from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.module import JanusFlowModule, StepResult
 from janusflow.training.throughput import peak_flops, step_flops
-
-
-@dataclass
-class PreviewConfig:
-    """The sample grids of a run: one row of ``images`` pictures for each prompt."""
-
-    every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
-    prompts: list[str] = field(default_factory=list)
-    examples: int = 0  # folder data: rows that show a training image through the VAE, then drawings of its caption
-    images: int = 6
-    steps: int = 30
-    guidance: float = 4.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.every < 0 or self.examples < 0 or self.images < 1 or self.steps < 1:
-            raise ValueError("preview needs every >= 0, examples >= 0, images >= 1 and steps >= 1")
 
 
 class MetricsCSV(Logger):
@@ -175,64 +150,6 @@ class Faults(L.Callback):
             )
 
 
-class Previews(L.Callback):
-    """Draws the preview prompts and examples with the averaged weights into ``samples/{stage}-{step}.png``."""
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        config: PreviewConfig,
-        folder: Path,
-        stage: str,
-        examples: Sequence[GenerationSample] = (),
-    ) -> None:
-        self.bundle, self.config, self.folder, self.stage = bundle, config, folder, stage
-        self.examples = examples
-
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, JanusFlowModule)
-        done = pl_module.steps_done
-        if pl_module.is_last_step or (self.config.every and done % self.config.every == 0):
-            self.draw(done)
-
-    def draw(self, step: int) -> None:
-        """Write the grid of the weights as they are now. A sharded model draws on all ranks together."""
-        if not self.config.prompts and not self.examples:
-            return
-        sharded = isinstance(self.bundle.model, FSDPModule)
-        if not sharded and not distributed.is_main():
-            return
-        with distributed.gathered(self.bundle.model):
-            picture = draw_grid(self.bundle, self.config, self.examples)
-        if distributed.is_main():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            picture.save(self.folder / f"{self.stage}-{step:06d}.png")
-
-
-def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[GenerationSample] = ()) -> Image.Image:
-    """A row of ``config.images`` seeds for each prompt; an example's row begins with its image through the VAE."""
-    captions = [*(example.prompt for example in examples), *config.prompts]
-    prompts = [caption for caption in captions for _ in range(config.images)]
-    seeds = [config.seed + column for _ in captions for column in range(config.images)]
-    drawn = generate_images(bundle, prompts, seeds, SamplingOptions(config.steps, config.guidance))
-    if not examples:
-        return grid(drawn, config.images, captions)
-    firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]
-    for row, example in enumerate(examples):
-        firsts[row], decibels = through_vae(bundle.required_codec, example.image, drawn[0].width)
-        captions[row] = f"{example.prompt}   (first: VAE, {decibels:.1f} dB)"
-    rows = [drawn[start : start + config.images] for start in range(0, len(drawn), config.images)]
-    cells = [image for first, row in zip(firsts, rows, strict=True) for image in (first, *row)]
-    return grid(cells, 1 + config.images, captions)
-
-
-def through_vae(codec: LatentCodec, image: Image.Image, size: int) -> tuple[Image.Image, float]:
-    """What the codec keeps of an image's central square at ``size`` pixels, and its PSNR in dB."""
-    pixels = generation_pixels(image, size).unsqueeze(0).to(codec.vae.device)
-    decoded = codec.decode(codec.encode(pixels))
-    return to_images(decoded)[0], float(peak_signal_noise_ratio(decoded, pixels, data_range=(-1.0, 1.0)))
-
-
 class SaveStates(L.Callback):
     """Saves the training state every ``every`` steps, at the end, and when the run is asked to stop."""
 
@@ -247,3 +164,62 @@ class SaveStates(L.Callback):
             checkpoints.save(self.folder, self.stage, done, pl_module, optimizer, self.keep)  # type: ignore[arg-type]
         if stop:
             trainer.should_stop = True
+
+
+class RestoreState(L.Callback):
+    """Fills model, average and optimizer when training begins."""
+
+    def __init__(self, state: Checkpoint | None) -> None:
+        self.state = state
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, JanusFlowModule)
+        if self.state is not None:
+            checkpoints.load(self.state, pl_module, pl_module.optimizers(use_pl_optimizer=False))  # type: ignore[arg-type]
+
+
+class StopOnSignals(L.Callback):
+    """SIGTERM and SIGINT end the run after the step at hand; ``received`` is the first one. Twice: at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take the signals over from Lightning, which would raise at once and on every rank at another step."""
+        assert isinstance(pl_module, JanusFlowModule)
+
+        def receive(number: int, frame: object) -> None:
+            if self.received is not None:
+                raise KeyboardInterrupt
+            self.received = number
+            pl_module.stop_requested = True
+
+        self.before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.before = {}
+
+
+class StageProgress(TQDMProgressBar):
+    """The progress bar, named after its stage."""
+
+    def __init__(self, stage: str, refresh_rate: int) -> None:
+        super().__init__(refresh_rate)
+        self.stage = stage
+
+    def init_train_tqdm(self) -> Any:
+        bar = super().init_train_tqdm()
+        bar.set_description(self.stage)
+        return bar
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(self.stage)
+
+    def get_metrics(self, *args: Any) -> dict[str, Any]:
+        metrics = super().get_metrics(*args)
+        metrics.pop("v_num", None)
+        return {name.removeprefix("loss/"): value for name, value in metrics.items()}

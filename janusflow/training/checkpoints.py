@@ -23,11 +23,14 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.fsdp import FSDPModule
 
 from janusflow import __version__
+from janusflow.models.unified import JanusFlow
 from janusflow.training import distributed
 from janusflow.training.module import JanusFlowModule
 from janusflow.training.optim import OptimizerUnion, parts_of
+from janusflow.weights import restore_buffers
 
 STATE = "state.json"
 UNFINISHED = ".part"
@@ -116,10 +119,21 @@ def optimizer_state(module: JanusFlowModule, optimizer: torch.optim.Optimizer) -
     return get_optimizer_state_dict(module.model, parts_of(optimizer))
 
 
-def full_average(module: JanusFlowModule) -> dict[str, torch.Tensor]:
-    """The averaged weights in whole, on the CPU of the main process (empty on others). All processes must call it."""
+def whole_average(module: JanusFlowModule) -> JanusFlow | None:
+    """The averaged model in one piece, on the main process; None on the others. All processes must call it."""
+    average = module.ema.model
+    if not isinstance(average, FSDPModule):
+        return average if distributed.is_main() else None
+    average.to(distributed.device())  # collectives of a GPU job need it there; Lightning tidies it away after a stage
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return get_model_state_dict(module.ema.model, options=options)  # type: ignore[return-value]
+    weights = get_model_state_dict(average, options=options)
+    if not distributed.is_main():
+        return None
+    with torch.device("meta"):
+        whole = JanusFlow(average.config)
+    whole.load_state_dict(weights, assign=True)
+    restore_buffers(whole, distributed.device())
+    return whole.to(distributed.device()).eval().requires_grad_(False)
 
 
 def together(action: Callable[[], None], what: str) -> None:

@@ -8,8 +8,8 @@ from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
 from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.unified import ModelConfig
-from janusflow.training.callbacks import PreviewConfig
 from janusflow.training.optim import OptimConfig
+from janusflow.training.previews import PreviewConfig
 from janusflow.training.stages import StageConfig
 from janusflow.training.trainer import TrainerConfig
 

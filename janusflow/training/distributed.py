@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -123,14 +121,6 @@ def set_gradient_sync(model: nn.Module, wrapper: Any, on: bool) -> None:
         wrapper.require_backward_grad_sync = on
 
 
-@contextmanager
-def gathered(model: nn.Module) -> Iterator[None]:
-    """While entered, parts of a sharded model can be called by themselves. All ranks must enter."""
-    if not isinstance(model, FSDPModule):
-        yield
-        return
-    model.unshard()
-    try:
-        yield
-    finally:
-        model.reshard()
+def device() -> torch.device:
+    """Where this process computes."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

@@ -17,26 +17,34 @@ from typing import TYPE_CHECKING, Any, Literal
 import lightning as L
 import torch
 import torch.utils.checkpoint
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, save_pretrained
-from janusflow.config import load_config, save_config
+from janusflow.checkpoint import Bundle, save_pretrained
+from janusflow.config import load_config, save_config, to_dict
 from janusflow.data.datamodule import StageData
 from janusflow.data.rows import RowBuilder
-from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.unified import JanusFlow, ModelConfig
-from janusflow.models.vae import LatentCodec
+from janusflow.data.sources import open_source
+from janusflow.models.unified import JanusFlow
 from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
-from janusflow.training.callbacks import Faults, Meter, MetricsCSV, Previews, SaveStates
+from janusflow.training.build import build_bundle
+from janusflow.training.callbacks import (
+    Faults,
+    Meter,
+    MetricsCSV,
+    RestoreState,
+    SaveStates,
+    StageProgress,
+    StopOnSignals,
+)
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.module import JanusFlowModule
-from janusflow.training.stages import StageConfig, freeze
-from janusflow.weights import KeyMap, load_weights
+from janusflow.training.plan import check_stages, describe_model, describe_stage
+from janusflow.training.previews import Previews
+from janusflow.training.stages import freeze
 
 if TYPE_CHECKING:
-    from janusflow.training.config import PartsConfig, RunConfig
+    from janusflow.training.config import RunConfig
 
 
 @dataclass
@@ -53,6 +61,7 @@ class TrainerConfig:
     save_every: int = 200  # steps between training states
     keep: int = 2  # training states of a stage that are kept
     log_every: int = 10  # steps between lines of the metrics
+    wandb: str | None = None  # project of Weights & Biases to log to as well
 
     def __post_init__(self) -> None:
         for name in ("devices", "replicas", "accumulate", "save_every", "keep", "log_every"):
@@ -125,6 +134,7 @@ class Run:
         quiet_lightning()
         config = self.config
         L.seed_everything(config.seed, verbose=False)
+        check_stages(config.stages, config.model, open_source(config.data, config.seed).tasks)
         bundle = build_bundle(config)
         module = JanusFlowModule(bundle.model, bundle.required_codec, config.optim)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
@@ -143,11 +153,8 @@ class Run:
         for number, name in enumerate(names[first:], first):
             self._train_stage(name, number, module, averaged, state)
             state = None
-        weights = checkpoints.full_average(module)
-        if distributed.is_main():
-            with torch.device("meta"):
-                model = JanusFlow(bundle.model.config)
-            model.load_state_dict(weights, assign=True)
+        model = checkpoints.whole_average(module)
+        if model is not None:
             save_pretrained(dataclasses.replace(averaged, model=model), self.folder / "model")
         distributed.barrier()
 
@@ -159,6 +166,7 @@ class Run:
             checkpoints.load(state, module, None)
             return
         start = state.step if state else 0
+        module.to(distributed.device())
         freeze(module.model, stage)
         module.enter(stage, start)
         metrics = MetricsCSV(self.folder / "metrics.csv", name)
@@ -169,6 +177,9 @@ class Run:
         data.check_latents(module.codec)
         examples = data.examples(config.preview.examples)
         ranks = distributed.world_size()
+        if distributed.is_main():
+            parts = f"{ranks} process(es) x {config.trainer.accumulate} micro-batch(es)"
+            print(describe_stage(name, stage, config.optim, data.source, parts), flush=True)
         signals = StopOnSignals()
         trainer = L.Trainer(
             accelerator="auto",
@@ -177,7 +188,7 @@ class Run:
             strategy=distributed.build_strategy(config.trainer.strategy, ranks, config.trainer.replicas),
             precision=lightning_precision(config.trainer.precision),
             max_epochs=1,
-            logger=[metrics, TensorBoardLogger(self.folder, name="tensorboard", version=name)],
+            logger=[metrics, *self._loggers(name)],
             callbacks=[
                 StageProgress(name, refresh_rate=5),
                 signals,
@@ -195,15 +206,40 @@ class Run:
             trainer.fit(module, data)
         except (ValueError, RuntimeError) as error:
             raise plain(error) from error
+        finally:
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.experiment.finish()  # or the next stage would go on in the same run
         if module.result is not None and module.result.stop:
             raise Stopped(signals.received or signal.SIGTERM)
+
+    def _loggers(self, stage: str) -> list[Logger]:
+        """TensorBoard and, where it is asked for, Weights & Biases; each stage is a run of its own there."""
+        loggers: list[Logger] = [TensorBoardLogger(self.folder, name="tensorboard", version=stage)]
+        if self.config.trainer.wandb is not None:
+            name = f"{self.folder.name}-{stage}"
+            try:
+                loggers.append(
+                    WandbLogger(
+                        name=name,
+                        id=name,
+                        project=self.config.trainer.wandb,
+                        group=self.folder.name,
+                        save_dir=self.folder,
+                        config=to_dict(self.config),
+                        resume="allow",
+                    )
+                )
+            except ModuleNotFoundError as error:
+                raise ValueError("trainer.wandb needs Weights & Biases: pip install wandb") from error
+        return loggers
 
     def _shard(self, module: JanusFlowModule) -> None:
         """Have a sharded strategy cut up the models."""
         trainer, ranks = self.config.trainer, distributed.world_size()
         if ranks == 1 or trainer.strategy != "fsdp":
             return
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = distributed.device()
         mesh = distributed.data_mesh(ranks, trainer.replicas, device)
         low = lightning_precision(trainer.precision) == "bf16-mixed"
         for model in (module.model, module.ema.model):
@@ -213,43 +249,6 @@ class Run:
         sizes = bundle.model.config
         longest = self.config.data.max_length or sizes.llm.max_positions
         return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing)
-
-
-class RestoreState(L.Callback):
-    """Fills model, average and optimizer when training begins."""
-
-    def __init__(self, state: Checkpoint | None) -> None:
-        self.state = state
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, JanusFlowModule)
-        if self.state is not None:
-            checkpoints.load(self.state, pl_module, pl_module.optimizers(use_pl_optimizer=False))  # type: ignore[arg-type]
-
-
-class StopOnSignals(L.Callback):
-    """SIGTERM and SIGINT end the run after the step at hand; ``received`` is the first one. Twice: at once."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self.before: dict[int, Any] = {}
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the signals over from Lightning, which would raise at once and on every rank at another step."""
-        assert isinstance(pl_module, JanusFlowModule)
-
-        def receive(number: int, frame: object) -> None:
-            if self.received is not None:
-                raise KeyboardInterrupt
-            self.received = number
-            pl_module.stop_requested = True
-
-        self.before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        self.before = {}
 
 
 def plain(error: Exception) -> Exception:
@@ -276,55 +275,6 @@ def checkpoint_call(forward: Any, *args: Any, **kwargs: Any) -> Any:
     return torch.utils.checkpoint.checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
-class StageProgress(TQDMProgressBar):
-    """The progress bar, named after its stage."""
-
-    def __init__(self, stage: str, refresh_rate: int) -> None:
-        super().__init__(refresh_rate)
-        self.stage = stage
-
-    def init_train_tqdm(self) -> Any:
-        bar = super().init_train_tqdm()
-        bar.set_description(self.stage)
-        return bar
-
-    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description(self.stage)
-
-    def get_metrics(self, *args: Any) -> dict[str, Any]:
-        metrics = super().get_metrics(*args)
-        metrics.pop("v_num", None)
-        return {name.removeprefix("loss/"): value for name, value in metrics.items()}
-
-
-def build_bundle(config: RunConfig) -> Bundle:
-    """The untrained model with its pretrained parts."""
-    parts = config.parts
-    if parts.checkpoint is not None:
-        return build_from_checkpoint(config, parts.checkpoint)
-    tokenizer = TextTokenizer.from_file(locate(parts.tokenizer))
-    if len(tokenizer) > config.model.llm.vocab_size:
-        raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}")
-    codec = LatentCodec.from_pretrained(locate(parts.vae))
-    check_latent(config.data.image_size, config.model, codec)
-    model = JanusFlow(config.model)
-    load_parts(model, parts)
-    return Bundle(model, codec, tokenizer, config.chat)
-
-
-def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
-    """A whole pretrained model, with a new REPA projector where REPA is on."""
-    bundle = load_pretrained(path, dtype=torch.float32, vae=locate(config.parts.vae))
-    sizes = dataclasses.replace(bundle.model.config, repa=config.model.repa)
-    if sizes.repa.enabled and sizes.sees_latents:
-        raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.repa.enabled=false")
-    check_latent(config.data.image_size, sizes, bundle.required_codec)
-    model = JanusFlow(sizes)
-    model.load_state_dict(bundle.model.state_dict(), strict=False)
-    return dataclasses.replace(bundle, model=model, digest="")
-
-
 def last_state(folder: Path) -> Checkpoint:
     """The last training state of a run. Raises ``ValueError`` where it has none."""
     found = checkpoints.find(folder / "checkpoints", list(Run.resume(folder).config.stages))
@@ -333,54 +283,12 @@ def last_state(folder: Path) -> Checkpoint:
     return found[-1]
 
 
-def load_parts(model: JanusFlow, parts: PartsConfig) -> None:
-    """Fill the language model and the SigLIP tower from their pretrained files."""
-    if parts.llm is not None:
-        load_weights(model.llm, [Path(locate(parts.llm))], dtype=torch.float32)
-    if parts.vision is not None and model.vision.tower is not None:
-        image_tower = KeyMap({"": "image."})  # the file has a text tower beside it
-        files = [Path(locate(parts.vision))]
-        load_weights(model.vision.tower, files, image_tower, ignore=("text.", "log_scale", "bias"), dtype=torch.float32)
-
-
-def check_latent(side: int, sizes: ModelConfig, codec: LatentCodec) -> None:
-    """Raise ``ValueError`` where the VAE's latents of ``side`` pixels are not what the flow head takes."""
-    head = sizes.flow_head
-    got = (codec.channels, side // codec.factor)
-    if got != (head.latent_channels, head.latent_size):
-        raise ValueError(
-            f"the VAE turns {side} pixels into {got[0]} x {got[1]} x {got[1]} latents, but model.flow_head expects "
-            f"{head.latent_channels} x {head.latent_size} x {head.latent_size}"
-        )
-    if side != sizes.vision.image_size:
-        raise ValueError(f"data.image_size {side} differs from model.vision.image_size {sizes.vision.image_size}")
-
-
-def locate(path: str) -> str:
-    """``path`` inside the package's assets if it is there, else as it stands (a local path or a hub id)."""
-    inside = ASSETS / path
-    return str(inside) if inside.exists() else path
-
-
 def lightning_precision(precision: str) -> Any:
     """Lightning's name for the configured precision."""
     if precision != "auto":
         return precision
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return "bf16-mixed" if fast_bf16(device) else "32-true"
-
-
-def describe_model(model: JanusFlow, stages: dict[str, StageConfig]) -> str:
-    """A table of the parts, their millions of parameters, and the stages that train them."""
-    from janusflow.training.stages import PARTS
-
-    lines = [f"{'part':<15}{'M params':>9}  " + "".join(f"{name:>10}" for name in stages)]
-    for part, prefixes in PARTS.items():
-        count = sum(p.numel() for name, p in model.named_parameters() if name.startswith(prefixes))
-        marks = "".join(f"{'trains' if part in stage.train else 'frozen':>10}" for stage in stages.values())
-        lines.append(f"{part:<15}{count / 1e6:>9.2f}  {marks}")
-    lines.append(f"{'steps':<24}  " + "".join(f"{stage.steps:>10}" for stage in stages.values()))
-    return "\n".join(lines)
 
 
 def quiet_lightning() -> None:

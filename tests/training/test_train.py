@@ -272,3 +272,29 @@ def test_a_data_worker_that_fails_or_dies_ends_the_run_in_one_line(config, monke
     assert train.main([str(config), "data.workers=1", "report.tasks=[]"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert ("damaged" if fault == "error" else "has died") in line
+
+
+def test_weights_and_biases_where_it_is_installed(config, tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="Weights & Biases is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert train.main([str(config), "trainer.wandb=janusflow", "report.tasks=[]"]) == 0
+    assert len(list((tmp_path / "runs" / "small" / "wandb").glob("offline-run-*small-stage*"))) == 2
+
+
+def test_missing_weights_and_biases_is_said(config, monkeypatch, capsys):
+    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", False)
+    assert train.main([str(config), "trainer.wandb=janusflow"]) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1] == (
+        "error: trainer.wandb needs Weights & Biases: pip install wandb"
+    )
+
+
+def test_plan_is_printed_and_pictures_reach_tensorboard(config, tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert train.main([str(config), "report.tasks=[]"]) == 0
+    printed = capsys.readouterr().out
+    assert "M params" in printed and "stage1: 4 steps of 8 samples" in printed and "stage2: 7 steps" in printed
+    events = EventAccumulator(str(tmp_path / "runs" / "small" / "tensorboard" / "stage2"))
+    events.Reload()
+    assert "samples" in events.Tags()["images"] and "loss/flow" in events.Tags()["scalars"]

@@ -61,7 +61,8 @@ def read_listing(folder: Path) -> list[tuple[Path, list[str]]]:
             entry = json.loads(line)
             path, captions = folder / entry["file"], [str(caption) for caption in entry["captions"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{listing}, line {number}: {error!r}") from error
+            wanted = '{"file": "name.jpg", "captions": ["…"]}'
+            raise ValueError(f"{listing}, line {number} is not of the form {wanted}: {error!r}") from error
         if not captions or not path.is_file():
             raise ValueError(f"{listing}, line {number}: {path} is missing or has no caption")
         items.append((path, captions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from janusflow.data.config import DataConfig
+from janusflow.data.config import TASKS, DataConfig
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.shapes.captions import long_caption, short_caption, text_line
 from janusflow.data.shapes.questions import sample_question
@@ -17,9 +17,15 @@ CAPTION_REQUEST = "generate the caption of this picture."
 class ShapesSource:
     """Training samples of the world, a pure function of (seed, task, index). Held-out compositions never occur."""
 
+    tasks = TASKS
+
     def __init__(self, config: DataConfig, seed: int) -> None:
         self.config = config
         self.seed = seed
+
+    def describe(self) -> str:
+        """What it is."""
+        return f"the shapes world at {self.config.image_size} pixels, endless"
 
     def understanding(self, index: int) -> UnderstandingSample:
         """A picture with a few questions, or a request for its caption."""

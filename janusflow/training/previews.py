@@ -1,0 +1,103 @@
+"""Sample grids while a model trains: prompts of one's own, and training images beside drawings of their captions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from PIL import Image
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from janusflow.checkpoint import Bundle
+from janusflow.data.sample import GenerationSample
+from janusflow.data.transforms import generation_pixels, to_images
+from janusflow.generate import generate_images
+from janusflow.models.flow_head import SamplingOptions
+from janusflow.models.vae import LatentCodec
+from janusflow.pictures import grid
+from janusflow.training import checkpoints
+from janusflow.training.module import JanusFlowModule
+
+
+@dataclass
+class PreviewConfig:
+    """The sample grids of a run: one row of ``images`` pictures for each prompt."""
+
+    every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
+    prompts: list[str] = field(default_factory=list)
+    examples: int = 0  # folder data: rows that show a training image through the VAE, then drawings of its caption
+    images: int = 6
+    steps: int = 30
+    guidance: float = 4.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every < 0 or self.examples < 0 or self.images < 1 or self.steps < 1:
+            raise ValueError("preview needs every >= 0, examples >= 0, images >= 1 and steps >= 1")
+
+
+class Previews(L.Callback):
+    """Draws the preview prompts and examples with the averaged weights into ``samples/{stage}-{step}.png``."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        config: PreviewConfig,
+        folder: Path,
+        stage: str,
+        examples: Sequence[GenerationSample] = (),
+    ) -> None:
+        self.bundle, self.config, self.folder, self.stage = bundle, config, folder, stage
+        self.examples = examples
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        assert isinstance(pl_module, JanusFlowModule)
+        done = pl_module.steps_done
+        if pl_module.is_last_step or (self.config.every and done % self.config.every == 0):
+            self.draw(pl_module, done)
+
+    def draw(self, module: JanusFlowModule, step: int) -> None:
+        """Write the grid of the averaged weights as they are now. The main process draws, all must call it."""
+        if not self.config.prompts and not self.examples:
+            return
+        model = checkpoints.whole_average(module)
+        if model is None:
+            return
+        picture = draw_grid(dataclasses.replace(self.bundle, model=model), self.config, self.examples)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        picture.save(self.folder / f"{self.stage}-{step:06d}.png")
+        for logger in module.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("samples", np.asarray(picture), step, dataformats="HWC")
+            elif isinstance(logger, WandbLogger):
+                logger.log_image("samples", [picture])
+
+
+def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[GenerationSample] = ()) -> Image.Image:
+    """A row of ``config.images`` seeds for each prompt; an example's row begins with its image through the VAE."""
+    captions = [*(example.prompt for example in examples), *config.prompts]
+    prompts = [caption for caption in captions for _ in range(config.images)]
+    seeds = [config.seed + column for _ in captions for column in range(config.images)]
+    drawn = generate_images(bundle, prompts, seeds, SamplingOptions(config.steps, config.guidance))
+    if not examples:
+        return grid(drawn, config.images, captions)
+    firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]
+    for row, example in enumerate(examples):
+        firsts[row], decibels = through_vae(bundle.required_codec, example.image, drawn[0].width)
+        captions[row] = f"{example.prompt}   (first: VAE, {decibels:.1f} dB)"
+    rows = [drawn[start : start + config.images] for start in range(0, len(drawn), config.images)]
+    cells = [image for first, row in zip(firsts, rows, strict=True) for image in (first, *row)]
+    return grid(cells, 1 + config.images, captions)
+
+
+def through_vae(codec: LatentCodec, image: Image.Image, size: int) -> tuple[Image.Image, float]:
+    """What the codec keeps of an image's central square at ``size`` pixels, and its PSNR in dB."""
+    pixels = generation_pixels(image, size).unsqueeze(0).to(codec.vae.device)
+    decoded = codec.decode(codec.encode(pixels))
+    return to_images(decoded)[0], float(peak_signal_noise_ratio(decoded, pixels, data_range=(-1.0, 1.0)))

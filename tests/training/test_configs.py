@@ -1,0 +1,159 @@
+"""Every file of ``configs/`` says what the paper says, and runs at reduced size through the code that users call."""
+
+import json
+
+import pytest
+from PIL import Image
+
+import train
+from janusflow.checkpoint import SHIPPED, load_pretrained
+from janusflow.config import load_config
+from janusflow.training.config import RunConfig
+from janusflow.training.stages import quota
+from tests.conftest import ROOT
+from tests.data.test_readers import picture, write_shard
+
+CONFIGS = ROOT / "configs"
+BASES = ("janusflow_1b/base.yaml",)  # has no stages
+RUNNABLE = sorted(path for path in (str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.yaml")) if path not in BASES)
+SIZES = (
+    "data.image_size=48",
+    "data.max_length=256",
+    "data.workers=0",
+    "model.llm.vocab_size=480",
+    "model.llm.hidden_size=32",
+    "model.llm.intermediate_size=64",
+    "model.llm.num_layers=2",
+    "model.llm.num_heads=2",
+    "model.llm.num_kv_heads=2",
+    "model.vision.image_size=48",
+    "model.vision.patch_size=8",
+    "model.vision.width=24",
+    "model.vision.depth=1",
+    "model.vision.num_heads=2",
+    "model.flow_head.latent_size=12",
+    "model.flow_head.width=16",
+    "model.flow_head.encoder_blocks=1",
+    "model.flow_head.decoder_blocks=1",
+    "model.repa.block=1",
+    "model.repa.hidden_size=16",
+    "parts.llm=null",
+    "parts.vision=null",
+    "parts.run=null",
+    "parts.tokenizer=shapes/tokenizer.json",
+    "parts.vae=shapes/vae",
+    "trainer.precision=32-true",
+    "trainer.accumulate=1",
+    "trainer.compile=false",  # another test compiles
+    "trainer.log_every=1",
+    "preview.steps=1",
+    "preview.images=1",
+    "report.tasks=[]",
+)
+STAGE = ("steps=2", "batch_size=8", "warmup_steps=1")
+
+
+def config(name):
+    return load_config(RunConfig, CONFIGS / name)
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A little of every kind of data, and the overrides that put it in the place of a configuration's."""
+    monkeypatch.setattr("janusflow.data.readers.webdataset.CONTENTS", tmp_path / "contents")
+    images = tmp_path / "photos"
+    images.mkdir()
+    for colour in ("red", "green", "blue"):
+        Image.new("RGB", (64, 50), colour).save(images / f"{colour}.png")
+    lines = [{"file": f"{c}.png", "captions": [f"a {c} picture"]} for c in ("red", "green", "blue")]
+    (images / "captions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    turns = [{"from": "human", "value": "<image>\ncolour?"}, {"from": "gpt", "value": "red"}]
+    (tmp_path / "talks.json").write_text(json.dumps([{"image": "red.png", "conversations": turns}]))
+    (tmp_path / "documents.jsonl").write_text(json.dumps({"images": ["red.png", None], "texts": [None, "it is red"]}))
+    (tmp_path / "text.jsonl").write_text(json.dumps({"text": "a ring has a hole."}) + "\n")
+    write_shard(tmp_path / "0.tar", {"0.png": picture("red", (64, 64)), "0.txt": b"a red picture"})
+    paths = {
+        "webdataset": {"path": tmp_path / "0.tar", "min_side": 0},
+        "folder": {"path": images},
+        "conversations": {"path": tmp_path / "talks.json", "images": images},
+        "documents": {"path": tmp_path / "documents.jsonl", "images": images},
+        "text": {"path": tmp_path / "text.jsonl"},
+    }
+
+    def replace(found):
+        return [
+            f"data.sources.{name}.{key}={value}"
+            for name, source in found.data.sources.items()
+            for key, value in paths[source.kind].items()
+        ]
+
+    return replace
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
+    found = config(name)
+    overrides = [*SIZES, *sources(found), f"out={tmp_path}", "model.llm.max_positions=256"]
+    overrides += [f"stages.{stage}.{value}" for stage in found.stages for value in STAGE]
+    if found.parts.checkpoint is not None:
+        overrides.append(f"parts.checkpoint={SHIPPED}")
+    assert train.main([str(CONFIGS / name), *overrides]) == 0
+    model = load_pretrained(tmp_path / found.name).model
+    assert model.config.und_encoder == found.model.und_encoder
+    assert (tmp_path / found.name / "checkpoints" / f"{list(found.stages)[-1]}-000002" / "state.json").exists()
+
+
+# JanusFlow Table 1: rate, warm-up, steps, batch, mixture (understanding : generation : text).
+TABLE_1 = {
+    "stage1": (1e-4, 2_000, 10_000, 512, [(50, 50, 0, None)]),
+    "stage2": (1e-4, 2_000, 380_000, 512, [(30, 50, 20, 10_000), (14, 80, 6, None)]),
+    "stage3": (2e-5, 1_000, 26_000, 256, [(21, 70, 9, None)]),
+}
+TRAINED = {
+    "stage1": {"understanding", "generation", "repa"},
+    "stage2": {"llm", "understanding", "generation", "repa"},
+    "stage3": {"llm", "siglip", "understanding", "generation", "repa"},
+}
+
+
+@pytest.mark.parametrize("name", TABLE_1)
+def test_stages_are_the_papers(name):
+    found = config(f"janusflow_1b/{name}.yaml")
+    (stage,) = found.stages.values()
+    ratios = [(r.understanding, r.generation, r.text, r.until) for r in stage.ratios]
+    assert (stage.lr, stage.warmup_steps, stage.steps, stage.batch_size, ratios) == TABLE_1[name]
+    assert set(stage.train) == TRAINED[name] and stage.decay_fraction == 0
+    assert stage.instruction == (name == "stage3") and stage.first_sentence == 0.25
+    optim = found.optim
+    assert (optim.algorithm, optim.beta1, optim.beta2, optim.weight_decay) == ("adamw", 0.9, 0.95, 0.0)
+    assert (optim.gradient_clip, found.data.prompt_drop, found.data.image_size) == (1.0, 0.1, 384)
+    assert (found.model.repa.block, found.model.llm.num_layers) == (6, 24)
+
+
+# Table 5: REPA, what understands, what trains, steps.
+TABLE_5 = {
+    "a": (False, "siglip", 50_000, {"understanding", "generation", "text"}),
+    "b": (True, "shared", 50_000, {"understanding", "generation", "text"}),
+    "c": (True, "separate", 50_000, {"understanding", "generation", "text"}),
+    "d": (False, "siglip", 13_000, {"understanding", "text"}),
+    "e": (True, "siglip", 37_000, {"generation"}),
+    "f": (True, "siglip", 50_000, {"understanding", "generation", "text"}),
+}
+
+
+@pytest.mark.parametrize("name", TABLE_5)
+def test_ablations_are_the_papers(name):
+    found = config(f"ablations/{name}.yaml")
+    (stage,) = found.stages.values()
+    tasks = {task for ratio in stage.ratios for task in ("understanding", "generation", "text") if getattr(ratio, task)}
+    assert (found.model.repa.enabled, found.model.und_encoder, stage.steps, tasks) == TABLE_5[name]
+    assert found.data.image_size == 256 and found.model.flow_head.latent_size == 32
+
+
+@pytest.mark.parametrize("folder", ["ablations", "ablations_shapes"])
+def test_single_task_ablations_see_as_much_of_their_data_as_the_unified_model(folder):
+    unified, und, gen = (next(iter(config(f"{folder}/{name}.yaml").stages.values())) for name in "fde")
+    totals = [sum(quota(unified, step)[i] for step in range(unified.steps)) for i in range(3)]
+    seen = [sum(quota(stage, step)[i] for stage in (und, gen) for step in range(stage.steps)) for i in range(3)]
+    for one, other in zip(seen, totals, strict=True):
+        assert one == pytest.approx(other, rel=0.01)

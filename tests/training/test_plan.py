@@ -1,0 +1,53 @@
+"""What a run says before it begins, and which settings it refuses."""
+
+import dataclasses
+
+import pytest
+
+from janusflow.config import load_config
+from janusflow.data.config import TASKS, DataConfig
+from janusflow.data.shapes.source import ShapesSource
+from janusflow.models.unified import ModelConfig
+from janusflow.training.config import RunConfig
+from janusflow.training.plan import check_stages, describe_model, describe_stage
+from janusflow.training.stages import PARTS, RatioConfig, StageConfig
+from tests.conftest import ROOT
+
+
+def test_a_mixture_without_a_source_is_named_at_the_start():
+    stages = {"one": StageConfig(), "two": StageConfig(ratios=[RatioConfig(1, 0, 0, until=3), RatioConfig(1, 1, 1)])}
+    check_stages(stages, ModelConfig(), TASKS)
+    with pytest.raises(ValueError, match="two's mixture wants text samples, and no source gives any"):
+        check_stages(stages, ModelConfig(), ["understanding", "generation"])
+
+
+def test_siglip_cannot_train_where_nothing_sees_with_it(tiny_config):
+    model = dataclasses.replace(tiny_config, und_encoder="shared")
+    with pytest.raises(ValueError, match="one trains siglip"):
+        check_stages({"one": StageConfig()}, model, TASKS)
+    check_stages({"one": StageConfig(train=["llm", "generation"])}, model, TASKS)
+
+
+def test_table_of_parts_counts_every_parameter_once(tiny_model):
+    lines = describe_model(tiny_model, {"a": StageConfig(train=["llm"]), "b": StageConfig()}).splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:-1]}
+    assert list(rows) == list(PARTS)
+    total = sum(p.numel() for p in tiny_model.parameters())
+    assert sum(float(row[0]) for row in rows.values()) == pytest.approx(total / 1e6, abs=0.03)
+    assert rows["llm"][1:] == ["trains", "trains"] and rows["siglip"][1:] == ["frozen", "trains"]
+
+
+def test_plan_of_a_stage_states_rate_mixture_and_samples():
+    config = load_config(RunConfig, ROOT / "configs/janusflow_1b/stage2.yaml")
+    (stage,) = config.stages.values()
+    plan = describe_stage("stage2", stage, config.optim, ShapesSource(DataConfig(), 0), "8 processes")
+    for words in (
+        "stage2: 380,000 steps of 512 samples on 8 processes",
+        "0.0001 (adamw), 2,000 steps of warm-up",
+        "30 : 50 : 20 until step 10,000, then 14 : 80 : 6",
+        "28,057,600 understanding, 154,112,000 generation, 12,390,400 text",
+        "plain prompts",
+        "shapes world",
+    ):
+        assert words in plan
+    assert "decay" not in plan
