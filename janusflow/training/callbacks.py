@@ -127,7 +127,7 @@ class Meter(L.Callback):
 
 
 class Faults(L.Callback):
-    """Lists unreadable samples in ``faults.csv`` and stops the run where they are more than the share ``limit``."""
+    """Lists unreadable samples in ``faults.csv``; stops the run on all ranks where their share exceeds ``limit``."""
 
     GRACE = 1000  # samples before the share counts
 
@@ -136,10 +136,10 @@ class Faults(L.Callback):
         self.samples = self.found = 0
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None
+        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None and pl_module.stage is not None
         result = pl_module.result
-        self.samples += len(result.lengths)
-        self.found += len(result.faults)
+        self.samples += pl_module.stage.batch_size
+        self.found += result.all_faults
         if result.faults:  # each rank appends its own lines
             with self.path.open("a", newline="") as file:
                 csv.writer(file).writerows([(self.stage, result.step, fault) for fault in result.faults])

@@ -33,7 +33,8 @@ class StepResult(NamedTuple):
     positions: int  # of this rank, padding included
     und_images: int
     gen_images: int
-    faults: list[str]
+    faults: list[str]  # this rank's samples that could not be read
+    all_faults: int  # how many on all ranks
 
 
 class JanusFlowModule(L.LightningModule):
@@ -80,7 +81,7 @@ class JanusFlowModule(L.LightningModule):
         """One optimizer step on this rank's micro-batches."""
         assert self.stage is not None
         step = self.first_step + batch_idx
-        counts, stop = self.agree(data)
+        counts, stop, all_faults = self.agree(data)
         totals = Losses(*(torch.zeros((), device=self.device) for _ in Losses._fields))
         for number, batch in enumerate(data.micro_batches):
             last = number == len(data.micro_batches) - 1
@@ -100,6 +101,7 @@ class JanusFlowModule(L.LightningModule):
             und_images=sum(len(batch.und_pixels) for batch in data.micro_batches),
             gen_images=sum(len(batch.gen_pixels) for batch in data.micro_batches),
             faults=data.faults,
+            all_faults=all_faults,
         )
 
     def losses(self, batch: Batch, counts: Counts) -> Losses:
@@ -108,13 +110,14 @@ class JanusFlowModule(L.LightningModule):
         seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels
         return self.model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds, counts)
 
-    def agree(self, data: Step) -> tuple[Counts, bool]:
-        """What the step's losses are means over, on all ranks; and whether any rank was asked to end."""
+    def agree(self, data: Step) -> tuple[Counts, bool, int]:
+        """On all ranks: what the step's losses are means over, whether any was asked to end, the number of faults."""
         supervised = sum(int((batch.labels != IGNORED).sum()) for batch in data.micro_batches)
         pictures = sum(len(batch.seeds) for batch in data.micro_batches)
-        numbers = torch.tensor([supervised, pictures, int(self.stop_requested)], device=self.device)
-        tokens, images, stop = distributed.sum_over_ranks(numbers).unbind()
-        return Counts(tokens, images), bool(stop)
+        numbers = [supervised, pictures, int(self.stop_requested), len(data.faults)]
+        sums = distributed.sum_over_ranks(torch.tensor(numbers, device=self.device))
+        _, _, stop, faults = sums.tolist()
+        return Counts(sums[0], sums[1]), stop > 0, faults
 
     def update(self, step: int) -> float:
         """Clip, step the optimizer and the average, unless the gradient is not finite. The gradient's global norm.

@@ -18,6 +18,7 @@ import lightning as L
 import torch
 import torch.utils.checkpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from torch.distributed import DistError
 
 from janusflow.checkpoint import Bundle, save_pretrained
 from janusflow.config import load_config, save_config, to_dict
@@ -252,12 +253,14 @@ class Run:
 
 
 def plain(error: Exception) -> Exception:
-    """``error``, or where a data worker failed or died, a ``ValueError`` of one line."""
+    """``error``, or where a data worker or another process failed or died, a ``ValueError`` of one line."""
     text = str(error)
     if text.startswith("Caught ValueError in DataLoader worker"):
         return ValueError(text.strip().splitlines()[-1].removeprefix("ValueError: "))
     if text.startswith("DataLoader worker"):
         return ValueError(f"a process that makes batches has died, perhaps out of memory (data.workers): {text}")
+    if "closed by peer" in text or "reset by peer" in text or isinstance(error, DistError):
+        return ValueError("another process of the run has ended; its own message says why")
     return error
 
 
@@ -299,4 +302,5 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized.*")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides.*")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")

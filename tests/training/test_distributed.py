@@ -104,6 +104,19 @@ def test_killed_and_resumed_by_two_and_by_one(config, alone, strategy):
             assert (weights(resumed)[name] - value).abs().max() < 1e-4, name
 
 
+def test_a_process_that_dies_ends_the_others(config):
+    process = start(config, 2, "name=orphan")
+    run = config.parent / "runs" / "orphan"
+    deadline = time.time() + 300
+    while not list((run / "checkpoints").glob("stage1-*/state.json")) and time.time() < deadline:
+        time.sleep(0.2)
+    os.kill(children(process.pid)[0], 9)
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode != 0 and not children(process.pid)[:-1]
+    assert output.count("Traceback") <= 1, "torchrun's own alone"
+    assert (run / "checkpoints" / "stage1-000003" / "state.json").exists()
+
+
 def children(pid):
     """A process and all that came from it."""
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)

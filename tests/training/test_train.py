@@ -14,6 +14,7 @@ from PIL import Image
 import train
 from janusflow.checkpoint import load_pretrained
 from janusflow.data.shapes.source import ShapesSource
+from janusflow.training.callbacks import Faults
 from janusflow.training.module import JanusFlowModule
 from tests.conftest import ROOT
 
@@ -298,3 +299,21 @@ def test_plan_is_printed_and_pictures_reach_tensorboard(config, tmp_path, capsys
     events = EventAccumulator(str(tmp_path / "runs" / "small" / "tensorboard" / "stage2"))
     events.Reload()
     assert "samples" in events.Tags()["images"] and "loss/flow" in events.Tags()["scalars"]
+
+
+def test_unreadable_samples_are_listed_and_too_many_end_the_run(config, tmp_path, monkeypatch, capsys):
+    generation = ShapesSource.generation
+
+    def damaged(self, index, first_sentence):
+        if index % 3 == 0:
+            raise ValueError(f"picture {index} is damaged")
+        return generation(self, index, first_sentence)
+
+    monkeypatch.setattr(ShapesSource, "generation", damaged)
+    monkeypatch.setattr(Faults, "GRACE", 20)
+    assert train.main([str(config), "report.tasks=[]", "data.max_faults=0.5"]) == 0
+    with (tmp_path / "runs" / "small" / "faults.csv").open(newline="") as file:
+        listed = list(csv.reader(file))
+    assert ["stage1", "0", "picture 0 is damaged"] in listed and len(listed) > 10
+    assert train.main([str(config), "report.tasks=[]", "data.max_faults=0.05"]) == 2
+    assert "of 24 samples cannot be used, more than data.max_faults 0.05" in capsys.readouterr().err
