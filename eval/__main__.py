@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         default = getattr(ReportConfig, name)
         run.add_argument("--" + name.replace("_", "-"), type=type(default), default=default, help=what)
 
-    compare = commands.add_parser("compare", help="plot the losses of several runs together")
+    compare = commands.add_parser("compare", help="scores of several runs in one table, their losses in one plot")
     compare.set_defaults(run=compare_runs)
     compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
     compare.add_argument("--out", type=Path, default=Path("losses.png"), help="picture to write")
@@ -75,9 +76,16 @@ def run_task(args: argparse.Namespace) -> int:
 
 
 def compare_runs(args: argparse.Namespace) -> int:
-    """Plot the losses of run folders."""
+    """Tabulate the scores of run folders, where they have any, and plot their losses."""
     from eval.curves import plot_losses
+    from eval.shapes.report import comparison_table
 
+    scores = {
+        folder.name: json.loads(path.read_text()) for folder in args.runs if (path := folder / "scores.json").exists()
+    }
+    scored = {name: found for name, found in scores.items() if found}
+    if scored:
+        print("\n".join(comparison_table(scored)))
     figure = plot_losses({folder.name: folder / "metrics.csv" for folder in args.runs})
     args.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out, dpi=110)

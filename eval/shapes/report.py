@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,22 @@ def score_table(scores: dict[str, Any]) -> list[str]:
     lines = ["| score | in distribution | held out |", "|---|---:|---:|"]
     lines += [f"| {name} | {number(a)} | {number(b)} |" for name, a, b in rows]
     return [*lines, "", *protocol_lines(scores)]
+
+
+def comparison_table(runs: dict[str, dict[str, Any]]) -> list[str]:
+    """The main scores of several runs as Markdown, a run a line: in distribution, and held out after the stroke."""
+    columns: dict[str, Callable[[dict[str, Any]], float | None]] = {
+        "GenEval rules": lambda split: split.get("generation", {}).get("overall"),
+        "Fréchet distance, SigLIP (not FID)": lambda split: split.get("frechet_siglip"),
+        "image-text similarity": lambda split: split.get("similarity"),
+        "answers": lambda split: split.get("answers", {}).get("overall"),
+    }
+    lines = [f"| run | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    for name, scores in runs.items():
+        seen, held = scores["in_distribution"], scores["held_out"]
+        cells = [f"{number(read(seen))} / {number(read(held))}" for read in columns.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
 def protocol_lines(scores: dict[str, Any]) -> list[str]:

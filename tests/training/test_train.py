@@ -12,6 +12,7 @@ import torch.distributed.checkpoint as dcp
 from PIL import Image
 
 import train
+from eval.__main__ import main as evaluate
 from janusflow.checkpoint import load_pretrained
 from janusflow.data.shapes.source import ShapesSource
 from janusflow.training.callbacks import Faults
@@ -130,6 +131,9 @@ def test_resumed_run_equals_the_uninterrupted_one(finished, config, tmp_path, mo
 def test_a_finished_run_is_exported_again(finished, config, tmp_path):
     before = weights(finished)
     shutil.rmtree(finished / "model")
+    half_written = finished / "checkpoints" / "stage2-000099"
+    half_written.mkdir()
+    (half_written / "__0_0.distcp").write_text("half")
     assert train.main(["--resume", str(finished)]) == 0
     assert equal(weights(finished), before)
 
@@ -317,3 +321,11 @@ def test_unreadable_samples_are_listed_and_too_many_end_the_run(config, tmp_path
     assert ["stage1", "0", "picture 0 is damaged"] in listed and len(listed) > 10
     assert train.main([str(config), "report.tasks=[]", "data.max_faults=0.05"]) == 2
     assert "of 24 samples cannot be used, more than data.max_faults 0.05" in capsys.readouterr().err
+
+
+def test_runs_are_compared_in_one_table_and_plot(finished, tmp_path, capsys):
+    assert evaluate(["compare", str(finished), "--out", str(tmp_path / "losses.png")]) == 0
+    answers = json.loads((finished / "scores.json").read_text())["in_distribution"]["answers"]["overall"]
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| small")]
+    assert row.split("|")[-2].split("/")[0].strip() == f"{answers:.3f}"
+    Image.open(tmp_path / "losses.png").verify()
