@@ -58,14 +58,13 @@ def run(args: argparse.Namespace) -> int:
     from janusflow.training.trainer import Run
 
     start = time.time()
-    config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
-    distributed.launch(config.trainer.devices)
-    distributed.connect()
-    if args.resume:
-        folder = Run.latest(config) if args.resume == LATEST else Path(args.resume)
-        current = Run.resume(folder, args.overrides)
+    if args.resume and args.resume != LATEST:
+        current = Run.resume(Path(args.resume), args.overrides)
     else:
-        current = Run.create(config)
+        config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
+        current = Run.resume(Run.latest(config), args.overrides) if args.resume else Run.create(config)
+    distributed.launch(current.config.trainer.devices)
+    distributed.connect()
     current = Run(distributed.from_main(current.folder), current.config)
     if distributed.is_main():
         print(f"run folder: {current.folder}")

@@ -103,6 +103,13 @@ def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
     assert (tmp_path / found.name / "checkpoints" / f"{list(found.stages)[-1]}-000002" / "state.json").exists()
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs/results").glob("*/config.yaml")), ids=lambda path: path.parent.name
+)
+def test_configurations_of_results_still_load(path):
+    assert load_config(RunConfig, path).stages
+
+
 # JanusFlow Table 1: rate, warm-up, steps, batch, mixture (understanding : generation : text).
 TABLE_1 = {
     "stage1": (1e-4, 2_000, 10_000, 512, [(50, 50, 0, None)]),

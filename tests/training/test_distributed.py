@@ -84,7 +84,8 @@ def test_two_processes_give_the_losses_of_one(config, alone, strategy, replicas)
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_killed_and_resumed_by_two_and_by_one(config, alone, strategy):
-    process = start(config, 2, f"name=killed-{strategy}", f"trainer.strategy={strategy}")
+    options = (f"trainer.strategy={strategy}", "trainer.accumulate=2", "data.workers=1")
+    process = start(config, 2, f"name=killed-{strategy}", *options)
     run = config.parent / "runs" / f"killed-{strategy}"
     deadline = time.time() + 300
     while not list((run / "checkpoints").glob("stage2-*")) and time.time() < deadline:

@@ -214,6 +214,11 @@ def test_a_state_that_cannot_be_written_ends_the_run_and_leaves_the_last_one(con
     assert not list((run / "checkpoints").glob("*.part"))
 
 
+def test_a_run_is_resumed_from_any_working_folder(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(["--resume", "runs/small"]) == 0
+
+
 def test_resume_takes_the_latest_run(finished, config, capsys):
     assert train.main([str(config), "--resume", "latest", "data.workers=0"]) == 0  # what it has anyway
     assert str(finished) in capsys.readouterr().out
