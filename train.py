@@ -33,15 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return run(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Stopped as stopped:
         if distributed.is_main():
-            print(f"{stopped}: state saved; go on with: python train.py --resume", file=sys.stderr)
+            print(f"{stopped}: state saved; go on with: python train.py --resume {stopped.folder}", file=sys.stderr)
         return 128 + stopped.number
     except KeyboardInterrupt:
-        print("interrupted; go on with: python train.py --resume", file=sys.stderr)
+        print("interrupted; go on with: python train.py --resume RUN", file=sys.stderr)
         return 130
     finally:
         distributed.disconnect()

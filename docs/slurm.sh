@@ -8,6 +8,7 @@
 #SBATCH --time=24:00:00
 #SBATCH --signal=TERM@300
 set -euo pipefail
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=280 # seconds to save the state after SIGTERM, out of the 300 above
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun --kill-on-bad-exit=1 .venv/bin/torchrun \

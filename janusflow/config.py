@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 T = TypeVar("T")
+LISTS = ("stages", "data.sources")  # a file that names one of these names all of them; its base's others do not stay
 
 
 def load_config(kind: type[T], path: str | Path, overrides: list[str] | None = None) -> T:
@@ -59,9 +60,10 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
     if base is None:
         return tree
     parent = _read(path.parent / base, (*seen, path.resolve()))
-    if "stages" in tree and "stages" in parent:  # a file that lists stages lists all of them
-        keep = set(tree.stages)
-        parent.stages = {name: stage for name, stage in parent.stages.items() if name in keep}
+    for key in LISTS:
+        own, inherited = OmegaConf.select(tree, key), OmegaConf.select(parent, key)
+        if own and inherited:
+            OmegaConf.update(parent, key, {name: inherited[name] for name in inherited if name in own}, merge=False)
     return OmegaConf.merge(parent, tree)  # type: ignore[return-value]
 
 

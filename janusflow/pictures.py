@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 CELL = 96  # least side of a picture in a grid, in pixels; small pictures are enlarged by whole factors
@@ -51,15 +52,29 @@ def save_png(image: Image.Image, path: Path, settings: Mapping[str, object]) -> 
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.Image:
-    """An image file, or the bytes of one called ``name``, as RGB.
+    """An image file, or the bytes of one called ``name``, as RGB: upright, on white where it is transparent.
 
     Raises ``ValueError`` in one line where it is missing, damaged, no image or too large.
     """
     name = str(source) if name is None else name
     try:
         with Image.open(source) as image:
-            return image.convert("RGB")
+            return to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise ValueError(f"{name} is not an image that can be read") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot read the image {name}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any image as 8-bit RGB. Raises ``ValueError`` for floating-point images, whose range nobody knows."""
+    if image.mode.startswith("I"):  # 16 bits and more
+        levels = np.asarray(image).astype(np.int64)
+        return Image.fromarray((levels.clip(0, 65_535) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("it holds floating-point numbers")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        return opaque.convert("RGB")
+    return image.convert("RGB")

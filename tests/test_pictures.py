@@ -58,6 +58,22 @@ def test_every_kind_of_pixel_becomes_rgb(tmp_path, mode):
     assert read_image(path).mode == "RGB"
 
 
+def test_sixteen_bits_transparency_and_rotation(tmp_path):
+    path = tmp_path / "picture.png"
+    Image.new("I;16", (4, 4), 20_000).save(path)
+    assert read_image(path).getpixel((0, 0)) == (20_000 // 257,) * 3
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(path)
+    assert read_image(path).getpixel((0, 0)) == (255, 255, 255)
+    sideways = Image.new("RGB", (40, 20), "red")
+    exif = sideways.getexif()
+    exif[0x0112] = 6  # the camera was turned by a quarter
+    sideways.save(tmp_path / "photo.jpg", exif=exif)
+    assert read_image(tmp_path / "photo.jpg").size == (20, 40)
+    Image.new("F", (4, 4)).save(tmp_path / "float.tiff")
+    with pytest.raises(ValueError, match=r"float\.tiff.*floating-point"):
+        read_image(tmp_path / "float.tiff")
+
+
 @pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1), (1, 1), (3, 2)])
 @pytest.mark.parametrize("pixels", [understanding_pixels, generation_pixels])
 def test_odd_shapes_fill_the_square(size, pixels):

@@ -48,27 +48,29 @@ def encode_source(
     """
     reader = open_reader(config)
     own = pieces(reader)[worker::workers]
+    assert isinstance(reader, CaptionedImages)
     total, done = sum(len(piece.items) for piece in own), 0
     faults: list[str] = []
 
-    def images(piece: Piece) -> Iterator[tuple[str, Image.Image]]:
+    def images(piece: Piece, unreadable: list[str]) -> Iterator[tuple[str, Image.Image]]:
         nonlocal done
-        assert isinstance(reader, CaptionedImages)
         for item in piece.items:
             try:
                 yield reader.name(item), reader.fitting_image(item)
             except ValueError as error:
                 faults.append(str(error))
+                unreadable.append(reader.name(item))
             done += 1
             if progress is not None:
                 progress(done, total)
 
     for piece in own:
-        if is_complete(piece.path, codec, size):
+        if is_complete(piece.path, codec, size, map(reader.name, piece.items)):
             done += len(piece.items)
         else:
             piece.path.parent.mkdir(exist_ok=True)
-            write_latents(piece.path, images(piece), codec, size, batch_size)
+            unreadable: list[str] = []
+            write_latents(piece.path, images(piece, unreadable), codec, size, batch_size, unreadable)
     return Encoded([piece.path for piece in own], faults)
 
 

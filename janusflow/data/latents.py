@@ -7,6 +7,7 @@ which VAE and which size in pixels made it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch import Tensor
 from janusflow.data.transforms import generation_pixels
 from janusflow.models.vae import LatentCodec
 
+UNREADABLE = "unreadable"  # metadata: names of images that have no latent
+
 
 class LatentCache:
     """Stored latents by image name. Raises ``ValueError`` with the path of a file that is missing or damaged."""
@@ -31,15 +34,18 @@ class LatentCache:
         for path in self.paths:
             try:
                 with safe_open(path, framework="pt") as file:
-                    self.place |= dict.fromkeys(file.keys(), path)
-                    self.made_by[path] = file.metadata() or {}
+                    names, self.made_by[path] = list(file.keys()), file.metadata() or {}
             except (OSError, SafetensorError) as error:
                 raise ValueError(f"cannot read the latents {path}: {error}") from error
+            twice = next((name for name in names if name in self.place), None)
+            if twice is not None:
+                raise ValueError(f"{path} and {self.place[twice]} both hold {twice}: shards need names of their own")
+            self.place |= dict.fromkeys(names, path)
 
     def check(self, codec: LatentCodec, size: int) -> None:
         """Raise ``ValueError`` where a file was made with another VAE or at another size (pixels) than the run's."""
         for path, made_by in self.made_by.items():
-            if made_by != signature(codec, size):
+            if not signature(codec, size).items() <= made_by.items():
                 raise ValueError(
                     f"{path} holds latents of {made_by.get('size')} pixels by the VAE {made_by.get('vae')}, "
                     f"the run needs {size} pixels and {codec.digest}: encode them again"
@@ -58,21 +64,31 @@ def signature(codec: LatentCodec, size: int) -> dict[str, str]:
     return {"vae": codec.digest, "size": str(size)}
 
 
-def is_complete(path: Path, codec: LatentCodec, size: int) -> bool:
-    """Whether ``path`` holds latents of this VAE and size. A file is written whole or not at all."""
+def is_complete(path: Path, codec: LatentCodec, size: int, names: Iterable[str]) -> bool:
+    """Whether ``path`` holds latents of this VAE and size for all of ``names`` whose images could be read."""
     if not path.exists():
         return False
     try:
-        LatentCache([path]).check(codec, size)
+        cache = LatentCache([path])
+        cache.check(codec, size)
+        unreadable = json.loads(cache.made_by[path].get(UNREADABLE, "[]"))
     except ValueError:
         return False
-    return True
+    return set(names) <= {*cache.place, *unreadable}
 
 
 def write_latents(
-    path: Path, images: Iterable[tuple[str, Image.Image]], codec: LatentCodec, size: int, batch_size: int = 8
+    path: Path,
+    images: Iterable[tuple[str, Image.Image]],
+    codec: LatentCodec,
+    size: int,
+    batch_size: int = 8,
+    unreadable: Sequence[str] = (),
 ) -> None:
-    """Encode named images at ``size`` pixels into the file ``path``, which appears only when it is complete."""
+    """Encode named images at ``size`` pixels into the file ``path``, which appears only when it is complete.
+
+    ``unreadable``: names without an image, looked at after the last image; they are kept in the metadata.
+    """
     latents: dict[str, Tensor] = {}
     source = iter(images)
     while batch := list(islice(source, batch_size)):
@@ -81,7 +97,7 @@ def write_latents(
         latents |= {name: latent.clone() for (name, _), latent in zip(batch, encoded, strict=True)}
     unfinished = path.with_suffix(".part")
     try:
-        save_file(latents, unfinished, metadata=signature(codec, size))
+        save_file(latents, unfinished, metadata={**signature(codec, size), UNREADABLE: json.dumps(list(unreadable))})
         unfinished.replace(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot write the latents {path}: {error}") from error

@@ -52,6 +52,8 @@ class Weighted:
         exact = np.array(weights, dtype=float) / sum(weights) * BLOCK
         counts = np.floor(exact).astype(int)
         counts[np.argsort(exact - counts, kind="stable")[::-1][: BLOCK - counts.sum()]] += 1
+        if any(weight and not count for weight, count in zip(weights, counts, strict=True)):
+            raise ValueError(f"a source's weight is below a thousandth of all: {list(weights)}")
         self.counts = counts
 
     def __getitem__(self, index: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from janusflow.data.packing import Placement, pack
-from janusflow.data.sample import Batch, DocumentSample, GenerationSample, TextSample, UnderstandingSample
+from janusflow.data.sample import Batch, DocumentSample, GenerationSample, TextSample, UnderstandingSample, Unwanted
 from janusflow.data.template import ChatTemplate, Tokens
 from janusflow.data.transforms import JANUSFLOW, Preprocessing, generation_pixels, understanding_pixels
 from janusflow.models.unified import IGNORED, PADDING, Rows
@@ -62,13 +62,13 @@ class RowBuilder:
         return self.tokens(Tokens(tokens.ids[: self.max_length], tokens.supervised[: self.max_length]))
 
     def tokens(self, tokens: Tokens, und: Sequence[int] = ()) -> TokenSequence:
-        """Tokens as they are; ``und`` says where image spans begin. Raises ``ValueError`` where a row is too short."""
+        """Tokens as they are; ``und`` says where image spans begin. Raises :class:`Unwanted` beyond a row."""
         self._check(len(tokens.ids))
         return TokenSequence(tokens.ids, list(range(len(tokens.ids))), tokens.supervised, list(und), [])
 
     def _check(self, length: int) -> None:
         if length > self.max_length:
-            raise ValueError(f"a sample has {length} tokens, more than the {self.max_length} of a row")
+            raise Unwanted(f"a sample has {length} tokens, more than the {self.max_length} of a row")
 
     def collate(
         self,

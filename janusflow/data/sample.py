@@ -45,10 +45,15 @@ class TextSample(NamedTuple):
     text: str
 
 
+class Unwanted(ValueError):
+    """A sample that the settings leave out: too small, below a score, longer than a row. Skipped, and no fault."""
+
+
 class Source(Protocol):
     """Endless training samples for each task: the same index always gives the same sample.
 
-    Raises ``ValueError`` with its name for a sample that cannot be read or is not wanted; the plan takes another.
+    Raises ``ValueError`` with its name for a sample that cannot be read, :class:`Unwanted` for one that the settings
+    leave out; the plan takes another.
     """
 
     @property
@@ -83,3 +88,4 @@ class Step(NamedTuple):
 
     micro_batches: list[Batch]
     faults: list[str]  # what could not be read, and was replaced
+    left_out: int  # how many were skipped because the settings do not want them

@@ -16,10 +16,26 @@ from janusflow.data.sample import DocumentSample, GenerationSample, Source, Text
 from janusflow.data.shapes.source import ShapesSource
 from janusflow.models.vae import LatentCodec
 
+READERS: dict[str, type[Reader]] = {
+    "webdataset": WebDatasetReader,
+    "folder": FolderReader,
+    "conversations": ConversationReader,
+    "documents": DocumentReader,
+    "text": TextReader,
+}
+
 
 def open_source(config: DataConfig, seed: int) -> Source:
     """What ``config`` names. Raises ``ValueError`` where files are missing or damaged."""
     return MixedSource(config.sources, seed) if config.sources else ShapesSource(config, seed)
+
+
+def offered_tasks(config: DataConfig) -> set[Task]:
+    """The tasks that ``config`` has samples for, without opening anything."""
+    if not config.sources:
+        return set(ShapesSource.tasks)
+    used = [source for source in config.sources.values() if source.weight > 0]
+    return {task for source in used for task in source.tasks or READERS[source.kind].tasks}
 
 
 def open_reader(config: SourceConfig) -> Reader:
@@ -87,11 +103,19 @@ class MixedSource:
         return reader.text(item, rng)
 
     def examples(self, count: int) -> list[GenerationSample]:
-        """The first ``count`` images of the first source of captioned images, for previews."""
-        for reader in self.readers.values():
-            if isinstance(reader, CaptionedImages):
-                items = range(min(count, len(reader)))
-                return [GenerationSample(reader.image(item), reader.captions(item)[0]) for item in items]
+        """The first ``count`` images that the first source of generation samples can give, for previews."""
+        rng = np.random.default_rng(self.seed)
+        for reader in (self.readers[name] for name in self.names["generation"]):
+            found: list[GenerationSample] = []
+            for item in range(len(reader)):
+                try:
+                    found.append(reader.generation(item, rng))
+                except ValueError:
+                    continue
+                if len(found) == count:
+                    break
+            if found:
+                return found
         raise ValueError("preview.examples shows captioned images; the data has none")
 
     def check_latents(self, codec: LatentCodec, size: int) -> None:

@@ -168,7 +168,8 @@ class JanusFlow(nn.Module):
         ar = answer_cross_entropy(logits, targets, counts.tokens, self.config.z_loss)
         flow = self.head.loss(flat[rows.gen_slots], state, counts.images)
         repa = torch.zeros_like(ar)
-        if self.projector is not None and output.tapped is not None:
+        if self.projector is not None:
+            assert output.tapped is not None
             with torch.no_grad():
                 target = self.vision.features(gen_pixels)
             projected = self.projector(output.tapped.flatten(0, 1)[rows.gen_slots[:, 1:]])

@@ -21,6 +21,8 @@ from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.module import JanusFlowModule, StepResult
 from janusflow.training.throughput import peak_flops, step_flops
 
+REPEATED = 1.0  # seconds in which a second Ctrl-C is the first one, passed on
+
 
 class MetricsCSV(Logger):
     """Appends ``stage,step,metric,value`` lines to one file that outlives stages and resumed runs."""
@@ -48,7 +50,7 @@ class MetricsCSV(Logger):
         with self.path.open(newline="") as file:
             lines = [line for line in csv.reader(file) if len(line) == len(self.FIELDS)]
         kept = [line for line in lines if line[0] != self.stage or int(line[1]) < step]
-        self._write(kept, "w")
+        replace_csv(self.path, kept)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -62,6 +64,14 @@ class MetricsCSV(Logger):
     def _write(self, lines: list, mode: str) -> None:
         with self.path.open(mode, newline="") as file:
             csv.writer(file).writerows(lines)
+
+
+def replace_csv(path: Path, lines: list) -> None:
+    """Write a table anew, whole or not at all."""
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    unfinished.replace(path)
 
 
 class Meter(L.Callback):
@@ -106,10 +116,11 @@ class Meter(L.Callback):
                 float(sum(s.positions for s in self.steps)),
                 flops,
                 self.waited,
+                float(sum(s.left_out for s in self.steps)),
             ],
             dtype=torch.float64,
         ).to(device if device.type != "mps" else "cpu")
-        *losses, tokens, positions, flops, waited = distributed.sum_over_ranks(sums).tolist()
+        *losses, tokens, positions, flops, waited, left_out = distributed.sum_over_ranks(sums).tolist()
         metrics = {f"loss/{name}": value for name, value in zip(Losses._fields, losses, strict=True)}
         metrics |= {
             "loss/total": sum(losses),
@@ -118,6 +129,7 @@ class Meter(L.Callback):
             "useful_tokens": tokens / max(positions, 1),  # share of the positions that are no padding
             "data_wait": waited / distributed.world_size() / seconds,  # share of the time
             "skipped_steps": self.skipped,
+            "left_out_samples": left_out,  # since the last line, because the settings do not want them
         }
         peak = peak_flops(device)
         if peak is not None:
@@ -131,9 +143,17 @@ class Faults(L.Callback):
 
     GRACE = 1000  # samples before the share counts
 
-    def __init__(self, path: Path, stage: str, limit: float) -> None:
-        self.path, self.stage, self.limit = path, stage, limit
+    def __init__(self, path: Path, stage: str, limit: float, first_step: int) -> None:
+        self.path, self.stage, self.limit, self.first_step = path, stage, limit, first_step
         self.samples = self.found = 0
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the lines of steps that a resumed run does again."""
+        if self.path.exists():
+            with self.path.open(newline="") as file:
+                lines = [line for line in csv.reader(file) if len(line) == 3]
+            replace_csv(self.path, [x for x in lines if x[0] != self.stage or int(x[1]) < self.first_step])
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None and pl_module.stage is not None
@@ -179,10 +199,11 @@ class RestoreState(L.Callback):
 
 
 class StopOnSignals(L.Callback):
-    """SIGTERM and SIGINT end the run after the step at hand; ``received`` is the first one. Twice: at once."""
+    """SIGTERM and SIGINT end the run after the step at hand; ``received`` is the first one. Ctrl-C again: at once."""
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.since = 0.0
         self.before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -190,9 +211,11 @@ class StopOnSignals(L.Callback):
         assert isinstance(pl_module, JanusFlowModule)
 
         def receive(number: int, frame: object) -> None:
-            if self.received is not None:
+            # Launchers pass signals on to processes that have got them already: only a later Ctrl-C means "at once".
+            if self.received is None:
+                self.received, self.since = number, time.monotonic()
+            elif number == signal.SIGINT and time.monotonic() - self.since > REPEATED:
                 raise KeyboardInterrupt
-            self.received = number
             pl_module.stop_requested = True
 
         self.before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}

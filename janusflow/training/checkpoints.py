@@ -66,12 +66,13 @@ def save(
     unfinished = folder / f"{path.name}{UNFINISHED}"
     state = {**model_state(module), "optimizer": optimizer_state(module, optimizer)}
 
-    def write() -> None:
+    def prepare() -> None:
         if distributed.is_main():
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.glob(f"*{UNFINISHED}"):
                 shutil.rmtree(leftover)
-        distributed.barrier()
+
+    def write() -> None:
         dcp.save(state, checkpoint_id=unfinished, no_dist=distributed.world_size() == 1)
 
     def finish() -> None:
@@ -86,7 +87,7 @@ def save(
         for old in older[: max(0, len(older) + 1 - keep)]:
             shutil.rmtree(old)
 
-    for action in (write, finish):
+    for action in (prepare, write, finish):
         together(action, f"cannot write the checkpoint {path}")
     return path
 

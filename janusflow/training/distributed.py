@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from datetime import timedelta
@@ -16,12 +17,14 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
+GRACE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"  # seconds that torchrun leaves its processes to save a state after SIGTERM
 TIMEOUT = timedelta(minutes=10)  # of a collective: a rank that is gone must not be waited for longer
 
 
 def launch(devices: int) -> None:
     """Where ``devices`` processes are wanted and there is one: run this command again under torchrun, instead of us."""
     if devices > 1 and "WORLD_SIZE" not in os.environ:
+        os.environ.setdefault(GRACE, str(int(TIMEOUT.total_seconds())))
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
         os.execv(sys.executable, [*torchrun, *sys.argv])
 
@@ -109,7 +112,8 @@ def shard(model: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh, low_preci
     policy = MixedPrecisionPolicy(torch.bfloat16 if low_precision else None, torch.float32)
     for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    # The losses compare with the clean latents: they come in as they are.
+    fully_shard(model, mesh=mesh, mp_policy=dataclasses.replace(policy, cast_forward_inputs=False))
     assert all(isinstance(parameter, DTensor) for parameter in model.parameters()), "gradients of others are not shared"
 
 

@@ -35,6 +35,7 @@ class StepResult(NamedTuple):
     gen_images: int
     faults: list[str]  # this rank's samples that could not be read
     all_faults: int  # how many on all ranks
+    left_out: int  # of this rank, because the settings do not want them
 
 
 class JanusFlowModule(L.LightningModule):
@@ -102,6 +103,7 @@ class JanusFlowModule(L.LightningModule):
             gen_images=sum(len(batch.gen_pixels) for batch in data.micro_batches),
             faults=data.faults,
             all_faults=all_faults,
+            left_out=data.left_out,
         )
 
     def losses(self, batch: Batch, counts: Counts) -> Losses:

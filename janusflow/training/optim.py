@@ -26,6 +26,10 @@ class OptimConfig:
     ema_decay: float = 0.999  # of the weights' moving average; ramps up over the first steps
 
     def __post_init__(self) -> None:
+        if self.gradient_clip <= 0:
+            raise ValueError(f"optim.gradient_clip must be over 0, got {self.gradient_clip}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"optim.ema_decay must lie in [0, 1), got {self.ema_decay}")
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"unknown optim.algorithm {self.algorithm!r}; choose from {', '.join(ALGORITHMS)}")
 

@@ -31,7 +31,7 @@ class PreviewConfig:
 
     every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
     prompts: list[str] = field(default_factory=list)
-    examples: int = 0  # folder data: rows that show a training image through the VAE, then drawings of its caption
+    examples: int = 0  # captioned images: rows that show a training image through the VAE, then drawings of its caption
     images: int = 6
     steps: int = 30
     guidance: float = 4.0

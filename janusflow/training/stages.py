@@ -6,6 +6,7 @@ JanusFlow Table 1 and Sec. 3.3.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import nn
@@ -65,6 +66,9 @@ class StageConfig:
             raise ValueError(f"decay_fraction must lie in [0, 1], got {self.decay_fraction}")
         if not self.ratios or any(ratio.until is None for ratio in self.ratios[:-1]):
             raise ValueError("every mixture but a stage's last needs an 'until' step")
+        ends = [0, *(self.steps if ratio.until is None else ratio.until for ratio in self.ratios)]
+        if any(end <= begin for begin, end in pairwise(ends[:-1])) or ends[-1] < self.steps:
+            raise ValueError(f"a stage's mixtures end one after the other, the last with the stage; got {ends[1:]}")
 
 
 class Quota(NamedTuple):

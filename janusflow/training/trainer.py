@@ -22,9 +22,8 @@ from torch.distributed import DistError
 
 from janusflow.checkpoint import Bundle, save_pretrained
 from janusflow.config import load_config, save_config, to_dict
-from janusflow.data.datamodule import StageData
 from janusflow.data.rows import RowBuilder
-from janusflow.data.sources import open_source
+from janusflow.data.sources import offered_tasks
 from janusflow.models.unified import JanusFlow
 from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
@@ -39,6 +38,7 @@ from janusflow.training.callbacks import (
     StopOnSignals,
 )
 from janusflow.training.checkpoints import Checkpoint
+from janusflow.training.datamodule import StageData
 from janusflow.training.module import JanusFlowModule
 from janusflow.training.plan import check_stages, describe_model, describe_stage
 from janusflow.training.previews import Previews
@@ -70,12 +70,20 @@ class TrainerConfig:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
 
 
-class Stopped(Exception):
-    """The run was asked to stop by a signal, saved its state and can be resumed."""
+# What a resumed run may change: the losses stay the same.
+FREE = (
+    *(f"trainer.{name}=" for name in ("devices", "strategy", "replicas", "accumulate", "compile")),
+    *(f"trainer.{name}=" for name in ("checkpoint_activations", "save_every", "keep", "log_every", "wandb")),
+    "data.workers=",
+)
 
-    def __init__(self, number: int) -> None:
+
+class Stopped(Exception):
+    """The run in ``folder`` was asked to stop by the signal ``number``, saved its state and can be resumed."""
+
+    def __init__(self, number: int, folder: Path) -> None:
         super().__init__(signal.Signals(number).name)
-        self.number = number
+        self.number, self.folder = number, folder
 
 
 class Run:
@@ -99,7 +107,10 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path, overrides: Sequence[str] = ()) -> Run:
-        """An existing run folder. Raises ``ValueError`` where it is none, or where an override would change the run."""
+        """An existing run folder; ``overrides`` may change only how it is computed, not what (:data:`FREE`).
+
+        Raises ``ValueError`` where there is none, or where an override would change the run.
+        """
         from janusflow.training.config import RunConfig
 
         path = folder / "config.yaml"
@@ -107,9 +118,9 @@ class Run:
             raise ValueError(f"no run to resume at {folder}: there is no config.yaml in it")
         config = load_config(RunConfig, path)
         for override in overrides:
-            if load_config(RunConfig, path, [override]) != config:
+            if not override.startswith(FREE) and load_config(RunConfig, path, [override]) != config:
                 raise ValueError(f"a resumed run keeps its configuration; {path} has another value than {override!r}")
-        return cls(folder, config)
+        return cls(folder, load_config(RunConfig, path, list(overrides)))
 
     @staticmethod
     def latest(config: RunConfig) -> Path:
@@ -135,7 +146,7 @@ class Run:
         quiet_lightning()
         config = self.config
         L.seed_everything(config.seed, verbose=False)
-        check_stages(config.stages, config.model, open_source(config.data, config.seed).tasks)
+        check_stages(config.stages, config.model, offered_tasks(config.data))
         bundle = build_bundle(config)
         module = JanusFlowModule(bundle.model, bundle.required_codec, config.optim)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
@@ -194,10 +205,10 @@ class Run:
                 StageProgress(name, refresh_rate=5),
                 signals,
                 RestoreState(state),
-                Meter(config.trainer.log_every),
-                Faults(self.folder / "faults.csv", name, config.data.max_faults),
+                Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
                 SaveStates(self.checkpoints, name, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, examples),
+                Meter(config.trainer.log_every),  # the last: what is left between two steps is waiting for data
             ],
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -212,7 +223,7 @@ class Run:
                 if isinstance(logger, WandbLogger):
                     logger.experiment.finish()  # or the next stage would go on in the same run
         if module.result is not None and module.result.stop:
-            raise Stopped(signals.received or signal.SIGTERM)
+            raise Stopped(signals.received or signal.SIGTERM, self.folder)
 
     def _loggers(self, stage: str) -> list[Logger]:
         """TensorBoard and, where it is asked for, Weights & Biases; each stage is a run of its own there."""

@@ -18,7 +18,7 @@ from janusflow.data.config import DataConfig, SourceConfig
 from janusflow.data.encode import encode_source
 from janusflow.data.readers.folder import FolderReader
 from janusflow.data.shapes.source import ShapesSource
-from janusflow.data.sources import open_source
+from janusflow.data.sources import open_reader, open_source
 from janusflow.models.vae import LatentCodec
 from janusflow.pictures import CAPTION_HEIGHT, CELL, GAP
 from janusflow.training.config import RunConfig
@@ -174,6 +174,18 @@ def test_unfinished_or_damaged_latents_are_made_again(folder):
     again = load_file(stored)
     assert again.keys() == whole.keys() == {"0.png", "1.png", "2.png"}
     assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
+def test_latents_follow_a_folder_that_grows(folder):
+    codec = LatentCodec.from_pretrained(VAE)
+    encode_source(SourceConfig("folder", str(folder)), codec, 48)
+    Image.new("RGB", (60, 60), "red").save(folder / "new.png")
+    with (folder / "captions.jsonl").open("a") as file:
+        file.write('\n{"file": "new.png", "captions": "one caption"}\n')
+    encode_source(SourceConfig("folder", str(folder)), codec, 48)
+    assert "new.png" in load_file(folder / "latents" / "00000.safetensors")
+    reader = open_reader(SourceConfig("folder", str(folder), cached_latents=True))
+    assert reader.generation(3, np.random.default_rng(0)).prompt == "one caption"
 
 
 def test_examples_need_a_folder(tmp_path, capsys):

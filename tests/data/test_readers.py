@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -155,6 +156,43 @@ def test_conversations_in_llavas_form(tmp_path, lines):
     for item, words in enumerate(["1 image marks for 2 images", "gone.png", "alternate", "entry 6"], 2):
         with pytest.raises(ValueError, match=words):
             reader.understanding(item, RNG)
+
+
+@pytest.mark.parametrize("image", [5, True, ["x.png", None], {"file": "x.png"}])
+def test_listings_of_the_wrong_type_are_named(tmp_path, image):
+    turns = [{"from": "human", "value": "hello"}, {"from": "gpt", "value": "hi"}]
+    (tmp_path / "talk.json").write_text(json.dumps([{"image": image, "conversations": turns}]))
+    with pytest.raises(ValueError, match=r"talk\.json, entry 1"):
+        open_reader(SourceConfig("conversations", str(tmp_path / "talk.json"))).understanding(0, RNG)
+    (tmp_path / "docs.jsonl").write_text(json.dumps({"texts": [None, "x"], "images": [image, None]}))
+    with pytest.raises(ValueError, match=r"docs\.jsonl, entry 1"):
+        open_reader(SourceConfig("documents", str(tmp_path / "docs.jsonl"))).understanding(0, RNG)
+
+
+@pytest.mark.parametrize("value", [None, "", 3])
+def test_turns_without_text_are_named(tmp_path, value):
+    turns = [{"from": "human", "value": "hello"}, {"from": "gpt", "value": value}]
+    (tmp_path / "talk.json").write_text(json.dumps([{"conversations": turns}]))
+    with pytest.raises(ValueError, match="a turn without text"):
+        open_reader(SourceConfig("conversations", str(tmp_path / "talk.json"))).understanding(0, RNG)
+
+
+def test_one_process_fetches_and_others_wait(tmp_path):
+    (tmp_path / "far.txt").write_text("content" * 100_000)
+    url, cache = f"file://{tmp_path}/far.txt", tmp_path / "cache"
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: expand(url, cache)[0].read_text(), range(4)))
+    assert found == ["content" * 100_000] * 4
+
+
+def test_shards_of_one_name_cannot_share_latents(tmp_path, monkeypatch):
+    for colour in ("red", "blue"):
+        (tmp_path / colour).mkdir()
+        write_shard(tmp_path / colour / "0.tar", {"0.png": picture(colour), "0.txt": colour.encode()})
+    pattern = f"{tmp_path}/*/0.tar"
+    assert cli.main(["encode-latents", pattern, "--vae", str(VAE), "--size", "48", "--device", "cpu"]) == 0
+    with pytest.raises(ValueError, match=r"both hold 0\.tar/0"):
+        open_reader(SourceConfig("webdataset", pattern, cached_latents=True))
 
 
 def test_text_corpora(tmp_path):

@@ -110,6 +110,14 @@ def test_configurations_of_results_still_load(path):
     assert load_config(RunConfig, path).stages
 
 
+def test_a_file_that_lists_sources_lists_all_of_them():
+    assert set(config("finetune.yaml").data.sources) == {"photos", "conversations"}
+
+
+def test_chained_stages_see_other_samples():
+    assert len({config(f"janusflow_1b/{stage}.yaml").seed for stage in TABLE_1}) == 3
+
+
 # JanusFlow Table 1: rate, warm-up, steps, batch, mixture (understanding : generation : text).
 TABLE_1 = {
     "stage1": (1e-4, 2_000, 10_000, 512, [(50, 50, 0, None)]),

@@ -27,11 +27,10 @@ def config(tmp_path_factory):
     return path
 
 
-def start(config, processes, *overrides):
-    """``train.py`` on ``processes`` processes."""
-    single = [sys.executable, str(ROOT / "train.py")]
+def start(config, processes, *overrides, script=ROOT / "train.py"):
+    """``script`` on ``processes`` processes."""
     several = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = single if processes == 1 else [*several, str(ROOT / "train.py")]
+    command = [sys.executable, str(script)] if processes == 1 else [*several, str(script)]
     arguments = [str(config), "preview.prompts=[]", *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
@@ -87,9 +86,7 @@ def test_killed_and_resumed_by_two_and_by_one(config, alone, strategy):
     options = (f"trainer.strategy={strategy}", "trainer.accumulate=2", "data.workers=1")
     process = start(config, 2, f"name=killed-{strategy}", *options)
     run = config.parent / "runs" / f"killed-{strategy}"
-    deadline = time.time() + 300
-    while not list((run / "checkpoints").glob("stage2-*")) and time.time() < deadline:
-        time.sleep(0.2)
+    wait_for(run / "checkpoints", "stage2-*")
     for pid in children(process.pid):  # every process at once, without a chance to tidy up
         os.kill(pid, 9)
     process.wait(60)
@@ -108,14 +105,19 @@ def test_killed_and_resumed_by_two_and_by_one(config, alone, strategy):
 def test_a_process_that_dies_ends_the_others(config):
     process = start(config, 2, "name=orphan")
     run = config.parent / "runs" / "orphan"
-    deadline = time.time() + 300
-    while not list((run / "checkpoints").glob("stage1-*/state.json")) and time.time() < deadline:
-        time.sleep(0.2)
+    wait_for(run / "checkpoints", "stage1-*/state.json")
     os.kill(children(process.pid)[0], 9)
     output = process.communicate(timeout=120)[0].decode()
     assert process.returncode != 0 and not children(process.pid)[:-1]
     assert output.count("Traceback") <= 1, "torchrun's own alone"
     assert (run / "checkpoints" / "stage1-000003" / "state.json").exists()
+
+
+def wait_for(folder, pattern):
+    deadline = time.time() + 300
+    while not list(folder.glob(pattern)):
+        assert time.time() < deadline, f"no {pattern} in {folder}"
+        time.sleep(0.1)
 
 
 def children(pid):
@@ -124,13 +126,64 @@ def children(pid):
     return [pid for child in found.stdout.split() for pid in children(int(child))] + [pid]
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_half_precision_has_nearly_the_losses_of_full(config, alone, strategy):
+    name = f"half-{strategy}"
+    finish(start(config, 2, f"name={name}", f"trainer.strategy={strategy}", "trainer.precision=bf16-mixed"))
+    found, expected = losses(config.parent / "runs" / name), losses(alone)
+    for key, value in expected.items():
+        if key[2].startswith("loss/"):
+            assert found[key] == pytest.approx(value, abs=0.03), key
+
+
+def test_sigterm_to_the_launcher_saves_the_state(config, alone):
+    process = start(config, 2, "name=asked")
+    run = config.parent / "runs" / "asked"
+    wait_for(run / "checkpoints", "stage1-*/state.json")
+    process.terminate()
+    output = process.communicate(timeout=120)[0].decode()
+    assert process.returncode != 0 and f"--resume {run}" in output
+    finish(start(config, 2, "--resume", str(run)))
+    assert_same(run, alone)
+
+
+DISK_FULL_ON_THE_SECOND = """
+import os, sys
+sys.path.insert(0, {root!r})
+from janusflow.training import checkpoints
+save = checkpoints.dcp.save
+def full(state, checkpoint_id, **kwargs):
+    if os.environ["RANK"] == "1" and "stage2-000006" in str(checkpoint_id):
+        kwargs["storage_writer"] = Full(checkpoint_id)
+        return save(state, **kwargs)
+    return save(state, checkpoint_id=checkpoint_id, **kwargs)
+class Full(checkpoints.dcp.FileSystemWriter):
+    def write_data(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+checkpoints.dcp.save = full
+import train
+raise SystemExit(train.main())
+"""
+
+
+def test_a_full_disk_on_one_process_ends_all(config):
+    script = config.parent / "full.py"
+    script.write_text(DISK_FULL_ON_THE_SECOND.format(root=str(ROOT)))
+    process = start(config, 2, "name=full", script=script)
+    output = process.communicate(timeout=200)[0].decode()
+    assert process.returncode != 0 and output.count("No space left on device") == 2
+    assert output.count("exitcode  : 2") == 2, "both end by themselves"
+    states = [path.parent.name for path in (config.parent / "runs" / "full" / "checkpoints").glob("*/state.json")]
+    assert "stage2-000003" in states and "stage2-000006" not in states
+
+
 def test_devices_start_processes(config):
     output = finish(start(config, 1, "name=two", "trainer.devices=2", "stages.stage2.steps=2"))
     assert output.count("run folder:") == 1
     assert (config.parent / "runs" / "two" / "checkpoints" / "stage2-000002" / "state.json").exists()
 
 
-def test_an_error_on_one_rank_ends_all(config):
+def test_bad_input_ends_all(config):
     process = start(config, 2, "name=bad", "parts.vae=nowhere")
     output = process.communicate(timeout=200)[0].decode()
     assert process.returncode != 0 and "nowhere" in output

@@ -95,3 +95,10 @@ def test_rate_warms_up_stays_and_decays():
 def test_impossible_stages_are_named(settings, value):
     with pytest.raises(ValueError, match=value):
         StageConfig(**settings)
+
+
+@pytest.mark.parametrize("ends", [(100, 50), (50, 50, None), (50, 80)])
+def test_mixtures_end_one_after_the_other_and_the_last_with_the_stage(ends):
+    with pytest.raises(ValueError, match="mixtures end one after the other"):
+        StageConfig(steps=100, ratios=[RatioConfig(1, 1, 0, until=end) for end in ends])
+    StageConfig(steps=100, ratios=[RatioConfig(1, 1, 0, until=end) for end in (50, 100)])

@@ -219,6 +219,15 @@ def test_a_run_is_resumed_from_any_working_folder(finished, tmp_path, monkeypatc
     assert train.main(["--resume", "runs/small"]) == 0
 
 
+def test_a_resumed_run_may_be_computed_otherwise(finished, config, tmp_path, monkeypatch):
+    whole = losses(finished)
+    shutil.rmtree(finished / "checkpoints" / "stage2-000007")
+    assert train.main(["--resume", str(finished), "trainer.accumulate=2", "data.workers=1", "report.tasks=[]"]) == 2
+    assert train.main(["--resume", str(finished), "trainer.accumulate=2", "data.workers=1"]) == 0
+    for key in (key for key in whole if key[2].startswith("loss/")):
+        assert float(losses(finished)[key]) == pytest.approx(float(whole[key]), abs=1e-4), key
+
+
 def test_resume_takes_the_latest_run(finished, config, capsys):
     assert train.main([str(config), "--resume", "latest", "data.workers=0"]) == 0  # what it has anyway
     assert str(finished) in capsys.readouterr().out

@@ -10,7 +10,7 @@ from PIL import Image
 
 from janusflow.data.config import TASKS, Task
 from janusflow.data.latents import LatentCache
-from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample
+from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample, Unwanted
 
 CAPTION_REQUEST = "Describe the image briefly."
 MIN_SIDE, MAX_ASPECT = 14, 10.0
@@ -86,9 +86,11 @@ class CaptionedImages(Reader):
 
 
 def check_size(image: Image.Image, min_side: int, name: str) -> None:
-    """Raise ``ValueError`` for an image with a side below ``min_side`` pixels or of an extreme aspect ratio."""
+    """Raise ``ValueError`` for an image of absurd size, :class:`Unwanted` for a side below ``min_side`` pixels."""
     short, long = sorted(image.size)
-    if short < max(min_side, MIN_SIDE):
-        raise ValueError(f"{name} has {image.width} x {image.height} pixels, a side below {max(min_side, MIN_SIDE)}")
+    if short < MIN_SIDE:
+        raise ValueError(f"{name} has {image.width} x {image.height} pixels, a side below {MIN_SIDE}")
+    if short < min_side:
+        raise Unwanted(f"{name} has {image.width} x {image.height} pixels, a side below {min_side}")
     if long > MAX_ASPECT * short:
         raise ValueError(f"{name} has {image.width} x {image.height} pixels, an aspect ratio over {MAX_ASPECT:g}")

@@ -45,6 +45,8 @@ class ConversationReader(Reader):
             raise ValueError(f"{name} is not a JSON object")
         files = entry.get("image") or []
         files = [files] if isinstance(files, str) else files
+        if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+            raise ValueError(f"{name}: image is a file name or a list of them, got {files!r}")
         turns = read_turns(entry.get("conversations"), len(files), name)
         images = [read_image(self.images / file) for file in files]
         for file, image in zip(files, images, strict=True):
@@ -70,11 +72,13 @@ def read_turns(conversations: Any, images: int, name: str) -> list[tuple[str, st
     """
     try:
         speakers = [turn["from"] for turn in conversations]
-        values = [str(turn["value"]) for turn in conversations]
+        values = [turn["value"] for turn in conversations]
     except (TypeError, KeyError) as error:
         raise ValueError(f"{name} has no readable conversations: {error!r}") from error
     if not values or len(values) % 2 or speakers != ["human", "gpt"] * (len(values) // 2):
         raise ValueError(f"{name}: turns must alternate between human and gpt, got {speakers}")
+    if not all(isinstance(value, str) for value in values) or not all(value.strip() for value in values[1::2]):
+        raise ValueError(f"{name} has a turn without text")
     marks = sum(value.count(IMAGE_MARK) for value in values)
     if marks not in (0, images):
         raise ValueError(f"{name} has {marks} image marks for {images} images")

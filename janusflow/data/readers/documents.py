@@ -37,8 +37,10 @@ class DocumentReader(Reader):
         for text, file in zip(texts, files, strict=True):
             if (text is None) == (file is None):
                 raise ValueError(f"{name}: at each place stands either a text or an image")
+            if not isinstance(file if text is None else text, str):
+                raise ValueError(f"{name}: texts and images are strings, got {file if text is None else text!r}")
             if file is None:
-                segments.append(str(text))
+                segments.append(text)
             else:
                 image = read_image(self.images / file)
                 check_size(image, self.min_side, file)

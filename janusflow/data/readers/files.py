@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import fsspec
+from filelock import FileLock
 
 URL = re.compile(r"^[a-z0-9+]+://")
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -21,6 +22,9 @@ def expand(pattern: str, cache: Path | None = None) -> list[Path]:
     for name in count_out(pattern):
         if URL.match(name):
             found.append(fetch(name, cache or Path.home() / ".cache" / "janusflow" / "shards"))
+            continue
+        if Path(name).exists():  # also where it looks like a pattern
+            found.append(Path(name))
             continue
         matches = sorted(Path(Path(name).anchor or ".").glob(str(Path(name).relative_to(Path(name).anchor))))
         if not matches:
@@ -50,10 +54,13 @@ def fetch(url: str, cache: Path) -> Path:
     unfinished = target.with_suffix(f"{target.suffix}.part")
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with fsspec.open(url, "rb") as source, unfinished.open("wb") as copy:
-            while block := source.read(1 << 22):
-                copy.write(block)
-        unfinished.replace(target)
+        with FileLock(f"{target}.lock"):  # other processes wait for the one that fetches
+            if target.exists():
+                return target
+            with fsspec.open(url, "rb") as source, unfinished.open("wb") as copy:
+                while block := source.read(1 << 22):
+                    copy.write(block)
+            unfinished.replace(target)
     except Exception as error:  # every protocol has errors of its own
         raise ValueError(f"cannot fetch {url}: {error!r}") from error
     return target

@@ -50,7 +50,7 @@ def read_listing(folder: Path) -> list[tuple[Path, list[str]]]:
     """Paths and captions of a folder. Raises ``ValueError`` where its listing is missing, empty or damaged."""
     listing = folder / LISTING
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        lines = listing.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read {listing}: {error}") from error
     items = []
@@ -59,7 +59,10 @@ def read_listing(folder: Path) -> list[tuple[Path, list[str]]]:
             continue
         try:
             entry = json.loads(line)
-            path, captions = folder / entry["file"], [str(caption) for caption in entry["captions"]]
+            path, captions = folder / entry["file"], entry["captions"]
+            captions = [captions] if isinstance(captions, str) else captions
+            if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
+                raise TypeError(captions)
         except (ValueError, KeyError, TypeError) as error:
             wanted = '{"file": "name.jpg", "captions": ["…"]}'
             raise ValueError(f"{listing}, line {number} is not of the form {wanted}: {error!r}") from error

@@ -23,7 +23,7 @@ from janusflow.data.latents import LatentCache
 from janusflow.data.readers.base import CaptionedImages
 from janusflow.data.readers.conversations import read_turns
 from janusflow.data.readers.files import expand
-from janusflow.data.sample import DocumentSample, UnderstandingSample
+from janusflow.data.sample import DocumentSample, UnderstandingSample, Unwanted
 from janusflow.pictures import read_image
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
@@ -100,13 +100,13 @@ class WebDatasetReader(CaptionedImages):
         return UnderstandingSample([self.fitting_image(item)], read_turns(turns, 1, entry.name))
 
     def check_score(self, item: int) -> None:
-        """Raise ``ValueError`` where the sample's score is below the least or missing."""
+        """Raise :class:`Unwanted` where the sample's score is below the least or missing."""
         if self.score_field is None:
             return
         entry = self.entries[item]
         score = self.values(entry).get(self.score_field)
         if not isinstance(score, int | float) or not score >= self.min_score:
-            raise ValueError(f"{entry.name} has {self.score_field} {score}, below {self.min_score}")
+            raise Unwanted(f"{entry.name} has {self.score_field} {score}, below {self.min_score}")
 
     def values(self, entry: Entry) -> dict[str, Any]:
         """The sample's JSON; empty where it has none."""

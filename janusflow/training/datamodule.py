@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import lightning as L
@@ -16,13 +17,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from janusflow.data.config import DataConfig
 from janusflow.data.mixture import share
 from janusflow.data.rows import RowBuilder, TokenSequence
-from janusflow.data.sample import Batch, GenerationSample, Source, Step
+from janusflow.data.sample import Batch, GenerationSample, Source, Step, Unwanted
 from janusflow.data.sources import MixedSource, open_source
 from janusflow.models.vae import LatentCodec
 from janusflow.training import distributed
 from janusflow.training.stages import StageConfig, quota, taken
 
-TRIES = 16  # samples that may fail in a row in one place of the plan
+TRIES = 16  # samples that may be unreadable in a row in one place of the plan …
+SKIPS = 10_000  # … and that may be unwanted
 SPARE = 1_000_003  # a replacement's distance from the index that failed
 
 S = TypeVar("S")
@@ -34,6 +36,14 @@ class Part(NamedTuple):
     rank: int = 0
     ranks: int = 1
     micro_batches: int = 1
+
+
+@dataclass
+class Rejects:
+    """What a step's plan met and did not take."""
+
+    faults: list[str]
+    left_out: int
 
 
 class StepDataset(Dataset[Step]):
@@ -55,11 +65,11 @@ class StepDataset(Dataset[Step]):
         return self.stage.steps
 
     def __getitem__(self, step: int) -> Step:
-        faults: list[str] = []
-        micro_batches = [self._micro_batch(step, number, faults) for number in range(self.part.micro_batches)]
-        return Step(micro_batches, faults)
+        rejects = Rejects([], 0)
+        micro_batches = [self._micro_batch(step, number, rejects) for number in range(self.part.micro_batches)]
+        return Step(micro_batches, rejects.faults, rejects.left_out)
 
-    def _micro_batch(self, step: int, number: int, faults: list[str]) -> Batch:
+    def _micro_batch(self, step: int, number: int, rejects: Rejects) -> Batch:
         counts, first = quota(self.stage, step), taken(self.stage, step)
         parts = self.part.ranks * self.part.micro_batches
         own = self.part.rank * self.part.micro_batches + number
@@ -69,7 +79,7 @@ class StepDataset(Dataset[Step]):
         builder, stage, source = self.builder, self.stage, self.source
 
         und = [
-            self._read(first.understanding + i, source.understanding, builder.understanding, faults)
+            self._read(first.understanding + i, source.understanding, builder.understanding, rejects)
             for i in share(counts.understanding, own, parts)
         ]
         gen = [
@@ -77,11 +87,11 @@ class StepDataset(Dataset[Step]):
                 first.generation + i,
                 lambda index: source.generation(index, stage.first_sentence),
                 lambda sample, i=i: builder.generation(sample, stage.instruction, bool(drops[i])),  # type: ignore[misc]
-                faults,
+                rejects,
             )
             for i in share(counts.generation, own, parts)
         ]
-        text = [self._read(first.text + i, source.text, builder.text, faults) for i in share(counts.text, own, parts)]
+        text = [self._read(first.text + i, source.text, builder.text, rejects) for i in share(counts.text, own, parts)]
         return builder.collate(
             [sequence for _, sequence in (*und, *gen, *text)],
             [sample for sample, _ in und],
@@ -90,16 +100,24 @@ class StepDataset(Dataset[Step]):
         )
 
     def _read(
-        self, index: int, read: Callable[[int], S], build: Callable[[S], TokenSequence], faults: list[str]
+        self, index: int, read: Callable[[int], S], build: Callable[[S], TokenSequence], rejects: Rejects
     ) -> tuple[S, TokenSequence]:
-        """The sample of ``index``, or the first readable one of its replacements. Lists what could not be read."""
-        for attempt in range(TRIES):
+        """The sample of ``index``, or the first usable one of its replacements. Lists what could not be read."""
+        unreadable = 0
+        for attempt in range(SKIPS):
             try:
                 sample = read(index + attempt * SPARE)
                 return sample, build(sample)
+            except Unwanted as error:
+                reason = str(error)
+                rejects.left_out += 1
             except ValueError as error:
-                faults.append(str(error))
-        raise ValueError(f"{TRIES} samples in a row cannot be used, the last because: {faults[-1]}")
+                reason = str(error)
+                rejects.faults.append(reason)
+                unreadable += 1
+                if unreadable == TRIES:
+                    break
+        raise ValueError(f"{attempt + 1} samples in a row cannot be used, the last because: {reason}")
 
 
 class StepSampler(Sampler[int]):
