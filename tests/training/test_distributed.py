@@ -72,8 +72,8 @@ def test_two_processes_give_the_losses_of_one(config, alone, strategy, replicas)
     finish(start(config, 2, f"name={name}", *overrides, "preview.prompts=[a red circle]"))
     run = config.parent / "runs" / name
     assert_same(run, alone)
-    for name, value in weights(alone).items():
-        assert (weights(run)[name] - value).abs().max() < 1e-4, name
+    for key, value in weights(alone).items():
+        assert (weights(run)[key] - value).abs().max() < 1e-4, key
     picture = Image.open(run / "samples" / f"stage2-{STEPS:06d}.png").convert("L")
     assert picture.getextrema()[1] - picture.getextrema()[0] > 100
     exported = config.parent / f"deepseek-{name}"
