@@ -31,17 +31,22 @@ from janusflow.training.throughput import peak_flops, step_flops
 from janusflow.training.trainer import TrainerConfig, prepare_blocks
 
 VARIANTS = ("padded", "packed", "packed+compile", "packed+checkpointing")
+CHARACTERS_PER_TOKEN = 5  # of WORDS, about
 WORDS = "a photo of two red circles and one blue star left of the green ring "
 
 
-def samples(builder: RowBuilder, count: int, longest: int) -> tuple[list[TokenSequence], list, list]:
-    """``count`` samples of all three tasks whose texts are 1/16 to all of ``longest`` characters, as captions are."""
+def samples(builder: RowBuilder, count: int, longest: int, documents: bool) -> tuple[list[TokenSequence], list, list]:
+    """``count`` samples of all three tasks whose texts are 1/16 to all of ``longest`` characters, as captions are.
+
+    With ``documents`` the text-only half is longer: up to a whole row.
+    """
     side = builder.image_size
     picture = Image.new("RGB", (side, side), "gray")
     texts = [(WORDS * longest)[: max(8, longest * (1 + 5 * number % 16) // 16)] for number in range(count)]
     und = [UnderstandingSample([picture], [("what is it?", text)]) for text in texts[0::4]]
     gen = [GenerationSample(picture, text) for text in texts[1::4]]
-    text = [TextSample(text) for text in (*texts[2::4], *texts[3::4])]
+    corpus = [*texts[2::4], *texts[3::4]]
+    text = [TextSample(text * CHARACTERS_PER_TOKEN if documents else text) for text in corpus]
     sequences = [
         *map(builder.understanding, und),
         *(builder.generation(sample, True, False) for sample in gen),
@@ -96,7 +101,7 @@ class Trainee:
         losses.total.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return float(losses.total)
+        return losses.total.item()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,6 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--variants", nargs="+", default=["padded", "packed"], choices=VARIANTS)
     parser.add_argument("--samples", type=int, default=48, help="samples in a step")
     parser.add_argument("--row", type=int, help="tokens of a packed row (default: 512, released: 4096)")
+    parser.add_argument("--documents", action="store_true", help="texts without image are up to a row long")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
@@ -120,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
     template = ChatTemplate(tokenizer, ChatConfig(), config.vision.grid**2)
     builder = RowBuilder(template, config.vision.image_size, length)
-    parts = samples(builder, args.samples, length)
+    parts = samples(builder, args.samples, length, args.documents)
     batches = {"padded": padded(builder, *parts), "packed": builder.collate(*parts)}
 
     rows = []
@@ -161,6 +167,7 @@ def main(argv: list[str] | None = None) -> int:
         "model": "JanusFlow-1.3B" if args.released else "shapes",
         "layers": config.llm.num_layers,
         "samples": args.samples,
+        "documents": args.documents,
         "rows": rows,
         "repeats": args.repeats,
         "threads": torch.get_num_threads(),
