@@ -34,16 +34,21 @@ def describe_model(model: JanusFlow, stages: dict[str, StageConfig]) -> str:
     return "\n".join(lines)
 
 
-def describe_stage(name: str, stage: StageConfig, optim: OptimConfig, source: Source, parts: str) -> str:
-    """The plan of one stage, a few lines; ``parts`` says among what its steps are divided."""
+def describe_stage(
+    name: str, stage: StageConfig, optim: OptimConfig, source: Source, processes: int = 1, micro_batches: int = 1
+) -> str:
+    """The plan of one stage, a few lines. Its steps are divided among ``processes`` with ``micro_batches`` each."""
     totals = zip(TASKS, (getattr(taken(stage, stage.steps), task) for task in TASKS), strict=True)
     decay = (
         f", linear decay over the last {round(stage.decay_fraction * stage.steps):,}" if stage.decay_fraction else ""
     )
+    divided = f" on {processes} processes" * (processes > 1) + f", in {micro_batches} micro-batches" * (
+        micro_batches > 1
+    )
     form = "chat turns" if stage.instruction else "plain prompts"
     return "\n".join(
         [
-            f"{name}: {stage.steps:,} steps of {stage.batch_size} samples on {parts}",
+            f"{name}: {stage.steps:,} steps of {stage.batch_size} samples{divided}",
             f"  rate     {stage.lr:g} ({optim.algorithm}), {stage.warmup_steps:,} steps of warm-up{decay}",
             f"  mixture  {' : '.join(TASKS)} = {', then '.join(map(_ratio, stage.ratios))}",
             f"  samples  {', '.join(f'{count:,} {task}' for task, count in totals)}; images from {form}",

@@ -190,8 +190,8 @@ class Run:
         examples = data.examples(config.preview.examples)
         ranks = distributed.world_size()
         if distributed.is_main():
-            parts = f"{ranks} process(es) x {config.trainer.accumulate} micro-batch(es)"
-            print(describe_stage(name, stage, config.optim, data.source, parts), flush=True)
+            plan = describe_stage(name, stage, config.optim, data.source, ranks, config.trainer.accumulate)
+            print(plan, flush=True)
         signals = StopOnSignals()
         trainer = L.Trainer(
             accelerator="auto",

@@ -12,7 +12,7 @@ from PIL import Image
 from janusflow import cli
 from janusflow.checkpoint import ASSETS
 from janusflow.data.config import DataConfig, SourceConfig
-from janusflow.data.readers import webdataset
+from janusflow.data.readers import files, text, webdataset
 from janusflow.data.readers.files import expand
 from janusflow.data.sample import DocumentSample
 from janusflow.data.sources import MixedSource, open_reader, open_source
@@ -23,7 +23,7 @@ VAE = ASSETS / "shapes" / "vae"
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(webdataset, "CONTENTS", tmp_path / "contents")
+    monkeypatch.setattr(files, "CONTENTS", tmp_path / "contents")
 
 
 def picture(colour, size=(48, 32), kind="PNG"):
@@ -206,6 +206,20 @@ def test_text_corpora(tmp_path):
             reader.text(item, RNG)
     with pytest.raises(ValueError, match="no file matches"):
         open_reader(SourceConfig("text", str(tmp_path / "gone.txt")))
+
+
+def test_lines_of_large_files_are_found_once_and_again_when_they_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "LARGE", 1)
+    path = tmp_path / "a.txt"
+    path.write_text("one\n\ntwo\n")
+    find = text.find_lines
+    searched = []
+    monkeypatch.setattr(text, "find_lines", lambda path: searched.append(path) or find(path))
+    for _ in range(2):
+        assert [text.LineFile(path)[number] for number in range(2)] == ["one", "two"]
+    assert searched == [path]
+    path.write_text("three\n")
+    assert text.LineFile(path)[0] == "three" and len(searched) == 2
 
 
 def test_interleaved_documents(tmp_path):

@@ -60,7 +60,7 @@ def config(name):
 @pytest.fixture
 def sources(tmp_path, monkeypatch):
     """A little of every kind of data, and the overrides that put it in the place of a configuration's."""
-    monkeypatch.setattr("janusflow.data.readers.webdataset.CONTENTS", tmp_path / "contents")
+    monkeypatch.setattr("janusflow.data.readers.files.CONTENTS", tmp_path / "contents")
     images = tmp_path / "photos"
     images.mkdir()
     for colour in ("red", "green", "blue"):

@@ -40,9 +40,9 @@ def test_table_of_parts_counts_every_parameter_once(tiny_model):
 def test_plan_of_a_stage_states_rate_mixture_and_samples():
     config = load_config(RunConfig, ROOT / "configs/janusflow_1b/stage2.yaml")
     (stage,) = config.stages.values()
-    plan = describe_stage("stage2", stage, config.optim, ShapesSource(DataConfig(), 0), "8 processes")
+    plan = describe_stage("stage2", stage, config.optim, ShapesSource(DataConfig(), 0), 8, 2)
     for words in (
-        "stage2: 380,000 steps of 512 samples on 8 processes",
+        "stage2: 380,000 steps of 512 samples on 8 processes, in 2 micro-batches",
         "0.0001 (adamw), 2,000 steps of warm-up",
         "30 : 50 : 20 until step 10,000, then 14 : 80 : 6",
         "28,057,600 understanding, 154,112,000 generation, 12,390,400 text",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -10,6 +13,9 @@ from filelock import FileLock
 
 URL = re.compile(r"^[a-z0-9+]+://")
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+CONTENTS = Path.home() / ".cache" / "janusflow" / "contents"  # what was found in large files, so as not to look again
 
 
 def expand(pattern: str, cache: Path | None = None) -> list[Path]:
@@ -64,3 +70,24 @@ def fetch(url: str, cache: Path) -> Path:
     except Exception as error:  # every protocol has errors of its own
         raise ValueError(f"cannot fetch {url}: {error!r}") from error
     return target
+
+
+def kept_contents(file: Path, suffix: str) -> Path:
+    """Where the contents of ``file`` are kept; elsewhere once it changes. Raises ``ValueError`` where it is gone."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror}") from error
+    identity = f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
+    return CONTENTS / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}{suffix}"
+
+
+def keep_contents(path: Path, write: Callable[[Path], object]) -> None:
+    """Have ``write`` fill ``path``, whole or not at all; where that is impossible, they are found anew next time."""
+    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(unfinished)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)

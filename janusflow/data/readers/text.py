@@ -9,8 +9,10 @@ import numpy as np
 
 from janusflow.data.config import Task
 from janusflow.data.readers.base import Reader
-from janusflow.data.readers.files import expand
+from janusflow.data.readers.files import expand, keep_contents, kept_contents
 from janusflow.data.sample import TextSample
+
+LARGE = 1 << 24  # bytes of a file whose lines are worth keeping
 
 
 class LineFile:
@@ -18,29 +20,40 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        offsets, lengths, position = [], [], 0
+        kept = kept_contents(path, ".npy")
         try:
-            with path.open("rb") as file:
-                for line in file:
-                    if line.strip():
-                        offsets.append(position)
-                        lengths.append(len(line))
-                    position += len(line)
-        except OSError as error:
-            raise ValueError(f"cannot read {path}: {error.strerror}") from error
-        self.offsets, self.lengths = np.array(offsets, dtype=np.int64), np.array(lengths, dtype=np.int64)
+            self.places = np.load(kept, mmap_mode="r")
+        except (OSError, ValueError):
+            self.places = find_lines(path)
+            if path.stat().st_size >= LARGE:
+                keep_contents(kept, lambda unfinished: np.save(unfinished, self.places))
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.places)
 
     def __getitem__(self, number: int) -> str:
         """A line. Raises ``ValueError`` with path and number where it is not UTF-8 or the file has gone."""
         try:
             with self.path.open("rb") as file:
-                file.seek(int(self.offsets[number]))
-                return file.read(int(self.lengths[number])).decode().strip()
+                offset, length = self.places[number]
+                file.seek(int(offset))
+                return file.read(int(length)).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.path}, entry {number + 1}: {error}") from error
+
+
+def find_lines(path: Path) -> np.ndarray:
+    """Offset and length in bytes of every line that is not blank, (lines, 2)."""
+    places, position = [], 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if line.strip():
+                    places.append((position, len(line)))
+                position += len(line)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+    return np.array(places, dtype=np.int64).reshape(-1, 2)
 
 
 class Lines:

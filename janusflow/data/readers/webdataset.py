@@ -7,10 +7,8 @@ once and kept beside the other caches.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +20,12 @@ from PIL import Image
 from janusflow.data.latents import LatentCache
 from janusflow.data.readers.base import CaptionedImages
 from janusflow.data.readers.conversations import read_turns
-from janusflow.data.readers.files import expand
+from janusflow.data.readers.files import expand, keep_contents, kept_contents
 from janusflow.data.sample import DocumentSample, UnderstandingSample, Unwanted
 from janusflow.pictures import read_image
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 TEXTS = ("txt", "json")
-CONTENTS = Path.home() / ".cache" / "janusflow" / "contents"
 
 
 class Entry(NamedTuple):
@@ -136,17 +133,12 @@ class WebDatasetReader(CaptionedImages):
 
 def contents(shard: Path) -> list[Entry]:
     """The samples of a shard that have an image, in order. Raises ``ValueError`` where it is no whole tar file."""
-    try:
-        status = shard.stat()
-    except OSError as error:
-        raise ValueError(f"cannot read {shard}: {error.strerror}") from error
-    identity = f"{shard.resolve()} {status.st_size} {status.st_mtime_ns}"
-    kept = CONTENTS / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.json"
+    kept = kept_contents(shard, ".json")
     try:
         table = json.loads(kept.read_text())
     except (OSError, ValueError):
         table = scan(shard)
-        keep(kept, table)
+        keep_contents(kept, lambda path: path.write_text(json.dumps(table)))
     return [Entry(shard, key, {ext: (place[0], place[1]) for ext, place in members.items()}) for key, members in table]
 
 
@@ -164,17 +156,6 @@ def scan(shard: Path) -> list[tuple[str, dict[str, tuple[int, int]]]]:
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ValueError(f"{shard} is not a whole tar file: {error}") from error
     return [(key, members) for key, members in table.items() if any(extension in members for extension in IMAGES)]
-
-
-def keep(path: Path, table: list) -> None:
-    """Store a table of contents; where that is impossible, it is made again next time."""
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(table))
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
 
 
 def latents_beside(shard: Path) -> Path:
