@@ -88,14 +88,6 @@ def rate_factor(stage: StageConfig, step: int) -> float:
     return factor
 
 
-def ratio_at(stage: StageConfig, step: int) -> RatioConfig:
-    """The mixture in force at ``step``."""
-    for ratio in stage.ratios[:-1]:
-        if ratio.until is not None and step < ratio.until:
-            return ratio
-    return stage.ratios[-1]
-
-
 def taken(stage: StageConfig, step: int) -> Quota:
     """Samples of each type before ``step``. Fractions carry over, so that each mixture holds over many steps."""
     counts = Quota(0, 0, 0)

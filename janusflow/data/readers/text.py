@@ -69,17 +69,22 @@ class Lines:
         return int(self.ends[-1])
 
     def __getitem__(self, item: int) -> str:
-        number = int(np.searchsorted(self.ends, item, side="right"))
-        return self.files[number][item - (int(self.ends[number - 1]) if number else 0)]
+        file, number = self._place(item)
+        return file[number]
+
+    def _place(self, item: int) -> tuple[LineFile, int]:
+        """The file of a line and its number there."""
+        file = int(np.searchsorted(self.ends, item, side="right"))
+        return self.files[file], item - (int(self.ends[file - 1]) if file else 0)
 
     def name(self, item: int) -> str:
         """File and entry, for faults."""
-        number = int(np.searchsorted(self.ends, item, side="right"))
-        return f"{self.files[number].path}, entry {item - (int(self.ends[number - 1]) if number else 0) + 1}"
+        file, number = self._place(item)
+        return f"{file.path}, entry {number + 1}"
 
     def is_json(self, item: int) -> bool:
         """Whether the line is from a ``.jsonl`` file."""
-        return self.files[int(np.searchsorted(self.ends, item, side="right"))].path.suffix == ".jsonl"
+        return self._place(item)[0].path.suffix == ".jsonl"
 
     def entry(self, item: int) -> dict:
         """The JSON object of a line. Raises ``ValueError`` where it is none."""
