@@ -23,8 +23,8 @@ from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing, to_images
 from janusflow.generate import sample_latents
-from janusflow.models.flow_head import SamplingOptions
-from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.flow_head import FlowSampling
+from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vae import LatentCodec
 from janusflow.pictures import save_png
 from janusflow.repa import RepaConfig
@@ -46,7 +46,7 @@ def write(folder: Path, layers: int | None) -> None:
     if layers is not None:
         config.llm.num_layers = config.vision.depth = layers
     torch.set_default_dtype(torch.bfloat16)
-    model = JanusFlow(config)
+    model = UnifiedModel(config)
     torch.set_default_dtype(torch.float32)
     tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
     bundle = Bundle(model, None, tokenizer, ChatConfig(), Preprocessing(), "")
@@ -69,7 +69,7 @@ def load(folder: Path, args: argparse.Namespace) -> dict[str, object]:
         "load_peak_over_weights": round((peak_gib() - before) / weights, 2),
     }
     start = time.perf_counter()
-    (latents,) = sample_latents(bundle, [PROMPT], [0], SamplingOptions(args.steps, args.guidance))
+    (latents,) = sample_latents(bundle, [PROMPT], [0], FlowSampling(args.steps, args.guidance))
     figures["image_steps"] = args.steps
     figures["image_seconds"] = round(time.perf_counter() - start, 1)
     figures["image_peak_gib"] = round(peak_gib() - before, 2)

@@ -21,17 +21,17 @@ from torch import Tensor
 from janusflow.checkpoint import SHIPPED, load_pretrained
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.generate import PromptRunner, UncachedPromptRunner
-from janusflow.models.flow_head import SamplingOptions
-from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.flow_head import FlowSampling
+from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vae import LatentCodec
+from janusflow.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.repa import RepaConfig
 
 VARIANTS = ("naive", "cached", "cached+compile", "cached+bf16", "cached+bf16+compile")
 DECODED_TOKENS = 16
 
 
-def build(args: argparse.Namespace) -> tuple[JanusFlow, LatentCodec | None]:
+def build(args: argparse.Namespace) -> tuple[UnifiedModel, LatentCodec | None]:
     """The model under test in fp32, and the codec of a stored one."""
     if args.layers is None:
         bundle = load_pretrained(args.model, device=args.device, dtype=torch.float32)
@@ -39,25 +39,28 @@ def build(args: argparse.Namespace) -> tuple[JanusFlow, LatentCodec | None]:
     config = ModelConfig(repa=RepaConfig(enabled=False))
     config.llm.num_layers = config.vision.depth = args.layers
     with torch.device(args.device):
-        return JanusFlow(config).eval(), None
+        return UnifiedModel(config).eval(), None
 
 
 class Case:
     """One prompt length and batch size: how each variant draws."""
 
-    def __init__(self, args: argparse.Namespace, model: JanusFlow, half: JanusFlow, prompt: int, batch: int) -> None:
+    def __init__(
+        self, args: argparse.Namespace, model: UnifiedModel, half: UnifiedModel, prompt: int, batch: int
+    ) -> None:
         self.models = {"fp32": model, "bf16": half}
         generator = torch.Generator().manual_seed(0)
         vocabulary = model.config.llm.vocab_size
         self.prompts = torch.randint(0, vocabulary, (batch, prompt), generator=generator).tolist()
-        self.noise = model.head.initial_noise(list(range(batch)), torch.device(args.device))
-        self.options = SamplingOptions(args.steps, args.guidance).check()
+        self.noise = model.head.start(list(range(batch)), torch.device(args.device))
+        self.options = FlowSampling(args.steps, args.guidance).check()
 
     def draw(self, variant: str) -> Tensor:
         """The latents of one batch."""
         model = self.models["bf16" if "bf16" in variant else "fp32"]
         kind = UncachedPromptRunner if variant == "naive" else PromptRunner
-        runner = kind(model.llm, self.prompts, 1 + model.head.num_tokens, self.options.guidance != 1)
+        dropped = None if self.options.guidance == 1 else [prompt[:1] for prompt in self.prompts]
+        runner = kind(model.llm, self.prompts, 1 + model.head.num_tokens, dropped)
         if "compile" in variant:
             runner = torch.compile(runner, dynamic=False)
         return model.head.sample(runner, self.noise, self.options)
@@ -93,7 +96,7 @@ def peak_memory_gib(device: str, call: Callable[[], object]) -> float | None:
     return round(torch.cuda.max_memory_allocated() / 2**30, 2)
 
 
-def answer_latency(model: JanusFlow, args: argparse.Namespace) -> dict[str, float]:
+def answer_latency(model: UnifiedModel, args: argparse.Namespace) -> dict[str, float]:
     """Seconds to the first token behind an image and a question, and to each further one."""
     tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
     template = ChatTemplate(tokenizer, ChatConfig(), model.head.num_tokens)
@@ -144,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     torch.manual_seed(0)
     model, codec = build(args)
-    half = JanusFlow(model.config).to(args.device).eval()
+    half = UnifiedModel(model.config).to(args.device).eval()
     half.load_state_dict(model.state_dict())
     half.to(torch.bfloat16).llm.causal_lm.model.rotary_emb.to(torch.float32)
     rows = []
@@ -185,11 +188,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def decode_seconds(codec: LatentCodec | None, model: JanusFlow, args: argparse.Namespace) -> float | None:
+def decode_seconds(codec: LatentCodec | None, model: UnifiedModel, args: argparse.Namespace) -> float | None:
     """Seconds of the VAE for one image; None where the model has none."""
     if codec is None:
         return None
-    latent = model.head.initial_noise([0], torch.device(args.device))
+    latent = model.head.start([0], torch.device(args.device))
     return round(measure({"decode": lambda: codec.decode(latent)}, args.repeats, args.device)["decode"], 4)
 
 

@@ -23,7 +23,7 @@ from janusflow.data.rows import RowBuilder, TokenSequence
 from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.precision import autocast
 from janusflow.training.config import RunConfig
 from janusflow.training.optim import OptimConfig, build_optimizer
@@ -78,7 +78,7 @@ class Trainee:
         torch.manual_seed(0)
         self.device, self.batch = device, batch
         with device:
-            self.model = JanusFlow(config)
+            self.model = UnifiedModel(config)
         prepare_blocks(
             self.model,
             TrainerConfig(compile="compile" in variant, checkpoint_activations="checkpointing" in variant),
@@ -88,7 +88,7 @@ class Trainee:
     def step(self) -> float:
         """Train once; the loss."""
         rows = type(self.batch.rows)(*(value.to(self.device) for value in self.batch.rows))
-        latents = torch.zeros(len(self.batch.seeds), *self.model.head.target_shape, device=self.device)
+        latents = torch.zeros(len(self.batch.seeds), *self.model.head.latent_shape, device=self.device)
         with autocast(self.device):
             losses = self.model(
                 rows,

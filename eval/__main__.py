@@ -15,9 +15,12 @@ REPORT_FLAGS = {
     "images_per_prompt": "pictures of each prompt, seeds 0, 1, …",
     "questions_per_kind": "questions of each kind",
     "reference_images": "rendered scenes behind the Fréchet distance",
-    "steps": "solver steps",
     "guidance": "classifier-free guidance weight",
-    "sampler": "euler, heun or midpoint",
+    "steps": "solver steps (flow)",
+    "sampler": "euler, heun or midpoint (flow)",
+    "temperature": "of the codes' draws; 0 is greedy (autoregressive)",
+    "top_k": "draw from that many likeliest codes (autoregressive; default: all)",
+    "top_p": "draw from the fewest codes of this probability (autoregressive)",
     "batch_size": "pictures computed together",
 }
 
@@ -50,7 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--device", default="cpu", help="cpu, cuda …")
     for name, what in REPORT_FLAGS.items():
         default = getattr(ReportConfig, name)
-        run.add_argument("--" + name.replace("_", "-"), type=type(default), default=default, help=what)
+        run.add_argument(
+            "--" + name.replace("_", "-"), type=int if default is None else type(default), default=default, help=what
+        )
 
     compare = commands.add_parser("compare", help="scores of several runs in one table, their losses in one plot")
     compare.set_defaults(run=compare_runs)

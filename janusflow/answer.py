@@ -5,16 +5,15 @@ Legend: B conversations, L prompt length, N image tokens, V vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from janusflow.checkpoint import Bundle
 from janusflow.data.transforms import understanding_pixels
+from janusflow.decoding import check_decoding, choose
 from janusflow.generate import check_length, shorten
 
 UNFINISHED = "\ufffd"  # what the first bytes of a character decode to
@@ -39,10 +38,7 @@ class DecodingOptions(NamedTuple):
         """Self. Raises ``ValueError`` with the value where an option is impossible."""
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature must be a number of 0 or more, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
+        check_decoding(self.temperature, None, self.top_p)
         if "" in self.stop:
             raise ValueError("a stop text is empty")
         return self
@@ -181,7 +177,10 @@ def decode(
         size = bundle.model.config.vision.image_size
         pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in pictures])
         aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(device, embeds.dtype)))
-        embeds[(ids == special.boi) | (ids == special.image)] = aligned.flatten(0, 1).to(embeds.dtype)
+        slots = ids == special.image
+        if bundle.model.vision.begin_embed is not None:
+            slots |= ids == special.boi
+        embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
 
     index = torch.arange(length, device=device)
     begin = torch.tensor(pads, device=device).view(-1, 1)
@@ -193,24 +192,14 @@ def decode(
     hidden = llm(embeds, position, mask, cache).hidden[:, -1]
     position = position[:, -1:]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    numbers = [torch.rand(options.max_new_tokens, generator=generator) for generator in generators]
+    uniforms = torch.stack(numbers).to(device)
     for step in range(options.max_new_tokens):
-        tokens = choose(llm.logits(hidden), options, generators)
-        yield tokens
+        chosen = choose(llm.logits(hidden), uniforms[:, step], options.temperature, top_p=options.top_p)
+        yield chosen.tolist()
         if all(row.done for row in rows) or step == options.max_new_tokens - 1:
             return
         position = position + 1
         real = torch.cat([real, torch.ones_like(begin, dtype=torch.bool)], dim=1)
-        embeds = llm.embed(torch.tensor(tokens, device=device).unsqueeze(1))
+        embeds = llm.embed(chosen.unsqueeze(1))
         hidden = llm(embeds, position, real[:, None, None, :], cache).hidden[:, -1]
-
-
-def choose(logits: Tensor, options: DecodingOptions, generators: Sequence[torch.Generator]) -> list[int]:
-    """One token of each row of ``logits`` (B, V): the likeliest, or a draw with the row's own generator."""
-    if options.temperature == 0:
-        return logits.argmax(-1).tolist()
-    probabilities = (logits.float().cpu() / options.temperature).softmax(-1)
-    ordered, tokens = probabilities.sort(-1, descending=True)
-    before = ordered.cumsum(-1) - ordered  # the first token always stays
-    ordered = ordered * (before < options.top_p)
-    drawn = [torch.multinomial(row, 1, generator=g) for row, g in zip(ordered, generators, strict=True)]
-    return tokens.gather(1, torch.stack(drawn)).flatten().tolist()

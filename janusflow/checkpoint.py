@@ -17,12 +17,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from torch import Tensor
 
 from janusflow import deepseek
+from janusflow.codecs import load_codec
 from janusflow.config import from_dict, to_dict
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing
-from janusflow.models.unified import JanusFlow, ModelConfig
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
+from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.precision import default_dtype
 from janusflow.weights import SAME, digest, load_weights, save_weights, weight_files
 
@@ -48,8 +49,8 @@ class FolderConfig:
 class Bundle:
     """A model with everything that running it takes."""
 
-    model: JanusFlow
-    codec: LatentCodec | None  # None: answers and latents only
+    model: UnifiedModel
+    codec: ImageCodec | None  # None: answers and latents only
     tokenizer: TextTokenizer
     chat: ChatConfig = field(default_factory=ChatConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -58,17 +59,20 @@ class Bundle:
     @property
     def template(self) -> ChatTemplate:
         """The chat template at this model's number of image tokens."""
-        return ChatTemplate(self.tokenizer, self.chat, self.model.head.num_tokens)
+        head = self.model.head
+        return ChatTemplate(self.tokenizer, self.chat, head.num_tokens, head.dropped)
 
     def sight(self, pixels: Tensor) -> Tensor:
         """What the model's understanding takes for pixels (B, 3, S, S) in [-1, 1]: themselves, or their latents."""
         return self.required_codec.encode(pixels) if self.model.config.sees_latents else pixels
 
     @property
-    def required_codec(self) -> LatentCodec:
+    def required_codec(self) -> ImageCodec:
         """The codec. Raises ``ValueError`` where the model was loaded without one."""
         if self.codec is None:
-            raise ValueError("the model was loaded without a VAE (vae=None), so it gives latents and no images")
+            raise ValueError(
+                "the model was loaded without an image codec (vae=None), so it gives latents and no images"
+            )
         return self.codec
 
 
@@ -92,7 +96,7 @@ def load_pretrained(
     kept = None if dtype == "stored" else dtype or default_dtype(device)
     config = read_config(folder)
     with torch.device("meta"):
-        model = JanusFlow(config.model)
+        model = UnifiedModel(config.model)
     files = weight_files(folder)
     keys = SAME if config.format == "janusflow" else deepseek.JANUSFLOW_KEYS
     load_weights(model, files, keys, dtype=kept, device=device)
@@ -103,7 +107,7 @@ def load_pretrained(
         )
     if vae == "auto":
         vae = folder / "vae" if (folder / "vae").exists() or config.format == "janusflow" else DEFAULT_VAE
-    codec = None if vae is None else LatentCodec.from_pretrained(vae).to(device)
+    codec = None if vae is None else load_codec(vae).to(device)
     return Bundle(model.eval(), codec, tokenizer, config.chat, config.preprocessing, digest(files))
 
 
@@ -172,7 +176,7 @@ def save_pretrained(
         save_weights(weights, folder, shard_size)
         bundle.tokenizer.save(folder / "tokenizer.json")
         if bundle.codec is not None:
-            bundle.codec.save(folder / "vae")
+            bundle.codec.save(folder / bundle.codec.folder)
         for name, content in reversed(files.items()):
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:

@@ -43,7 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="model folder, run folder or hub id, such as deepseek-ai/JanusFlow-1.3B (default: the shipped one)",
     )
     model.add_argument("--revision", help="of a hub id: branch, tag or commit")
-    model.add_argument("--vae", help="folder, hub id or TAESD file (default: the model's own, else the SDXL-VAE)")
+    model.add_argument(
+        "--vae", help="image codec: folder, hub id or TAESD file (default: the model's own, else the SDXL-VAE)"
+    )
     model.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
     model.add_argument("--dtype", choices=DTYPES, help="of the weights (default: bfloat16 on cuda, else float32)")
 
@@ -56,20 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=run_generate)
     generate.add_argument("prompt", nargs="+", help="what to draw; several prompts are drawn in one batch")
     generate.add_argument("--out", type=Path, default=Path("out"), help="folder for the PNG files")
-    generate.add_argument("--steps", type=int, default=30, help="solver steps")
     generate.add_argument("--guidance", type=float, default=4.0, help="classifier-free guidance weight; 1 is none")
-    generate.add_argument(
-        "--guidance-interval",
-        type=float,
-        nargs=2,
-        default=(0.0, 1.0),
-        metavar=("FROM", "TO"),
-        help="times in which guidance acts; 0 is noise",
-    )
-    generate.add_argument("--sampler", default="euler", help="euler, heun or midpoint")
-    generate.add_argument(
-        "--shift", type=float, default=1.0, help="time shift; over 1 spends more steps near the noise"
-    )
+    add_sampling(generate)
     generate.add_argument(
         "--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up"
     )
@@ -99,18 +89,53 @@ def build_parser() -> argparse.ArgumentParser:
 
     encode = commands.add_parser(
         "encode-latents",
-        help="store the VAE's latents of images, for training without the VAE in the step",
+        help="store the latents (or codes) of images, for training without the VAE (or VQ tokenizer) in the step",
         description="Encode images once. Interrupted, it goes on where it was; under torchrun every process takes its "
         "share of the files, each on a GPU of its own.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     encode.set_defaults(run=run_encode_latents)
     encode.add_argument("path", help="folder with captions.jsonl; or shards: a .tar, glob, {000..127} range or URL")
-    encode.add_argument("--vae", required=True, help="folder, hub id or TAESD file; the run's parts.vae")
+    encode.add_argument("--vae", required=True, help="folder, hub id or TAESD file; the run's parts.vae or parts.vq")
     encode.add_argument("--size", type=int, default=384, help="pixels of a side; the run's data.image_size")
     encode.add_argument("--batch-size", type=int, default=8, help="images encoded together")
     encode.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
     return parser
+
+
+def add_sampling(generate: argparse.ArgumentParser) -> None:
+    """The options that only one kind of generation head has; without them the head's own defaults count."""
+    flow = generate.add_argument_group("models that draw by rectified flow (JanusFlow)")
+    flow.add_argument("--steps", type=int, default=argparse.SUPPRESS, help="solver steps (default: 30)")
+    flow.add_argument("--sampler", default=argparse.SUPPRESS, help="euler, heun or midpoint (default: euler)")
+    flow.add_argument(
+        "--shift",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="time shift; over 1 spends more steps near the noise (default: 1)",
+    )
+    flow.add_argument(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        default=argparse.SUPPRESS,
+        metavar=("FROM", "TO"),
+        help="times in which guidance acts; 0 is noise (default: 0 1)",
+    )
+    codes = generate.add_argument_group("models that draw code by code (Janus, Janus-Pro)")
+    codes.add_argument("--temperature", type=float, default=argparse.SUPPRESS, help="0 is greedy (default: 1)")
+    codes.add_argument(
+        "--top-k", type=int, default=argparse.SUPPRESS, help="draw from that many likeliest codes (default: all)"
+    )
+    codes.add_argument(
+        "--top-p",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="draw from the fewest codes of this probability (default: 1)",
+    )
+
+
+SAMPLING_FLAGS = ("guidance", "steps", "sampler", "shift", "guidance_interval", "temperature", "top_k", "top_p")
 
 
 def run_generate(args: argparse.Namespace) -> int:
@@ -125,12 +150,15 @@ def run_generate(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from janusflow.generate import generate_images
-    from janusflow.models.flow_head import SamplingOptions
     from janusflow.pictures import save_png
+    from janusflow.sampling import check_given, given_options
 
-    interval = tuple(args.guidance_interval)
-    options = SamplingOptions(args.steps, args.guidance, args.sampler, args.shift, interval).check()
+    given = {name: getattr(args, name) for name in SAMPLING_FLAGS if hasattr(args, name)}
+    if "guidance_interval" in given:
+        given["guidance_interval"] = tuple(given["guidance_interval"])
+    check_given(given)
     bundle = load(args)
+    options = given_options(bundle.model.head, given)
     bundle.required_codec.tile(args.tile)
     prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
     seeds = [args.seed + number for _ in args.prompt for number in range(args.num_images)]
@@ -197,16 +225,16 @@ def run_encode_latents(args: argparse.Namespace) -> int:
     """Encode what is not encoded yet; a run takes it where its source says ``cached_latents: true``."""
     from tqdm import tqdm
 
+    from janusflow.codecs import load_codec
     from janusflow.data.config import SourceConfig
     from janusflow.data.encode import encode_source
-    from janusflow.models.vae import LatentCodec
 
     if args.size < 1 or args.batch_size < 1:
         raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
     worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if args.device is None and workers > 1 and find_device(None).type == "cuda":
         args.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    codec = LatentCodec.from_pretrained(args.vae).to(find_device(args.device))
+    codec = load_codec(args.vae).to(find_device(args.device))
     source = SourceConfig("folder" if Path(args.path).is_dir() else "webdataset", args.path)
     with tqdm(desc="encoding", unit="image", disable=None) as bar:
 

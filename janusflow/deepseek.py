@@ -121,7 +121,7 @@ def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
         raise ValueError(f"{source} lacks {error.args[0]!r}") from error
     except (TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{source} is not a JanusFlow configuration: {error}") from error
-    return ModelConfig(llm, tower, head, RepaConfig(enabled=False))
+    return ModelConfig(llm, tower, flow_head=head, repa=RepaConfig(enabled=False))
 
 
 def read_vision_config(params: dict[str, Any], source: str) -> VisionConfig:

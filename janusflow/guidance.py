@@ -1,4 +1,4 @@
-"""Classifier-free guidance (Ho & Salimans 2022) as a wrapper around a velocity."""
+"""Classifier-free guidance (Ho & Salimans 2022) of velocities and of logits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ def check_guidance(weight: float, interval: Interval = ALWAYS) -> None:
         raise ValueError(f"the guidance interval must lie in 0 <= from <= to <= 1, got {interval[0]} to {interval[1]}")
 
 
+def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
+    """w c + (1 - w) u = u + w (c - u): UnifiedModel Eq. 5, of velocities; Janus, of logits."""
+    return weight * conditional + (1 - weight) * unconditional
+
+
 def guided_velocity(conditional: Velocity, pair: VelocityPair, weight: float, interval: Interval = ALWAYS) -> Velocity:
-    """JanusFlow Eq. 5: v = w v_cond + (1 - w) v_uncond.
+    """The guided velocity as a velocity.
 
     ``pair(z, t)`` gives (v_cond, v_uncond), usually from one pass over a doubled batch; at w = 1 the unconditional
     half is never computed and the result is ``conditional`` itself. Outside ``interval``, times from which to which
@@ -39,6 +44,6 @@ def guided_velocity(conditional: Velocity, pair: VelocityPair, weight: float, in
         if not interval[0] <= float(t) <= interval[1]:
             return conditional(z, t)
         v_cond, v_uncond = pair(z, t)
-        return weight * v_cond.float() + (1 - weight) * v_uncond.float()
+        return guide(v_cond.float(), v_uncond.float(), weight)
 
     return velocity

@@ -12,7 +12,7 @@ from janusflow.checkpoint import ASSETS
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
-from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
 from janusflow.repa import RepaConfig
 
@@ -40,10 +40,10 @@ def tiny_config() -> ModelConfig:
 
 
 @pytest.fixture
-def tiny_model(tiny_config: ModelConfig) -> JanusFlow:
+def tiny_model(tiny_config: ModelConfig) -> UnifiedModel:
     """A tiny model in eval mode, with modulations and responses away from their zero start."""
     torch.manual_seed(0)
-    model = JanusFlow(tiny_config).eval()
+    model = UnifiedModel(tiny_config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "cond_embeds_mapper" in name or "channelwise_norm" in name:

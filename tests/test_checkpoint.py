@@ -214,7 +214,7 @@ def test_vae_refuses_fp16_and_says_why(folder):
     codec = load_pretrained(folder).required_codec
     with pytest.raises(ValueError, match="overflows"):
         codec.to(torch.device("cpu"), torch.float16)
-    assert codec.to(torch.device("cpu"), torch.bfloat16).vae.dtype == torch.bfloat16
+    assert codec.to(torch.device("cpu"), torch.bfloat16).dtype == torch.bfloat16
 
 
 def test_unknown_key_in_config_is_refused(tmp_path, bundle):

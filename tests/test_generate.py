@@ -5,9 +5,10 @@ import torch
 
 from janusflow.checkpoint import ASSETS, Bundle
 from janusflow.data.template import ChatConfig
-from janusflow.generate import PromptRunner, UncachedPromptRunner, generate_images, largest_batch, sample_latents
-from janusflow.models.flow_head import SamplingOptions
+from janusflow.generate import generate_images, largest_batch, sample_latents
+from janusflow.models.flow_head import FlowSampling
 from janusflow.models.vae import LatentCodec
+from janusflow.prompt_cache import PromptRunner, UncachedPromptRunner
 
 PROMPTS = ["a red circle", "three green triangles left of a blue star", "a ring"]
 SEEDS = [5, 6, 7]
@@ -29,9 +30,10 @@ def latents(bundle, prompts, seeds, options):
 def test_cached_prompts_equal_their_naive_twin(bundle, guidance):
     head, llm = bundle.model.head, bundle.model.llm
     tokens = [bundle.template.generation_prompt(prompt) for prompt in PROMPTS]
-    noise, options = head.initial_noise(SEEDS, torch.device("cpu")), SamplingOptions(3, guidance)
+    noise, options = head.start(SEEDS, torch.device("cpu")), FlowSampling(3, guidance)
+    dropped = None if guidance == 1 else [bundle.template.dropped_prompt(ids) for ids in tokens]
     results = [
-        head.sample(kind(llm, tokens, 1 + head.num_tokens, guidance != 1), noise, options)
+        head.sample(kind(llm, tokens, 1 + head.num_tokens, dropped), noise, options)
         for kind in (PromptRunner, UncachedPromptRunner)
     ]
     torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
@@ -40,7 +42,7 @@ def test_cached_prompts_equal_their_naive_twin(bundle, guidance):
 
 def test_guidance_interval(bundle):
     """Guidance everywhere, nowhere, and at the first of two steps only."""
-    options = SamplingOptions(steps=2, guidance=4.0)
+    options = FlowSampling(steps=2, guidance=4.0)
     everywhere = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.0, 1.0)))
     torch.testing.assert_close(everywhere, latents(bundle, PROMPTS, SEEDS, options))
     nowhere = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.9, 1.0)))
@@ -53,7 +55,7 @@ def test_guidance_interval(bundle):
 
 
 def test_memory_limit_makes_batches_smaller_and_changes_nothing(bundle):
-    options = SamplingOptions(steps=2, guidance=3.0)
+    options = FlowSampling(steps=2, guidance=3.0)
     one = 1.5 / largest_batch(bundle, 20, options, memory_gib=1.0)
     limited = list(sample_latents(bundle, PROMPTS, SEEDS, options, memory_gib=one))
     assert [len(batch) for batch in limited] == [1, 1, 1]
@@ -64,7 +66,7 @@ def test_memory_limit_makes_batches_smaller_and_changes_nothing(bundle):
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
 def test_image_depends_on_its_own_seed_and_not_on_its_batch(bundle, guidance, sampler):
-    options = SamplingOptions(steps=3, guidance=guidance, sampler=sampler)
+    options = FlowSampling(steps=3, guidance=guidance, sampler=sampler)
     together = latents(bundle, PROMPTS, SEEDS, options)
     for number, (prompt, seed) in enumerate(zip(PROMPTS, SEEDS, strict=True)):
         alone = latents(bundle, [prompt], [seed], options)
@@ -74,7 +76,7 @@ def test_image_depends_on_its_own_seed_and_not_on_its_batch(bundle, guidance, sa
 
 
 def test_batch_size_changes_nothing(bundle):
-    options = SamplingOptions(steps=2, guidance=3.0)
+    options = FlowSampling(steps=2, guidance=3.0)
     whole = generate_images(bundle, PROMPTS, SEEDS, options, batch_size=3)
     parts = generate_images(bundle, PROMPTS, SEEDS, options, batch_size=2)
     for a, b in zip(whole, parts, strict=True):
@@ -84,7 +86,7 @@ def test_batch_size_changes_nothing(bundle):
 
 def test_guidance_of_one_is_the_conditional_velocity(bundle):
     """w = 1 takes the short path; the long path's formula at w = 1 gives the same."""
-    options = SamplingOptions(steps=2, guidance=1.0)
+    options = FlowSampling(steps=2, guidance=1.0)
     nearly = options._replace(guidance=1.0 + 1e-7)
     torch.testing.assert_close(
         latents(bundle, PROMPTS, SEEDS, options), latents(bundle, PROMPTS, SEEDS, nearly), atol=1e-5, rtol=1e-5
@@ -92,7 +94,7 @@ def test_guidance_of_one_is_the_conditional_velocity(bundle):
 
 
 def test_prompt_and_guidance_change_the_image(bundle):
-    options = SamplingOptions(steps=2, guidance=3.0)
+    options = FlowSampling(steps=2, guidance=3.0)
     first = latents(bundle, ["a red circle"], [0], options)
     assert (latents(bundle, ["a blue star"], [0], options) - first).abs().max() > 1e-4
     assert (latents(bundle, ["a red circle"], [0], options._replace(guidance=6.0)) - first).abs().max() > 1e-4
@@ -100,15 +102,15 @@ def test_prompt_and_guidance_change_the_image(bundle):
 
 def test_overlong_prompt_is_refused_with_its_length(bundle):
     with pytest.raises(ValueError, match="256"):
-        generate_images(bundle, ["red " * 400], [0], SamplingOptions(steps=1))
+        generate_images(bundle, ["red " * 400], [0], FlowSampling(steps=1))
 
 
 def test_progress_counts_all_batches(bundle):
     seen = []
-    generate_images(bundle, PROMPTS, SEEDS, SamplingOptions(2), 2, lambda done, total: seen.append((done, total)))
+    generate_images(bundle, PROMPTS, SEEDS, FlowSampling(2), 2, lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_unequal_lists_are_refused(bundle):
     with pytest.raises(ValueError, match="seeds"):
-        generate_images(bundle, PROMPTS, [1], SamplingOptions())
+        generate_images(bundle, PROMPTS, [1], FlowSampling())

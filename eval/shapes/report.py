@@ -97,7 +97,7 @@ def protocol_lines(scores: dict[str, Any]) -> list[str]:
     if "generation" in seen:
         drawn = sum(seen["generation"]["images"].values()), sum(held["generation"]["images"].values())
         said += [
-            f"{p['steps']} {p['sampler']} steps, w = {p['guidance']:g}",
+            p["sampling_text"],
             f"{p['images_per_prompt']} images a prompt with seeds {p['image_seeds']}, "
             f"{drawn[0]} images in distribution and {drawn[1]} held out",
             f"GenEval's rules over the {p['detector']} (held out: only the tags that can show a held-out composition)",

@@ -27,13 +27,14 @@ from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Split
 from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 from janusflow.data.transforms import to_tensor
 from janusflow.generate import generate_images
-from janusflow.models.flow_head import SamplingOptions
 from janusflow.parts.siglip import SigLIP, load_siglip
+from janusflow.sampling import SamplingConfig
 from janusflow.training.config import ReportConfig
 
 SPLITS: dict[str, Split] = {"in_distribution": "train", "held_out": "held_out"}
 BENCHMARK_SEED = 20_000  # prompts, questions and reference scenes; training seeds its world differently
 FEATURE_BATCH = 128
+SAMPLING = [field.name for field in dataclasses.fields(SamplingConfig)]
 
 Log = Callable[[str], None]
 
@@ -61,7 +62,9 @@ def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple
         if "understanding" in config.tasks:
             scores[name]["answers"] = score_answers(bundle, config.questions_per_kind, split, config.batch_size)
     scores["protocol"] = {
-        **dataclasses.asdict(config),
+        **{name: value for name, value in dataclasses.asdict(config).items() if name not in SAMPLING},
+        "sampling": config.options(bundle.model.head)._asdict(),
+        "sampling_text": config.options(bundle.model.head).describe(),
         "checkpoint": bundle.digest,
         "benchmark_seed": BENCHMARK_SEED,
         "image_seeds": f"0..{config.images_per_prompt - 1}",
@@ -78,7 +81,7 @@ def draw(bundle: Bundle, prompts: Sequence[str], config: ReportConfig) -> list[I
     """``images_per_prompt`` pictures of every prompt, seeds 0, 1, …"""
     repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
     seeds = list(range(config.images_per_prompt)) * len(prompts)
-    options = SamplingOptions(config.steps, config.guidance, config.sampler)
+    options = config.options(bundle.model.head)
     return generate_images(bundle, repeated, seeds, options, config.batch_size)
 
 

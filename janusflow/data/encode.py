@@ -14,7 +14,7 @@ from janusflow.data.readers.base import CaptionedImages
 from janusflow.data.readers.folder import LATENTS, PIECE, FolderReader
 from janusflow.data.readers.webdataset import WebDatasetReader, latents_beside
 from janusflow.data.sources import open_reader
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
 from janusflow.samplers import Progress
 
 
@@ -34,7 +34,7 @@ class Encoded(NamedTuple):
 
 def encode_source(
     config: SourceConfig,
-    codec: LatentCodec,
+    codec: ImageCodec,
     size: int,
     batch_size: int = 8,
     worker: int = 0,

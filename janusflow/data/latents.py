@@ -1,7 +1,7 @@
 """Latents that are computed once and stored beside the images, so that the VAE leaves the training step.
 
 A cache is one safetensors file or several. A tensor bears its image's name and holds what
-:meth:`janusflow.models.vae.LatentCodec.encode` gives for the image's central square, in fp32; each file's metadata say
+:meth:`janusflow.models.codec.ImageCodec.encode` gives for the image's central square, in fp32; each file's metadata say
 which VAE and which size in pixels made it.
 """
 
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from janusflow.data.transforms import generation_pixels
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
 
 UNREADABLE = "unreadable"  # metadata: names of images that have no latent
 
@@ -42,7 +42,7 @@ class LatentCache:
                 raise ValueError(f"{path} and {self.place[twice]} both hold {twice}: shards need names of their own")
             self.place |= dict.fromkeys(names, path)
 
-    def check(self, codec: LatentCodec, size: int) -> None:
+    def check(self, codec: ImageCodec, size: int) -> None:
         """Raise ``ValueError`` where a file was made with another VAE or at another size (pixels) than the run's."""
         for path, made_by in self.made_by.items():
             if not signature(codec, size).items() <= made_by.items():
@@ -59,12 +59,12 @@ class LatentCache:
             return file.get_tensor(name)
 
 
-def signature(codec: LatentCodec, size: int) -> dict[str, str]:
+def signature(codec: ImageCodec, size: int) -> dict[str, str]:
     """What a file's metadata say of the latents in it."""
     return {"vae": codec.digest, "size": str(size)}
 
 
-def is_complete(path: Path, codec: LatentCodec, size: int, names: Iterable[str]) -> bool:
+def is_complete(path: Path, codec: ImageCodec, size: int, names: Iterable[str]) -> bool:
     """Whether ``path`` holds latents of this VAE and size for all of ``names`` whose images could be read."""
     if not path.exists():
         return False
@@ -80,7 +80,7 @@ def is_complete(path: Path, codec: LatentCodec, size: int, names: Iterable[str])
 def write_latents(
     path: Path,
     images: Iterable[tuple[str, Image.Image]],
-    codec: LatentCodec,
+    codec: ImageCodec,
     size: int,
     batch_size: int = 8,
     unreadable: Sequence[str] = (),
@@ -92,7 +92,7 @@ def write_latents(
     latents: dict[str, Tensor] = {}
     source = iter(images)
     while batch := list(islice(source, batch_size)):
-        pixels = torch.stack([generation_pixels(image, size) for _, image in batch]).to(codec.vae.device)
+        pixels = torch.stack([generation_pixels(image, size) for _, image in batch]).to(codec.device)
         encoded = codec.encode(pixels).cpu().contiguous()
         latents |= {name: latent.clone() for (name, _), latent in zip(batch, encoded, strict=True)}
     unfinished = path.with_suffix(".part")

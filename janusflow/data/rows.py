@@ -46,10 +46,10 @@ class RowBuilder:
         return self.tokens(tokens, begins)
 
     def generation(self, sample: GenerationSample, instruction: bool, drop: bool) -> TokenSequence:
-        """Prompt and image span. A dropped prompt leaves only its first token; the span keeps its positions."""
+        """Prompt and image span, which keeps its positions where the prompt is dropped."""
         prompt = self.template.generation_prompt(sample.prompt, instruction)
-        begin = len(prompt) - 1  # begin-of-image, whose place the time embedding takes
-        kept = prompt[:1] if drop else prompt[:-1]
+        begin = len(prompt) - 1  # begin-of-image, the span's first position
+        kept = self.template.dropped_prompt(prompt) if drop else prompt[:-1]
         span = [prompt[-1]] + [self.template.tokenizer.image] * self.template.image_tokens
         positions = [*range(len(kept)), *range(begin, begin + len(span))]
         ids = [*kept, *span]

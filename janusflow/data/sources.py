@@ -14,7 +14,7 @@ from janusflow.data.readers.text import TextReader
 from janusflow.data.readers.webdataset import WebDatasetReader
 from janusflow.data.sample import DocumentSample, GenerationSample, Source, TextSample, UnderstandingSample
 from janusflow.data.shapes.source import ShapesSource
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
 
 READERS: dict[str, type[Reader]] = {
     "webdataset": WebDatasetReader,
@@ -118,7 +118,7 @@ class MixedSource:
                 return found
         raise ValueError("preview.examples shows captioned images; the data has none")
 
-    def check_latents(self, codec: LatentCodec, size: int) -> None:
+    def check_latents(self, codec: ImageCodec, size: int) -> None:
         """Raise ``ValueError`` where stored latents are not those that ``codec`` gives at ``size`` pixels."""
         for reader in self.readers.values():
             if isinstance(reader, CaptionedImages) and reader.latents is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.models.head import DropForm
 
 
 @dataclass
@@ -30,20 +31,33 @@ class Tokens(NamedTuple):
 
 
 class ChatTemplate:
-    """Formats everything the model reads. ``image_tokens`` is N, the number of placeholders of one image."""
+    """Formats everything the model reads.
 
-    def __init__(self, tokenizer: TextTokenizer, config: ChatConfig, image_tokens: int) -> None:
+    image_tokens: N, the number of placeholders of one image. dropped: what is left of a prompt that guidance drops.
+    """
+
+    def __init__(
+        self, tokenizer: TextTokenizer, config: ChatConfig, image_tokens: int, dropped: DropForm = "gap"
+    ) -> None:
         self.tokenizer = tokenizer
         self.config = config
         self.image_tokens = image_tokens
+        self.dropped = dropped
 
     def generation_prompt(self, prompt: str, instruction: bool = True) -> list[int]:
-        """Ids of the prompt of an image, begin-of-image last: the token that the time embedding replaces.
+        """Ids of the prompt of an image, begin-of-image last, which a flow head's time embedding replaces.
 
         ``instruction=False`` is the plain form of pre-training, ``<prompt><image>`` (Sec. 4.2).
         """
         text = f"{self.config.user}: {prompt}\n\n{self.config.assistant}:" if instruction else prompt
         return [self.tokenizer.bos, *self.tokenizer.encode(text), self.tokenizer.boi]
+
+    def dropped_prompt(self, prompt: Sequence[int]) -> list[int]:
+        """What stands in front of the span in the place of ``prompt``, whose last token is the span's first.
+
+        JanusFlow keeps the first token only, and the span where it was; Janus puts padding behind the first token.
+        """
+        return [prompt[0], *[self.tokenizer.pad] * (len(prompt) - 2 if self.dropped == "pad" else 0)]
 
     def question(self, question: str, images: int = 1) -> list[int]:
         """Ids that end with the assistant's role, so that the answer comes next."""

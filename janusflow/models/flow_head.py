@@ -1,15 +1,12 @@
 """The continuous generation head: rectified flow in latent space.
 
-A generation head owns the image's span of the sequence: one begin position and N image positions. It says what goes
-into the span (``prepare``), what the loss is (``loss``) and how an image is sampled (``sample``); the LLM between is
-the caller's. A discrete head can stand behind the same three methods.
+[.. prompt, time token, N tokens of the noisy latent]: the velocity comes from the hidden states behind them.
 
 Legend: G images, C latent channels, S latent side, N image tokens, D LLM hidden size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,7 +15,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
-from janusflow.guidance import check_guidance, guided_velocity
+from janusflow.guidance import ALWAYS, check_guidance, guided_velocity
+from janusflow.models.head import DropForm, GenerationHead, Span
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, RMSNorm
 from janusflow.samplers import Progress, check_solver, integrate
 
@@ -56,27 +54,38 @@ class FlowState(NamedTuple):
     z_0: Tensor
 
 
-class SamplingOptions(NamedTuple):
+class FlowSampling(NamedTuple):
     """How the ODE is solved. The defaults are the released sampler's (30 Euler steps, w = 2)."""
 
     steps: int = 30
     guidance: float = 2.0
     sampler: str = "euler"
     shift: float = 1.0
-    guidance_interval: tuple[float, float] = (0.0, 1.0)  # times in which guidance acts; v = v_cond outside
+    guidance_interval: tuple[float, float] = ALWAYS  # times in which guidance acts; v = v_cond outside
 
-    def check(self) -> SamplingOptions:
+    def check(self) -> FlowSampling:
         """Self. Raises ``ValueError`` with the value where an option is impossible."""
         check_solver(self.steps, self.sampler, self.shift)
         check_guidance(self.guidance, self.guidance_interval)
         return self
 
+    def describe(self) -> str:
+        """The options in a few words."""
+        shift = "" if self.shift == 1 else f", time shift {self.shift:g}"
+        low, high = self.guidance_interval
+        interval = "" if (low, high) == ALWAYS else f" in {low:g} <= t <= {high:g}"
+        return f"{self.steps} {self.sampler} steps, w = {self.guidance:g}{interval}{shift}"
 
-RunSpan = Callable[[Tensor], Tensor]
 
-
-class FlowHead(nn.Module):
+class FlowHead(GenerationHead):
     """g_enc, g_dec and their aligners."""
+
+    dropped: DropForm = "gap"
+    options = FlowSampling
+    latent_dtype = torch.float32
+    loss_name = "flow"
+    encoder: GenerationEncoder
+    config: FlowHeadConfig
 
     def __init__(self, config: FlowHeadConfig, llm_size: int) -> None:
         super().__init__()
@@ -94,14 +103,25 @@ class FlowHead(nn.Module):
         return self.config.grid**2
 
     @property
-    def target_shape(self) -> tuple[int, int, int]:
-        """(C, S, S), the shape of the latent that the head models."""
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, S, S)."""
         return self.config.latent_channels, self.config.latent_size, self.config.latent_size
+
+    @property
+    def feature_size(self) -> int:
+        """Channels of g_enc."""
+        return self.config.width
+
+    def features(self, latents: Tensor, encoder: nn.Module) -> Tensor:
+        """Features (G, N, C) of clean latents (G, C, S, S), from g_enc at t = 1."""
+        clean = torch.ones(len(latents), device=latents.device)
+        encoded = encoder(latents.to(self.encoder.in_conv.weight.dtype), clean)
+        return rearrange(encoded.map, "g c h w -> g (h w) c")
 
     def encode(self, z_t: Tensor, t: Tensor) -> tuple[Tensor, GenerationFeatures]:
         """The span for a noisy latent (G, C, S, S) at times (G,): embeddings (G, 1 + N, D), time embedding first."""
-        if z_t.shape[1:] != self.target_shape:
-            raise ValueError(f"the flow head takes latents (G, {self.target_shape}), got {tuple(z_t.shape)}")
+        if z_t.shape[1:] != self.latent_shape:
+            raise ValueError(f"the flow head takes latents (G, {self.latent_shape}), got {tuple(z_t.shape)}")
         features = self.encoder(z_t.to(self.encoder.in_conv.weight.dtype), t)
         tokens = self.encoder_aligner(rearrange(features.map, "g c h w -> g (h w) c"))
         return torch.cat([features.time.unsqueeze(1), tokens], dim=1), features
@@ -112,11 +132,12 @@ class FlowHead(nn.Module):
         grid = rearrange(tokens, "g (h w) c -> g c h w", h=self.config.grid)
         return self.decoder(grid, *features)
 
-    def prepare(self, x: Tensor, seeds: Tensor) -> tuple[Tensor, FlowState]:
+    def prepare(self, latents: Tensor, seeds: Tensor) -> tuple[Tensor, FlowState]:
         """Noise clean latents (G, C, S, S) for training: span embeddings (G, 1 + N, D) and what ``loss`` needs.
 
         Time and noise of a latent come from its own seed, (G,) integers, wherever and beside whatever it is trained.
         """
+        x = latents
         generators = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
         t = torch.cat([torch.empty(0), *(sample_times(1, self.config.time, g) for g in generators)]).to(x.device)
         z_0 = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) if generators else x.cpu()
@@ -128,30 +149,27 @@ class FlowHead(nn.Module):
         """The rectified-flow loss (Eq. 7) from the span's hidden states (G, 1 + N, D), over ``total`` images."""
         return velocity_loss(self.decode(hidden, state.features), state.x, state.z_0, total)
 
-    def initial_noise(self, seeds: list[int], device: torch.device) -> Tensor:
+    def start(self, seeds: list[int], device: torch.device) -> Tensor:
         """z_0 (G, C, S, S) in fp32. Image i depends on ``seeds[i]`` alone, and not on the device."""
-        noise = [torch.randn(self.target_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        noise = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(noise).to(device)
 
-    def sample(
-        self, run_span: RunSpan, z_0: Tensor, options: SamplingOptions, progress: Progress | None = None
-    ) -> Tensor:
-        """Solve the guided ODE from ``z_0`` (G, C, S, S); returns the clean latents in fp32.
+    def sample(self, span: Span, start: Tensor, options: FlowSampling, progress: Progress | None = None) -> Tensor:
+        """Solve the guided ODE from ``start``, z_0 (G, C, S, S); returns the clean latents in fp32.
 
-        ``run_span`` is the LLM behind the prompts: embeddings (R, 1 + N, D) to hidden states. Under guidance it gets
-        R = 2 G rows, of which the second half stands behind the empty prompt; else R = G.
+        Every evaluation of the velocity runs the whole span, (R, 1 + N, D).
         """
 
         def conditional(z: Tensor, t: Tensor) -> Tensor:
             embeds, features = self.encode(z, t.expand(len(z)))
-            return self.decode(run_span(embeds), features)
+            return self.decode(span(embeds), features)
 
         def pair(z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
             embeds, features = self.encode(z, t.expand(len(z)))  # the same for both halves
-            hidden = run_span(embeds.repeat(2, 1, 1))
+            hidden = span(embeds.repeat(2, 1, 1))
             doubled = GenerationFeatures(features.map.repeat(2, 1, 1, 1), features.time.repeat(2, 1))
             v_cond, v_uncond = self.decode(hidden, doubled).chunk(2)
             return v_cond, v_uncond
 
         guided = guided_velocity(conditional, pair, options.guidance, options.guidance_interval)
-        return integrate(guided, z_0, options.steps, options.sampler, options.shift, progress)
+        return integrate(guided, start, options.steps, options.sampler, options.shift, progress)

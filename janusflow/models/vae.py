@@ -6,24 +6,26 @@ The only place that knows a scaling factor. SDXL-VAE: ``stabilityai/sdxl-vae``, 
 from __future__ import annotations
 
 import copy
-import hashlib
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
+from janusflow.models.codec import ImageCodec
 from janusflow.weights import load_weights
 
 KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 
 
-class LatentCodec:
-    """Images in [-1, 1] to scaled latents and back. Frozen, in eval mode, and no part of any model's parameters."""
+class LatentCodec(ImageCodec):
+    """Images in [-1, 1] to scaled latents (B, C, s, s) and back."""
+
+    folder = "vae"
+    module: AutoencoderKL | AutoencoderTiny
 
     def __init__(self, vae: AutoencoderKL | AutoencoderTiny) -> None:
-        self.vae = vae.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        super().__init__(vae.to(memory_format=torch.channels_last))
 
     @classmethod
     def from_pretrained(cls, path: str | Path, revision: str | None = None) -> LatentCodec:
@@ -48,48 +50,37 @@ class LatentCodec:
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> LatentCodec:
         """Move the weights; returns self. Raises ``ValueError`` for fp16, in which SDXL-VAE's activations overflow."""
-        if dtype == torch.float16 and isinstance(self.vae, AutoencoderKL):
+        if dtype == torch.float16 and isinstance(self.module, AutoencoderKL):
             raise ValueError("the SDXL-VAE overflows in float16 and draws black images: use float32 or bfloat16")
-        self.vae.to(device)
-        if dtype is not None:
-            self.vae.type(dtype)
+        super().to(device, dtype)
         return self
 
     def tile(self, on: bool = True) -> LatentCodec:
-        """Decode in overlapping tiles (or no more), which bounds the memory of large images; returns self."""
         if on:
-            self.vae.enable_tiling()
+            self.module.enable_tiling()
         else:
-            self.vae.disable_tiling()
+            self.module.disable_tiling()
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write a diffusers folder, in fp16 where that loses nothing."""
-        vae = copy.deepcopy(self.vae).float()
+        vae = copy.deepcopy(self.module).float()
         if all(torch.equal(p.half().float(), p) for p in vae.parameters()):
             vae.half()
         vae.register_to_config(_name_or_path="")  # where it was loaded from is nobody's business
         vae.save_pretrained(path, safe_serialization=True)
 
-    @cached_property
-    def digest(self) -> str:
-        """The first 12 hex digits of the SHA-256 of the weights in fp32: the codec's name beside latents."""
-        total = hashlib.sha256()
-        for name, value in self.vae.state_dict().items():
-            total.update(name.encode())
-            total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-        return total.hexdigest()[:12]
-
     @property
     def factor(self) -> int:
-        """Pixels per latent position, along a side."""
-        channels = self.vae.config.get("block_out_channels") or self.vae.config.encoder_block_out_channels
+        channels = self.module.config.get("block_out_channels") or self.module.config.encoder_block_out_channels
         return 2 ** (len(channels) - 1)
 
     @property
     def channels(self) -> int:
         """Channels of a latent."""
-        return self.vae.config.latent_channels
+        return self.module.config.latent_channels
+
+    def latent_shape(self, side: int) -> tuple[int, int, int]:
+        return self.channels, side // self.factor, side // self.factor
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -98,16 +89,15 @@ class LatentCodec:
         The mode of the posterior: a draw would add noise that no flow can predict (the decoder saw draws when it was
         trained, and does not mind). Autocast never reaches it: SDXL-VAE overflows in fp16.
         """
-        if pixels.shape[-1] % self.factor or pixels.shape[-2] % self.factor:
-            raise ValueError(f"image sides must be multiples of {self.factor}, got {tuple(pixels.shape[-2:])}")
+        self._check_sides(pixels)
         with torch.autocast(pixels.device.type, enabled=False):
-            encoded = self.vae.encode(pixels.to(self.vae.dtype))
-        latents = encoded.latents if isinstance(self.vae, AutoencoderTiny) else encoded.latent_dist.mode()
-        return latents.float() * self.vae.config.scaling_factor
+            encoded = self.module.encode(pixels.to(self.dtype))
+        latents = encoded.latents if isinstance(self.module, AutoencoderTiny) else encoded.latent_dist.mode()
+        return latents.float() * self.module.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, C, s, s) -> images (B, 3, factor s, factor s), clamped to [-1, 1], fp32."""
         with torch.autocast(latents.device.type, enabled=False):
-            scaled = latents.float() / self.vae.config.scaling_factor
-            return self.vae.decode(scaled.to(self.vae.dtype)).sample.float().clamp(-1, 1)
+            scaled = latents.float() / self.module.config.scaling_factor
+            return self.module.decode(scaled.to(self.dtype)).sample.float().clamp(-1, 1)

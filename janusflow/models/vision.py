@@ -12,6 +12,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from janusflow.models.mlp import mlp
+
 
 @dataclass
 class VisionConfig:
@@ -23,12 +25,16 @@ class VisionConfig:
     depth: int = 24
     num_heads: int = 16
     mlp_ratio: float = 4.0
+    aligner_depth: int = 1  # linear layers into the LLM; Janus: 2
+    begin_embed: bool = True  # a learned embedding in front of an image; Janus: the begin-of-image token's own
 
     def __post_init__(self) -> None:
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         if self.width % self.num_heads:
             raise ValueError(f"vision width {self.width} is not a multiple of num_heads {self.num_heads}")
+        if self.aligner_depth < 1:
+            raise ValueError(f"vision.aligner_depth must be at least 1, got {self.aligner_depth}")
 
     @property
     def grid(self) -> int:
@@ -53,7 +59,7 @@ def build_tower(config: VisionConfig) -> VisionTransformer:
 
 
 class VisionEncoder(nn.Module):
-    """f_enc with its aligner and the learned begin-of-understanding embedding.
+    """f_enc with its aligner and, in JanusFlow, the learned begin-of-understanding embedding.
 
     The ablations see with other features, of ``feature_size`` channels, and need the tower for REPA only or not at
     all.
@@ -63,8 +69,8 @@ class VisionEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.tower = build_tower(config) if tower else None
-        self.aligner = nn.Linear(feature_size, llm_size)
-        self.begin_embed = nn.Parameter(torch.randn(1, llm_size) * llm_size**-0.5)
+        self.aligner = mlp(feature_size, llm_size, config.aligner_depth)
+        self.begin_embed = nn.Parameter(torch.randn(1, llm_size) * llm_size**-0.5) if config.begin_embed else None
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -80,7 +86,9 @@ class VisionEncoder(nn.Module):
         return self.tower.forward_features(pixels)
 
     def span(self, features: Tensor) -> Tensor:
-        """What stands for an image in the LLM's sequence: features (B, N, C) -> (B, 1 + N, D)."""
+        """What stands for an image in the LLM's sequence: features (B, N, C) -> (B, 1 + N or N, D)."""
         tokens = self.aligner(features)
+        if self.begin_embed is None:
+            return tokens
         begin = self.begin_embed.expand(len(tokens), 1, -1)
         return torch.cat([begin.to(tokens.dtype), tokens], dim=1)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from janusflow.checkpoint import ASSETS, Bundle, load_pretrained
+from janusflow.codecs import load_codec
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.unified import JanusFlow, ModelConfig
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
+from janusflow.models.unified import UnifiedModel
+from janusflow.models.vq import VQCodec
 from janusflow.weights import KeyMap, load_weights
 
 if TYPE_CHECKING:
@@ -26,26 +28,29 @@ def build_bundle(config: RunConfig) -> Bundle:
     tokenizer = TextTokenizer.from_file(locate(parts.tokenizer))
     if len(tokenizer) > config.model.llm.vocab_size:
         raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}")
-    codec = LatentCodec.from_pretrained(locate(parts.vae))
-    check_latent(config.data.image_size, config.model, codec)
-    model = JanusFlow(config.model)
+    codec = load_codec(locate(parts.codec(config.model.head)))
+    model = UnifiedModel(config.model)
+    check_codec(config.data.image_size, model, codec)
     load_parts(model, parts)
     return Bundle(model, codec, tokenizer, config.chat)
 
 
 def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
     """A whole pretrained model, with a new REPA projector where REPA is on."""
-    bundle = load_pretrained(path, dtype=torch.float32, vae=locate(config.parts.vae))
+    bundle = load_pretrained(path, dtype=torch.float32, vae=None)
     sizes = dataclasses.replace(bundle.model.config, repa=config.model.repa)
+    if sizes.head != config.model.head:
+        raise ValueError(f"the model {path} has a head of the kind {sizes.head!r}: set model.head={sizes.head}")
     if sizes.repa.enabled and sizes.sees_latents:
         raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.repa.enabled=false")
-    check_latent(config.data.image_size, sizes, bundle.required_codec)
-    model = JanusFlow(sizes)
+    codec = load_codec(locate(config.parts.codec(sizes.head)))
+    model = UnifiedModel(sizes)
+    check_codec(config.data.image_size, model, codec)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
-    return dataclasses.replace(bundle, model=model, digest="")
+    return dataclasses.replace(bundle, model=model, codec=codec, digest="")
 
 
-def load_parts(model: JanusFlow, parts: PartsConfig) -> None:
+def load_parts(model: UnifiedModel, parts: PartsConfig) -> None:
     """Fill the language model and the SigLIP tower from their pretrained files."""
     if parts.llm is not None:
         load_weights(model.llm, [Path(locate(parts.llm))], dtype=torch.float32)
@@ -55,17 +60,26 @@ def load_parts(model: JanusFlow, parts: PartsConfig) -> None:
         load_weights(model.vision.tower, files, image_tower, ignore=("text.", "log_scale", "bias"), dtype=torch.float32)
 
 
-def check_latent(side: int, sizes: ModelConfig, codec: LatentCodec) -> None:
-    """Raise ``ValueError`` where the VAE's latents of ``side`` pixels are not what the flow head takes."""
-    head = sizes.flow_head
-    got = (codec.channels, side // codec.factor)
-    if got != (head.latent_channels, head.latent_size):
+def check_codec(side: int, model: UnifiedModel, codec: ImageCodec) -> None:
+    """Raise ``ValueError`` where the codec's latents of ``side`` pixels are not what the model's head takes."""
+    head, sizes = model.head, model.config
+    got = codec.latent_shape(side)
+    if got != head.latent_shape:
         raise ValueError(
-            f"the VAE turns {side} pixels into {got[0]} x {got[1]} x {got[1]} latents, but model.flow_head expects "
-            f"{head.latent_channels} x {head.latent_size} x {head.latent_size}"
+            f"the image codec turns {side} pixels into {_shape(got)} latents, but model.{sizes.head}_head expects "
+            f"{_shape(head.latent_shape)}"
+        )
+    if isinstance(codec, VQCodec) and codec.codebook_size != sizes.ar_head.codebook_size:
+        raise ValueError(
+            f"the VQ tokenizer has {codec.codebook_size} codes, model.ar_head.codebook_size is "
+            f"{sizes.ar_head.codebook_size}"
         )
     if side != sizes.vision.image_size:
         raise ValueError(f"data.image_size {side} differs from model.vision.image_size {sizes.vision.image_size}")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def locate(path: str) -> str:

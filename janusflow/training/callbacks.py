@@ -121,7 +121,8 @@ class Meter(L.Callback):
             dtype=torch.float64,
         ).to(device if device.type != "mps" else "cpu")
         *losses, tokens, positions, flops, waited, left_out = distributed.sum_over_ranks(sums).tolist()
-        metrics = {f"loss/{name}": value for name, value in zip(Losses._fields, losses, strict=True)}
+        names = (module.model.head.loss_name if name == "image" else name for name in Losses._fields)
+        metrics = {f"loss/{name}": value for name, value in zip(names, losses, strict=True)}
         metrics |= {
             "loss/total": sum(losses),
             "gradient_norm": last.gradient_norm,

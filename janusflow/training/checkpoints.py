@@ -26,7 +26,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import FSDPModule
 
 from janusflow import __version__
-from janusflow.models.unified import JanusFlow
+from janusflow.models.unified import UnifiedModel
 from janusflow.training import distributed
 from janusflow.training.module import JanusFlowModule
 from janusflow.training.optim import OptimizerUnion, parts_of
@@ -120,7 +120,7 @@ def optimizer_state(module: JanusFlowModule, optimizer: torch.optim.Optimizer) -
     return get_optimizer_state_dict(module.model, parts_of(optimizer))
 
 
-def whole_average(module: JanusFlowModule) -> JanusFlow | None:
+def whole_average(module: JanusFlowModule) -> UnifiedModel | None:
     """The averaged model in one piece, on the main process; None on the others. All processes must call it."""
     average = module.ema.model
     if not isinstance(average, FSDPModule):
@@ -131,7 +131,7 @@ def whole_average(module: JanusFlowModule) -> JanusFlow | None:
     if not distributed.is_main():
         return None
     with torch.device("meta"):
-        whole = JanusFlow(average.config)
+        whole = UnifiedModel(average.config)
     whole.load_state_dict(weights, assign=True)
     restore_buffers(whole, distributed.device())
     return whole.to(distributed.device()).eval().requires_grad_(False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
-from janusflow.models.flow_head import SamplingOptions
 from janusflow.models.unified import ModelConfig
+from janusflow.sampling import SamplingConfig
 from janusflow.training.optim import OptimConfig
 from janusflow.training.previews import PreviewConfig
 from janusflow.training.stages import StageConfig
@@ -27,13 +28,18 @@ class PartsConfig:
     checkpoint: str | None = None  # model folder or hub id, such as deepseek-ai/JanusFlow-1.3B
     run: str | None = None  # run folder, such as that of the stage before
     tokenizer: str = "shapes/tokenizer.json"
-    vae: str = "shapes/vae"  # a diffusers AutoencoderKL folder or hub id
+    vae: str = "shapes/vae"  # flow head: a diffusers AutoencoderKL folder or hub id
+    vq: str = "shapes/vq"  # autoregressive head: a transformers JanusVQVAE folder or hub id, or a Janus model with one
     vision: str | None = "shapes/siglip.safetensors"  # SigLIP image tower; None: random weights
     llm: str | None = "shapes/llm.safetensors"  # language model; None: random weights
 
+    def codec(self, head: Literal["flow", "ar"]) -> str:
+        """Where the image codec of that head is."""
+        return self.vae if head == "flow" else self.vq
+
 
 @dataclass
-class ReportConfig:
+class ReportConfig(SamplingConfig):
     """The scores that end a run (see ``eval.shapes``)."""
 
     tasks: list[str] = field(default_factory=lambda: list(REPORT_TASKS))  # what is scored; [] scores nothing
@@ -41,12 +47,10 @@ class ReportConfig:
     images_per_prompt: int = 2
     questions_per_kind: int = 40
     reference_images: int = 512  # rendered scenes behind the Frechet distance
-    steps: int = 30
-    guidance: float = 4.0
-    sampler: str = "euler"
     batch_size: int = 32
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         unknown = sorted(set(self.tasks) - set(REPORT_TASKS))
         if unknown:
             raise ValueError(f"unknown task {unknown[0]!r} in report.tasks; choose from {', '.join(REPORT_TASKS)}")
@@ -55,7 +59,6 @@ class ReportConfig:
                 raise ValueError(f"report.{name} must be at least 1, got {getattr(self, name)}")
         if self.reference_images < 2:
             raise ValueError(f"report.reference_images must be at least 2, got {self.reference_images}")
-        SamplingOptions(self.steps, self.guidance, self.sampler).check()
 
 
 @dataclass

@@ -19,7 +19,7 @@ from janusflow.data.mixture import share
 from janusflow.data.rows import RowBuilder, TokenSequence
 from janusflow.data.sample import Batch, GenerationSample, Source, Step, Unwanted
 from janusflow.data.sources import MixedSource, open_source
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
 from janusflow.training import distributed
 from janusflow.training.stages import StageConfig, quota, taken
 
@@ -164,7 +164,7 @@ class StageData(L.LightningDataModule):
             raise ValueError("preview.examples shows captioned images of data.sources; the data has none")
         return self.source.examples(count)
 
-    def check_latents(self, codec: LatentCodec) -> None:
+    def check_latents(self, codec: ImageCodec) -> None:
         """Raise ``ValueError`` where stored latents are not those that ``codec`` would give."""
         if isinstance(self.source, MixedSource):
             self.source.check_latents(codec, self.builder.image_size)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from janusflow.data.sample import Batch, Step
-from janusflow.models.unified import IGNORED, Counts, JanusFlow, Losses
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
+from janusflow.models.unified import IGNORED, Counts, Losses, UnifiedModel
 from janusflow.training import distributed
 from janusflow.training.ema import EMA
 from janusflow.training.optim import OptimConfig, build_optimizer, clip_gradients, set_rate
@@ -39,9 +39,9 @@ class StepResult(NamedTuple):
 
 
 class JanusFlowModule(L.LightningModule):
-    """Trains a :class:`JanusFlow` through one stage at a time; :meth:`enter` sets the stage."""
+    """Trains a :class:`UnifiedModel` through one stage at a time; :meth:`enter` sets the stage."""
 
-    def __init__(self, model: JanusFlow, codec: LatentCodec, optim: OptimConfig) -> None:
+    def __init__(self, model: UnifiedModel, codec: ImageCodec, optim: OptimConfig) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = model
@@ -146,7 +146,8 @@ class JanusFlowModule(L.LightningModule):
         return norm
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Latents (G, C, s, s) of pixels (G, 3, S, S), also where G is 0."""
+        """Latents (G, …) of pixels (G, 3, S, S), also where G is 0."""
         if len(pixels):
             return self.codec.encode(pixels)
-        return torch.empty(0, *self.model.head.target_shape, device=self.device)
+        head = self.model.head
+        return torch.empty(0, *head.latent_shape, dtype=head.latent_dtype, device=self.device)

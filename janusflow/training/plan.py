@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from janusflow.data.config import TASKS
 from janusflow.data.sample import Source
-from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.optim import OptimConfig
 from janusflow.training.stages import PARTS, RatioConfig, StageConfig, taken
 
@@ -23,7 +23,7 @@ def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Co
                 raise ValueError(f"{name}'s mixture wants {task} samples, and no source gives any")
 
 
-def describe_model(model: JanusFlow, stages: dict[str, StageConfig]) -> str:
+def describe_model(model: UnifiedModel, stages: dict[str, StageConfig]) -> str:
     """A table of the parts, their millions of parameters, and the stages that train them."""
     lines = [f"{'part':<15}{'M params':>9}  " + "".join(f"{name:>10}" for name in stages)]
     for part, prefixes in PARTS.items():

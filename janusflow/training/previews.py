@@ -18,28 +18,27 @@ from janusflow.checkpoint import Bundle
 from janusflow.data.sample import GenerationSample
 from janusflow.data.transforms import generation_pixels, to_images
 from janusflow.generate import generate_images
-from janusflow.models.flow_head import SamplingOptions
-from janusflow.models.vae import LatentCodec
+from janusflow.models.codec import ImageCodec
 from janusflow.pictures import grid
+from janusflow.sampling import SamplingConfig
 from janusflow.training import checkpoints
 from janusflow.training.module import JanusFlowModule
 
 
 @dataclass
-class PreviewConfig:
+class PreviewConfig(SamplingConfig):
     """The sample grids of a run: one row of ``images`` pictures for each prompt."""
 
     every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
     prompts: list[str] = field(default_factory=list)
-    examples: int = 0  # captioned images: rows that show a training image through the VAE, then drawings of its caption
+    examples: int = 0  # rows of a captioned training image through the codec, then drawings of its caption
     images: int = 6
-    steps: int = 30
-    guidance: float = 4.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.every < 0 or self.examples < 0 or self.images < 1 or self.steps < 1:
-            raise ValueError("preview needs every >= 0, examples >= 0, images >= 1 and steps >= 1")
+        super().__post_init__()
+        if self.every < 0 or self.examples < 0 or self.images < 1:
+            raise ValueError("preview needs every >= 0, examples >= 0 and images >= 1")
 
 
 class Previews(L.Callback):
@@ -80,24 +79,24 @@ class Previews(L.Callback):
 
 
 def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[GenerationSample] = ()) -> Image.Image:
-    """A row of ``config.images`` seeds for each prompt; an example's row begins with its image through the VAE."""
+    """A row of ``config.images`` seeds for each prompt; an example's row begins with its image through the codec."""
     captions = [*(example.prompt for example in examples), *config.prompts]
     prompts = [caption for caption in captions for _ in range(config.images)]
     seeds = [config.seed + column for _ in captions for column in range(config.images)]
-    drawn = generate_images(bundle, prompts, seeds, SamplingOptions(config.steps, config.guidance))
+    drawn = generate_images(bundle, prompts, seeds, config.options(bundle.model.head))
     if not examples:
         return grid(drawn, config.images, captions)
     firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]
     for row, example in enumerate(examples):
-        firsts[row], decibels = through_vae(bundle.required_codec, example.image, drawn[0].width)
-        captions[row] = f"{example.prompt}   (first: VAE, {decibels:.1f} dB)"
+        firsts[row], decibels = through_codec(bundle.required_codec, example.image, drawn[0].width)
+        captions[row] = f"{example.prompt}   (first: the codec, {decibels:.1f} dB)"
     rows = [drawn[start : start + config.images] for start in range(0, len(drawn), config.images)]
     cells = [image for first, row in zip(firsts, rows, strict=True) for image in (first, *row)]
     return grid(cells, 1 + config.images, captions)
 
 
-def through_vae(codec: LatentCodec, image: Image.Image, size: int) -> tuple[Image.Image, float]:
+def through_codec(codec: ImageCodec, image: Image.Image, size: int) -> tuple[Image.Image, float]:
     """What the codec keeps of an image's central square at ``size`` pixels, and its PSNR in dB."""
-    pixels = generation_pixels(image, size).unsqueeze(0).to(codec.vae.device)
+    pixels = generation_pixels(image, size).unsqueeze(0).to(codec.device)
     decoded = codec.decode(codec.encode(pixels))
     return to_images(decoded)[0], float(peak_signal_noise_ratio(decoded, pixels, data_range=(-1.0, 1.0)))

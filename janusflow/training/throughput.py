@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from janusflow.models.unified import JanusFlow
+from janusflow.models.unified import UnifiedModel
 
 # Dense bf16 peaks without sparsity, in FLOP/s, from the vendors' data sheets.
 PEAKS = {
@@ -27,7 +27,7 @@ def peak_flops(device: torch.device) -> float | None:
     return next((peak for known, peak in PEAKS.items() if known in name), None)
 
 
-def step_flops(model: JanusFlow, lengths: Tensor, und_images: int, gen_images: int) -> float:
+def step_flops(model: UnifiedModel, lengths: Tensor, und_images: int, gen_images: int) -> float:
     """Model FLOPs of a training step: forward 2 per weight and token, backward another 4 where weights train.
 
     lengths: (samples,) tokens of each sample, whose squares the attention costs (half of them, being causal). Work that
@@ -45,9 +45,14 @@ def step_flops(model: JanusFlow, lengths: Tensor, und_images: int, gen_images: i
     tower = 2 * sum(p.numel() for p in weights) * patches + 4 * config.vision.depth * config.vision.width * patches**2
     flops += tower * gen_images * (model.projector is not None)  # REPA's target
 
-    encoder = 3 * 2 * sum(p.numel() for p in model.head.encoder.parameters()) * model.head.num_tokens
+    encoder = 3 * 2 * multiplied(model.head.encoder) * model.head.num_tokens
     trains = any(p.requires_grad for p in weights)
     flops += (encoder if config.sees_latents else (3.0 if trains else 1.0) * tower) * und_images
 
-    head = sum(p.numel() for p in model.head.parameters())
-    return flops + 3 * 2 * head * model.head.num_tokens * gen_images
+    return flops + 3 * 2 * multiplied(model.head) * model.head.num_tokens * gen_images
+
+
+def multiplied(module: nn.Module) -> int:
+    """The number of weights that every token is multiplied with: all but those that are looked up."""
+    looked_up = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+    return sum(p.numel() for p in module.parameters() if id(p) not in looked_up)

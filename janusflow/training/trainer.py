@@ -24,7 +24,7 @@ from janusflow.checkpoint import Bundle, save_pretrained
 from janusflow.config import load_config, save_config, to_dict
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sources import offered_tasks
-from janusflow.models.unified import JanusFlow
+from janusflow.models.unified import UnifiedModel
 from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
 from janusflow.training.build import build_bundle
@@ -275,7 +275,7 @@ def plain(error: Exception) -> Exception:
     return error
 
 
-def prepare_blocks(model: JanusFlow, config: TrainerConfig) -> None:
+def prepare_blocks(model: UnifiedModel, config: TrainerConfig) -> None:
     """Compile the LLM's blocks and drop their activations, as configured; parameter names stay."""
     for block in model.llm.blocks:
         if config.checkpoint_activations:

@@ -157,8 +157,8 @@ def test_latents_of_another_size_or_vae_are_refused(folder, tmp_path, capsys):
     assert train.main([str(config), CACHED]) == 2
     assert "32 pixels" in capsys.readouterr().err
     with torch.no_grad():
-        next(codec.vae.parameters()).add_(1)
-    other = LatentCodec(codec.vae)
+        next(codec.module.parameters()).add_(1)
+    other = LatentCodec(codec.module)
     encode_source(SourceConfig("folder", str(folder)), other, 48)
     assert train.main([str(config), CACHED]) == 2
     assert other.digest in capsys.readouterr().err

@@ -5,7 +5,7 @@ import torch
 from janusflow.checkpoint import training_only
 from janusflow.config import load_config
 from janusflow.deepseek import JANUSFLOW_KEYS
-from janusflow.models.unified import JanusFlow
+from janusflow.models.unified import UnifiedModel
 from janusflow.training.config import RunConfig
 from tests.conftest import ROOT
 
@@ -78,7 +78,7 @@ def test_configured_model_has_the_released_keys_and_shapes():
     for stage in (1, 2, 3):
         config = load_config(RunConfig, ROOT / f"configs/janusflow_1b/stage{stage}.yaml")
         with torch.device("meta"):
-            model = JanusFlow(config.model)
+            model = UnifiedModel(config.model)
         unused = training_only(config.model)
         ours = {k: tuple(v.shape) for k, v in model.state_dict().items() if not k.startswith(unused)}
         assert {JANUSFLOW_KEYS.stored(key): shape for key, shape in ours.items()} == released()

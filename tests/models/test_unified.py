@@ -9,10 +9,10 @@ from PIL import Image
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import ChatConfig, ChatTemplate
-from janusflow.generate import PromptRunner
 from janusflow.losses import answer_cross_entropy
 from janusflow.models.flow_head import FlowHeadConfig
-from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.prompt_cache import PromptRunner
 from janusflow.repa import RepaConfig
 
 SIZE = 16
@@ -65,8 +65,8 @@ def latents():
 
 def test_three_losses_are_summed_one_to_one(tiny_model, batch, latents):
     losses = run(tiny_model, batch, latents)
-    torch.testing.assert_close(losses.total, losses.ar + losses.flow + losses.repa)
-    assert losses.ar > 0 and losses.flow > 0 and -1 <= losses.repa <= 1
+    torch.testing.assert_close(losses.total, losses.ar + losses.image + losses.repa)
+    assert losses.ar > 0 and losses.image > 0 and -1 <= losses.repa <= 1
     assert all(value.dtype == torch.float32 for value in losses)
 
 
@@ -88,7 +88,7 @@ def test_understanding_loss_trains_siglip_and_not_the_head(tiny_model, batch, la
 
 
 def test_flow_loss_reaches_every_parameter_of_the_head(tiny_model, batch, latents):
-    run(tiny_model, batch, latents).flow.backward()
+    run(tiny_model, batch, latents).image.backward()
     assert all(p.grad is not None and p.grad.any() for p in tiny_model.head.parameters())
 
 
@@ -135,7 +135,9 @@ def test_sampling_sees_what_training_saw(tiny_model, builder):
     z, t = torch.randn(2, 4, 8, 8), torch.tensor([0.3, 0.3])
     embeds, _ = tiny_model.head.encode(z, t)
     prompts = [builder.template.generation_prompt(sample.prompt) for sample in gen]
-    cached = PromptRunner(tiny_model.llm, prompts, embeds.shape[1], guided=True)(embeds.repeat(2, 1, 1))
+    cached = PromptRunner(
+        tiny_model.llm, prompts, embeds.shape[1], [builder.template.dropped_prompt(p) for p in prompts]
+    )(embeds.repeat(2, 1, 1))
     for drop, hidden in ((False, cached[:2]), (True, cached[2:])):
         batch = builder.collate([builder.generation(sample, True, drop) for sample in gen], [], gen)
         nothing = torch.empty(0, embeds.shape[1], embeds.shape[2])
@@ -148,11 +150,11 @@ def test_a_task_may_be_absent(tiny_model, builder, latents):
     _, gen, text = samples()
     only_text = builder.collate([builder.text(sample) for sample in text], [], [])
     losses = run(tiny_model, only_text, latents[:0])
-    assert losses.flow == 0 and losses.repa == 0 and losses.ar > 0
+    assert losses.image == 0 and losses.repa == 0 and losses.ar > 0
     losses.total.backward()
     only_images = builder.collate([builder.generation(sample, True, False) for sample in gen], [], gen)
     losses = run(tiny_model, only_images, latents)
-    assert losses.ar == 0 and losses.flow > 0
+    assert losses.ar == 0 and losses.image > 0
     losses.total.backward()
 
 
@@ -161,7 +163,9 @@ def test_impossible_sizes_are_named(tiny_config):
     with pytest.raises(ValueError, match="9"):
         tiny_config.__post_init__()
     with pytest.raises(ValueError, match="6 x 6"):
-        ModelConfig(tiny_config.llm, tiny_config.vision, FlowHeadConfig(latent_size=12), RepaConfig(block=1))
+        ModelConfig(
+            tiny_config.llm, tiny_config.vision, flow_head=FlowHeadConfig(latent_size=12), repa=RepaConfig(block=1)
+        )
 
 
 def test_wrong_latents_and_pixels_are_refused(tiny_model):
@@ -173,14 +177,14 @@ def test_wrong_latents_and_pixels_are_refused(tiny_model):
 
 def test_model_without_repa_has_no_projector(tiny_config, batch, latents):
     tiny_config.repa.enabled = False
-    model = JanusFlow(tiny_config)
+    model = UnifiedModel(tiny_config)
     assert not [name for name in model.state_dict() if name.startswith("projector")]
     assert run(model, batch, latents).repa == 0
 
 
 def test_query_key_norm_bounds_attention_and_is_saved_by_name(tiny_config, builder, latents):
     llm = dataclasses.replace(tiny_config.llm, qk_norm=True, num_kv_heads=1)
-    model = JanusFlow(dataclasses.replace(tiny_config, llm=llm))
+    model = UnifiedModel(dataclasses.replace(tiny_config, llm=llm))
     und, gen, text = samples()
     packed = builder.collate(sequences(builder, und, gen, text), und, gen)
     before = run(model, packed, latents)
@@ -208,7 +212,7 @@ def test_z_loss_adds_the_squared_log_of_the_partition_sum():
 def test_understanding_in_latent_space(tiny_config, batch, latents, encoder):
     """Experiments B and C of Table 5: ConvNeXt features of the clean latent in the place of SigLIP's."""
     torch.manual_seed(0)
-    model = JanusFlow(dataclasses.replace(tiny_config, und_encoder=encoder))
+    model = UnifiedModel(dataclasses.replace(tiny_config, und_encoder=encoder))
     seen = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     tokens = model.embed_understanding(seen)
     assert tokens.shape == (2, 1 + model.head.num_tokens, 32)
@@ -227,5 +231,5 @@ def test_understanding_in_latent_space(tiny_config, batch, latents, encoder):
 
 def test_siglip_is_there_where_something_needs_it(tiny_config):
     without = dataclasses.replace(tiny_config, und_encoder="shared", repa=RepaConfig(enabled=False))
-    assert JanusFlow(without).vision.tower is None
-    assert JanusFlow(dataclasses.replace(tiny_config, und_encoder="shared")).vision.tower is not None
+    assert UnifiedModel(without).vision.tower is None
+    assert UnifiedModel(dataclasses.replace(tiny_config, und_encoder="shared")).vision.tower is not None

@@ -42,11 +42,11 @@ def test_photographs_survive_the_sdxl_latent_space(taesdxl, photographs):
 def test_tiles_change_little(taesdxl, photographs):
     latents = taesdxl.encode(photographs[:1])
     whole = taesdxl.decode(latents)
-    taesdxl.vae.tile_latent_min_size, tile = 16, taesdxl.vae.tile_latent_min_size
-    taesdxl.vae.tile_sample_min_size, sample = 128, taesdxl.vae.tile_sample_min_size
+    taesdxl.module.tile_latent_min_size, tile = 16, taesdxl.module.tile_latent_min_size
+    taesdxl.module.tile_sample_min_size, sample = 128, taesdxl.module.tile_sample_min_size
     tiled = taesdxl.tile().decode(latents)
     taesdxl.tile(False)
-    taesdxl.vae.tile_latent_min_size, taesdxl.vae.tile_sample_min_size = tile, sample
+    taesdxl.module.tile_latent_min_size, taesdxl.module.tile_sample_min_size = tile, sample
     assert not torch.equal(tiled, whole), "tiles were really used"
     assert psnr(tiled, whole) > 25
 

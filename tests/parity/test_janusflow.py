@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from janusflow.deepseek import JANUSFLOW_KEYS
-from janusflow.generate import PromptRunner
-from janusflow.models.flow_head import SamplingOptions
+from janusflow.models.flow_head import FlowSampling
 from janusflow.models.llm import LLMConfig
-from janusflow.models.unified import JanusFlow, ModelConfig
+from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
+from janusflow.prompt_cache import PromptRunner
 from janusflow.repa import RepaConfig
 
 TOLERANCE = 1e-5  # relative; the reference's own fp32 rounding is about 1e-6
@@ -47,9 +47,9 @@ def reference(shared):
         repa=RepaConfig(enabled=False),
     )
     with torch.device("meta"):
-        model = JanusFlow(config)
+        model = UnifiedModel(config)
     assert {JANUSFLOW_KEYS.stored(k): list(v.shape) for k, v in model.state_dict().items()} == manifest
-    model = JanusFlow(config).eval()
+    model = UnifiedModel(config).eval()
     model.load_state_dict({JANUSFLOW_KEYS.ours(key): filled(key, shape) for key, shape in manifest.items()})
     rng = np.random.default_rng(settings["seed"])
     z_0 = torch.from_numpy(rng.standard_normal((settings["batch"], 4, 48, 48), dtype=np.float32))
@@ -71,7 +71,7 @@ def test_generation_encoder_and_decoder(reference):
 def test_velocities_with_and_without_the_prompt(reference, t, name):
     model, settings, golden, z_0, _ = reference
     prompts = [settings["prompt_ids"]] * len(z_0)
-    runner = PromptRunner(model.llm, prompts, 1 + model.head.num_tokens, guided=True)
+    runner = PromptRunner(model.llm, prompts, 1 + model.head.num_tokens, [prompt[:1] for prompt in prompts])
     embeds, features = model.head.encode(z_0, torch.full((len(z_0),), t))
     hidden = runner(embeds.repeat(2, 1, 1)).chunk(2)
     v_cond, v_uncond = (model.head.decode(half, features) for half in hidden)
@@ -85,8 +85,8 @@ def test_velocities_with_and_without_the_prompt(reference, t, name):
 def test_guided_sampling(reference):
     model, settings, golden, z_0, _ = reference
     prompts = [settings["prompt_ids"]] * len(z_0)
-    runner = PromptRunner(model.llm, prompts, 1 + model.head.num_tokens, guided=True)
-    z_1 = model.head.sample(runner, z_0, SamplingOptions(settings["steps"], settings["cfg"]))
+    runner = PromptRunner(model.llm, prompts, 1 + model.head.num_tokens, [prompt[:1] for prompt in prompts])
+    z_1 = model.head.sample(runner, z_0, FlowSampling(settings["steps"], settings["cfg"]))
     assert relative(z_1, golden["z1"]) < TOLERANCE
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from janusflow.generate import PromptRunner
-from janusflow.models.flow_head import SamplingOptions
-from janusflow.models.unified import JanusFlow
+from janusflow.models.flow_head import FlowSampling
+from janusflow.models.unified import UnifiedModel
+from janusflow.prompt_cache import PromptRunner
 
 
 def plain_llama(config, weights):
@@ -72,14 +72,15 @@ def released_procedure(llama, head, prompts, noise, steps, weight):
 def test_engine_equals_the_released_procedure(tiny_config, lengths, steps, guidance, layers, kv_heads):
     torch.manual_seed(layers)
     llm = dataclasses.replace(tiny_config.llm, num_layers=layers, num_kv_heads=kv_heads)
-    model = JanusFlow(dataclasses.replace(tiny_config, llm=llm)).eval()
+    model = UnifiedModel(dataclasses.replace(tiny_config, llm=llm)).eval()
     for parameter in model.parameters():
         parameter.add_(0.05 * torch.randn_like(parameter))
     prompts = [torch.randint(0, llm.vocab_size, (length,)).tolist() for length in lengths]
-    noise = model.head.initial_noise([1, 2], torch.device("cpu"))
+    noise = model.head.start([1, 2], torch.device("cpu"))
 
-    runner = PromptRunner(model.llm, prompts, 1 + model.head.num_tokens, guided=guidance != 1)
-    ours = model.head.sample(runner, noise, SamplingOptions(steps, guidance))
+    dropped = None if guidance == 1 else [prompt[:1] for prompt in prompts]
+    runner = PromptRunner(model.llm, prompts, 1 + model.head.num_tokens, dropped)
+    ours = model.head.sample(runner, noise, FlowSampling(steps, guidance))
     llama = plain_llama(llm, model.llm.causal_lm.state_dict())
     theirs = released_procedure(llama, model.head, prompts, noise, steps, guidance)
     assert (theirs - noise).norm() > 0.1 * noise.norm(), "a model that moves nothing would prove nothing"

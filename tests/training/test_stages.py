@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from janusflow.config import load_config
-from janusflow.models.unified import JanusFlow
+from janusflow.models.unified import UnifiedModel
 from janusflow.training.config import RunConfig
 from janusflow.training.stages import Quota, RatioConfig, StageConfig, freeze, quota, rate_factor
 from tests.conftest import ROOT
@@ -32,7 +32,7 @@ def test_freeze_table_parameter_by_parameter(stage, released):
     path = f"configs/janusflow_1b/{stage}.yaml" if released else "configs/shapes.yaml"
     config = load_config(RunConfig, ROOT / path)
     with torch.device("meta"):
-        model = JanusFlow(config.model)
+        model = UnifiedModel(config.model)
     freeze(model, config.stages[stage])
     for name, parameter in model.named_parameters():
         expected = name.startswith(TRAINED[stage]) and not name.startswith(UNUSED)

@@ -133,7 +133,7 @@ def _pieces(
         region = regions[where] == number
         if region.sum() < MIN_AREA:
             continue
-        core = offset[where][region & flat[where]]
+        core = offset[where][region & flat[where] if (region & flat[where]).any() else region]
         votes = np.bincount(np.square(core[:, None] - palette).sum(-1).argmin(-1), minlength=len(COLORS))
         names = np.flatnonzero(votes >= max(MIN_COLOR_SHARE * votes.sum(), 1))
         directions = palette[names]

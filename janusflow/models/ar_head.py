@@ -1,0 +1,158 @@
+"""The discrete generation head: an image as the codes of a VQ tokenizer, predicted one after the other (Janus).
+
+[.. prompt, begin-of-image, code 1 .. code N]: code i is predicted from the position in front of it.
+
+Legend: G images, R rows (G, or 2 G with guidance), N codes of an image, K codes in the codebook, D LLM hidden size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from janusflow.decoding import check_decoding, choose
+from janusflow.guidance import check_guidance, guide
+from janusflow.models.head import DropForm, GenerationHead, Span
+from janusflow.models.mlp import mlp
+from janusflow.samplers import Progress
+
+
+@dataclass
+class ARHeadConfig:
+    """Sizes of the embedding, its aligner and the image head. The defaults are those of Janus-1.3B."""
+
+    codebook_size: int = 16_384
+    code_channels: int = 8
+    grid: int = 24  # codes along one side of the image
+    aligner_depth: int = 2  # linear layers from a code's embedding to the LLM
+    head_width: int = 2048  # hidden size of the two layers that predict a code
+
+    def __post_init__(self) -> None:
+        for name in ("codebook_size", "code_channels", "grid", "aligner_depth", "head_width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ar_head.{name} must be at least 1, got {getattr(self, name)}")
+
+
+class CodeSampling(NamedTuple):
+    """How codes are drawn. The defaults are the released sampler's (w = 5, temperature 1, the whole codebook)."""
+
+    guidance: float = 5.0
+    temperature: float = 1.0  # 0: the likeliest code, always
+    top_k: int | None = None  # draw from that many codes only
+    top_p: float = 1.0  # draw from the fewest codes that hold this probability
+
+    def check(self) -> CodeSampling:
+        """Self. Raises ``ValueError`` with the value where an option is impossible."""
+        check_guidance(self.guidance)
+        check_decoding(self.temperature, self.top_k, self.top_p)
+        return self
+
+    def describe(self) -> str:
+        """The options in a few words."""
+        cut = ("" if self.top_k is None else f", top-k {self.top_k}") + (
+            "" if self.top_p == 1 else f", top-p {self.top_p:g}"
+        )
+        drawn = f"temperature {self.temperature:g}" if self.temperature else "greedy"
+        return f"autoregressive, w = {self.guidance:g}, {drawn}{cut}"
+
+
+class ARHead(GenerationHead):
+    """Embedding and aligner of the codes, and the layers that predict them."""
+
+    dropped: DropForm = "pad"
+    options = CodeSampling
+    latent_dtype = torch.long
+    loss_name = "codes"
+    config: ARHeadConfig
+
+    def __init__(self, config: ARHeadConfig, llm_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = nn.Embedding(config.codebook_size, config.code_channels)
+        self.aligner = mlp(config.code_channels, llm_size, config.aligner_depth)
+        self.hidden = nn.Linear(llm_size, config.head_width)
+        self.classifier = nn.Linear(config.head_width, config.codebook_size)
+
+    @property
+    def num_tokens(self) -> int:
+        """N, the codes of an image."""
+        return self.config.grid**2
+
+    @property
+    def latent_shape(self) -> tuple[int]:
+        """(N,)."""
+        return (self.num_tokens,)
+
+    @property
+    def feature_size(self) -> int:
+        """Channels of a code's embedding."""
+        return self.config.code_channels
+
+    def features(self, latents: Tensor, encoder: nn.Module) -> Tensor:
+        """Embeddings (G, N, C) of codes (G, N), before the aligner."""
+        return encoder(latents)
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """What stands for codes (G, n) in the LLM's sequence: (G, n, D)."""
+        return self.aligner(self.encoder(codes))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (…, K) of the code that follows each hidden state (…, D)."""
+        return self.classifier(F.gelu(self.hidden(hidden)))
+
+    def prepare(self, latents: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (G, N, D) of the codes (G, N), and the codes, which are the loss's targets. Draws nothing."""
+        if latents.shape[1:] != self.latent_shape:
+            raise ValueError(f"the autoregressive head takes codes (G, {self.num_tokens}), got {tuple(latents.shape)}")
+        return self.embed(latents), latents
+
+    def loss(self, hidden: Tensor, state: Tensor, total: Tensor | None = None) -> Tensor:
+        """Cross-entropy of the codes, in fp32, from the span's hidden states (G, 1 + N, D).
+
+        The mean over the codes of an image, then over ``total`` images (default: G).
+        """
+        logits = self.logits(hidden[:, :-1]).float()
+        loss = F.cross_entropy(logits.flatten(0, 1), state.flatten(), reduction="sum") / self.num_tokens
+        return loss / (max(len(state), 1) if total is None else total.clamp(min=1))
+
+    def start(self, seeds: list[int], device: torch.device) -> Tensor:
+        """The uniform numbers (G, N) that the draws are a function of."""
+        numbers = [torch.rand(self.num_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.stack(numbers).to(device)
+
+    def sample(self, span: Span, start: Tensor, options: CodeSampling, progress: Progress | None = None) -> Tensor:
+        """Draw codes (G, N), one after the other, with the numbers ``start`` (G, N).
+
+        Guidance is on the logits, l = l_u + w (l_c - l_u). They are linear in the features in front of the last layer
+        and the weights sum to 1, so the features are guided instead and the codebook's layer runs once.
+        Raises ``ValueError`` for impossible options.
+        """
+        options.check()
+        if options.top_k is not None and options.top_k > self.config.codebook_size:
+            raise ValueError(f"top_k {options.top_k} is more than the codebook's {self.config.codebook_size} codes")
+        hidden = span(span.begin[: self._rows(len(start), options)])
+        codes: list[Tensor] = []
+        for number, uniforms in enumerate(start.unbind(1)):
+            logits = self.guided_logits(hidden[:, -1], options.guidance)
+            codes.append(choose(logits, uniforms, options.temperature, options.top_k, options.top_p))
+            if progress is not None:
+                progress(number + 1, self.num_tokens)
+            if len(codes) < self.num_tokens:
+                embeds = self.embed(codes[-1].unsqueeze(1))
+                hidden = span(embeds.repeat(len(hidden) // len(embeds), 1, 1), at=number + 1)
+        return torch.stack(codes, dim=1)
+
+    def guided_logits(self, hidden: Tensor, weight: float) -> Tensor:
+        """Guided logits (G, K) in fp32 from hidden states (R, D), the unconditional half last; R = G where w = 1."""
+        features = F.gelu(self.hidden(hidden))
+        if weight != 1:
+            conditional, unconditional = features.float().chunk(2)
+            features = guide(conditional, unconditional, weight).to(features.dtype)
+        return self.classifier(features).float()
+
+    def _rows(self, images: int, options: CodeSampling) -> int:
+        return images if options.guidance == 1 else 2 * images

@@ -1,0 +1,88 @@
+"""The small VQ tokenizer: transformers' ``JanusVQVAE`` on rendered scenes, one code for each image token.
+
+Trained as an autoencoder on the unit sphere first; the codebook then starts from the features of one batch, and codes
+that nothing uses are put where features are (as in VQ-GAN codebook resets).
+
+Legend: B images, C channels of a code, P positions of a batch, K codes in the codebook.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import JanusVQVAE, JanusVQVAEConfig
+
+from janusflow.models.vq import VQCodec
+from janusflow.parts.loop import fit
+from janusflow.parts.vae import EDGE_WEIGHT, STATISTICS_IMAGES, scenes
+
+BATCH = 32
+LEVELS = (1, 2, 2, 4)  # channels relative to the first level's; the sides halve between levels
+BASE_CHANNELS = 32
+CODE_CHANNELS = 8
+COMMITMENT = 0.25  # weight of the features' distance to their codes (van den Oord et al. 2017, Eq. 3)
+CONTINUOUS = 0.25  # share of the steps before codes are used
+RESETS_END = 0.8  # share of the steps after which unused codes stay where they are
+RESET_EVERY = 50  # steps
+
+
+def train_vq(seed: int, image_size: int, codebook_size: int, steps: int) -> tuple[JanusVQVAE, dict[str, float]]:
+    """A VQ tokenizer of 8 x 8 pixels a code, and its figures: PSNR in dB, the share of codes in use, bits a code."""
+    torch.manual_seed(seed)
+    vq = JanusVQVAE(
+        JanusVQVAEConfig(
+            embed_dim=CODE_CHANNELS,
+            num_embeddings=codebook_size,
+            latent_channels=64,
+            base_channels=BASE_CHANNELS,
+            channel_multiplier=list(LEVELS),
+            num_res_blocks=1,
+            num_patches=image_size // 2 ** (len(LEVELS) - 1),
+        )
+    )  # channels first: the backward pass of the many group norms is much slower on channels-last memory
+    codebook = vq.quantize.embedding.weight
+    used = torch.zeros(codebook_size)
+    first, last = round(CONTINUOUS * steps), round(RESETS_END * steps)
+    generator = torch.Generator().manual_seed(seed)
+
+    def reset(features: Tensor, unused: Tensor) -> None:
+        """Put the unused codes where randomly chosen features (P, C) are, a little apart."""
+        chosen = torch.randint(len(features), (int(unused.sum()),), generator=generator)
+        noise = 0.02 * torch.randn(len(chosen), features.shape[1], generator=generator)
+        with torch.no_grad():
+            codebook[unused] = F.normalize(features[chosen] + noise, dim=-1)
+
+    def loss(step: int) -> Tensor:
+        pixels = scenes(seed, step * BATCH, BATCH, image_size)
+        features = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1)  # (B, C, h, w)
+        extra = torch.zeros(())
+        quantized = features
+        if step >= first:
+            flat = features.detach().permute(0, 2, 3, 1).flatten(0, 2)
+            if step == first:
+                reset(flat, used == 0)
+            elif step < last and step % RESET_EVERY == 0:
+                reset(flat, used == 0)
+                used.zero_()
+            codes = (flat @ F.normalize(codebook.detach(), dim=-1).T).argmax(-1)
+            used.index_add_(0, codes, torch.ones(len(codes)))
+            rows = F.normalize(F.embedding(codes, codebook), dim=-1).view(len(pixels), *features.shape[2:], -1)
+            rows = rows.permute(0, 3, 1, 2)
+            extra = (rows - features.detach()).square().mean() + COMMITMENT * (rows.detach() - features).square().mean()
+            quantized = features + (rows - features).detach()
+        error = vq.decoder(vq.post_quant_conv(quantized)).float() - pixels
+        return error.abs().mean() + EDGE_WEIGHT * error.square().mean() + extra
+
+    fit("vq", vq, loss, steps, lr=2e-3)
+    codec = VQCodec(vq)
+    held = scenes(seed + 1, 0, STATISTICS_IMAGES, image_size)
+    codes = codec.encode(held)
+    mse = F.mse_loss(codec.decode(codes), held).item()
+    share = codes.flatten().bincount(minlength=codebook_size) / codes.numel()
+    return vq, {
+        "psnr_db": 10 * float(np.log10(4 / mse)),
+        "codes_in_use": (share > 0).float().mean().item(),
+        "bits_per_code": -(share[share > 0] * share[share > 0].log2()).sum().item(),
+    }
