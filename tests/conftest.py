@@ -1,5 +1,6 @@
 """Shared by the tests: where reference data is, and models small enough to build in milliseconds."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -7,13 +8,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test waits fo
 
 import pytest
 import torch
+from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.checkpoint import ASSETS
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
+from janusflow.models.vq import VQCodec
 from janusflow.repa import RepaConfig
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +53,29 @@ def tiny_model(tiny_config: ModelConfig) -> UnifiedModel:
             if "cond_embeds_mapper" in name or "channelwise_norm" in name:
                 parameter.normal_(std=0.2)
     return model
+
+
+@pytest.fixture
+def tiny_ar_model(tiny_config: ModelConfig) -> UnifiedModel:
+    """The tiny model with the discrete head, 50 codes, as in Janus: no REPA, two-layer aligners, no begin embedding."""
+    vision = dataclasses.replace(tiny_config.vision, aligner_depth=2, begin_embed=False)
+    codes = ARHeadConfig(codebook_size=50, code_channels=4, grid=4, head_width=24)
+    torch.manual_seed(0)
+    config = dataclasses.replace(
+        tiny_config, vision=vision, head="ar", ar_head=codes, repa=RepaConfig(enabled=False), flow_head=FlowHeadConfig()
+    )
+    model = UnifiedModel(config).eval()
+    with torch.no_grad():
+        model.head.classifier.weight.mul_(8)  # away from equal probabilities
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_vq() -> VQCodec:
+    """A random VQ tokenizer of 16 x 16 pixels: 4 x 4 codes out of 50."""
+    torch.manual_seed(0)
+    sizes = {"base_channels": 32, "channel_multiplier": [1, 1, 1], "num_res_blocks": 1, "latent_channels": 16}
+    return VQCodec(JanusVQVAE(JanusVQVAEConfig(embed_dim=4, num_embeddings=50, num_patches=4, **sizes)))
 
 
 @pytest.fixture(scope="session")

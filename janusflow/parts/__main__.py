@@ -14,21 +14,26 @@ from safetensors.torch import save_file
 
 from janusflow.config import load_config
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.models.vq import VQCodec
 from janusflow.parts.llm import train_llm
 from janusflow.parts.siglip import save_siglip, train_siglip
 from janusflow.parts.tokenizer import train_tokenizer
 from janusflow.parts.vae import train_vae
+from janusflow.parts.vq import train_vq
 from janusflow.training.config import RunConfig
+
+PARTS = ("vae", "vq", "siglip", "llm")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Train the parts and write them with a card of how they were made."""
     parser = argparse.ArgumentParser(prog="python -m janusflow.parts", description=__doc__)
-    parser.add_argument("--config", default="configs/shapes.yaml", help="run configuration whose model sizes count")
+    parser.add_argument("--config", default="configs/shapes_ar.yaml", help="run configuration whose model sizes count")
     parser.add_argument("--out", type=Path, default=Path("janusflow/assets/shapes"), help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", choices=("vae", "siglip", "llm"), help="leave the other parts as they are")
+    parser.add_argument("--only", nargs="*", choices=PARTS, help="leave the other parts as they are")
     parser.add_argument("--vae-steps", type=int, default=1200)
+    parser.add_argument("--vq-steps", type=int, default=2000)
     parser.add_argument("--siglip-steps", type=int, default=1000)
     parser.add_argument("--llm-steps", type=int, default=1500)
     args = parser.parse_args(argv)
@@ -40,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     card_path = args.out / "card.json"
     card = json.loads(card_path.read_text()) if card_path.exists() else {}
-    wanted = args.only or ("vae", "siglip", "llm")
+    wanted = args.only or PARTS
 
     vocabulary = args.out / "tokenizer.json"
     if args.only and vocabulary.exists():  # the parts that stay speak it
@@ -55,6 +60,9 @@ def main(argv: list[str] | None = None) -> int:
                 args.seed, config.vision.image_size, config.flow_head.latent_channels, args.vae_steps
             )
             vae.half().save_pretrained(args.out / "vae", safe_serialization=True)
+        elif name == "vq":
+            vq, figures = train_vq(args.seed, config.vision.image_size, config.ar_head.codebook_size, args.vq_steps)
+            VQCodec(vq.half()).save(args.out / "vq")
         elif name == "siglip":
             siglip, figures = train_siglip(args.seed, config.vision, tokenizer, args.siglip_steps)
             save_siglip(siglip, args.out)

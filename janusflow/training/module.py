@@ -6,6 +6,7 @@ and an update can be left out.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import lightning as L
@@ -73,7 +74,9 @@ class JanusFlowModule(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         assert self.stage is not None, "enter() a stage first"
-        return build_optimizer(self.model, self.stage.lr, self.optim_config)
+        decay = self.stage.weight_decay
+        config = self.optim_config if decay is None else dataclasses.replace(self.optim_config, weight_decay=decay)
+        return build_optimizer(self.model, self.stage.lr, config)
 
     def on_fit_start(self) -> None:
         self.codec.to(self.device)

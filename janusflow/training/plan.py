@@ -40,7 +40,9 @@ def describe_stage(
     """The plan of one stage, a few lines. Its steps are divided among ``processes`` with ``micro_batches`` each."""
     totals = zip(TASKS, (getattr(taken(stage, stage.steps), task) for task in TASKS), strict=True)
     decay = (
-        f", linear decay over the last {round(stage.decay_fraction * stage.steps):,}" if stage.decay_fraction else ""
+        f", {stage.decay} decay over the last {round(stage.decay_fraction * stage.steps):,}"
+        if stage.decay_fraction
+        else ""
     )
     divided = f" on {processes} processes" * (processes > 1) + f", in {micro_batches} micro-batches" * (
         micro_batches > 1

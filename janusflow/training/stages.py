@@ -1,13 +1,14 @@
 """Stages as data: what trains, at which rate, on which mixture. Everything is a pure function of the step.
 
-JanusFlow Table 1 and Sec. 3.3.
+JanusFlow Table 1 and Sec. 3.3; Janus Table 1; Janus-Pro Table 2.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import nn
 
@@ -47,7 +48,9 @@ class StageConfig:
     batch_size: int = 64  # samples in a step, over all ranks
     lr: float = 1e-4
     warmup_steps: int = 0  # linear, from 0
-    decay_fraction: float = 0.0  # share of the steps, at the end, over which the rate falls linearly to 0; 0: constant
+    decay_fraction: float = 0.0  # share of the steps, at the end, over which the rate falls to 0; 0: constant
+    decay: Literal["linear", "cosine"] = "linear"  # how it falls; cosine: from the end of the warm-up at the earliest
+    weight_decay: float | None = None  # default: optim.weight_decay
     ratios: list[RatioConfig] = field(default_factory=lambda: [RatioConfig(1, 1, 0)])
     instruction: bool = True  # generation prompts as chat turns (stage 3) or plain (stages 1 and 2 of the paper)
     first_sentence: float = 0.25  # share of generation captions cut to their first sentence
@@ -64,6 +67,8 @@ class StageConfig:
             )
         if not 0 <= self.decay_fraction <= 1:
             raise ValueError(f"decay_fraction must lie in [0, 1], got {self.decay_fraction}")
+        if self.weight_decay is not None and self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}")
         if not self.ratios or any(ratio.until is None for ratio in self.ratios[:-1]):
             raise ValueError("every mixture but a stage's last needs an 'until' step")
         ends = [0, *(self.steps if ratio.until is None else ratio.until for ratio in self.ratios)]
@@ -80,11 +85,15 @@ class Quota(NamedTuple):
 
 
 def rate_factor(stage: StageConfig, step: int) -> float:
-    """The learning rate at ``step`` as a share of ``stage.lr``: warm-up, constant, linear decay."""
+    """The learning rate at ``step`` as a share of ``stage.lr``: warm-up, constant, decay."""
     factor = min(1.0, (step + 1) / stage.warmup_steps) if stage.warmup_steps else 1.0
     decay_steps = stage.decay_fraction * stage.steps
-    if decay_steps:
+    if decay_steps and stage.decay == "linear":
         factor *= min(1.0, max(stage.steps - step, 0) / decay_steps)
+    elif decay_steps:
+        begin = max(stage.steps - decay_steps, stage.warmup_steps)
+        passed = min(max(step - begin, 0) / max(stage.steps - begin, 1), 1)
+        factor *= 0.5 * (1 + math.cos(math.pi * passed))
     return factor
 
 

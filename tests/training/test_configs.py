@@ -1,5 +1,6 @@
 """Every file of ``configs/`` says what the paper says, and runs at reduced size through the code that users call."""
 
+import dataclasses
 import json
 
 import pytest
@@ -14,7 +15,8 @@ from tests.conftest import ROOT
 from tests.data.test_readers import picture, write_shard
 
 CONFIGS = ROOT / "configs"
-BASES = ("janusflow_1b/base.yaml",)  # has no stages
+FAMILIES = ("janusflow_1b", "janus_1b", "janus_pro_1b", "janus_pro_7b")
+BASES = (*(f"{family}/base.yaml" for family in FAMILIES), "janus_1b/imagenet.yaml")  # have no stages
 RUNNABLE = sorted(path for path in (str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.yaml")) if path not in BASES)
 SIZES = (
     "data.image_size=48",
@@ -35,6 +37,9 @@ SIZES = (
     "model.flow_head.width=16",
     "model.flow_head.encoder_blocks=1",
     "model.flow_head.decoder_blocks=1",
+    "model.ar_head.grid=6",
+    "model.ar_head.codebook_size=2048",
+    "model.ar_head.head_width=16",
     "model.repa.block=1",
     "model.repa.hidden_size=16",
     "parts.llm=null",
@@ -42,6 +47,7 @@ SIZES = (
     "parts.run=null",
     "parts.tokenizer=shapes/tokenizer.json",
     "parts.vae=shapes/vae",
+    "parts.vq=shapes/vq",
     "trainer.precision=32-true",
     "trainer.accumulate=1",
     "trainer.compile=false",  # another test compiles
@@ -99,7 +105,7 @@ def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
         overrides.append(f"parts.checkpoint={SHIPPED}")
     assert train.main([str(CONFIGS / name), *overrides]) == 0
     model = load_pretrained(tmp_path / found.name).model
-    assert model.config.und_encoder == found.model.und_encoder
+    assert (model.config.head, model.config.und_encoder) == (found.model.head, found.model.und_encoder)
     assert (tmp_path / found.name / "checkpoints" / f"{list(found.stages)[-1]}-000002" / "state.json").exists()
 
 
@@ -114,8 +120,13 @@ def test_a_file_that_lists_sources_lists_all_of_them():
     assert set(config("finetune.yaml").data.sources) == {"photos", "conversations"}
 
 
-def test_chained_stages_see_other_samples():
-    assert len({config(f"janusflow_1b/{stage}.yaml").seed for stage in TABLE_1}) == 3
+@pytest.mark.parametrize("family", FAMILIES)
+def test_chained_stages_see_other_samples(family):
+    chain = [config(path) for path in RUNNABLE if path.startswith(f"{family}/stage")]
+    assert len({found.seed for found in chain}) == len(chain)
+    assert sum(found.parts.run is None for found in chain) == 1
+    names = {f"runs/{found.name}" for found in chain}
+    assert all(found.parts.run in names for found in chain if found.parts.run is not None)
 
 
 # JanusFlow Table 1: rate, warm-up, steps, batch, mixture (understanding : generation : text).
@@ -172,3 +183,69 @@ def test_single_task_ablations_see_as_much_of_their_data_as_the_unified_model(fo
     seen = [sum(quota(stage, step)[i] for stage in (und, gen) for step in range(stage.steps)) for i in range(3)]
     for one, other in zip(seen, totals, strict=True):
         assert one == pytest.approx(other, rel=0.01)
+
+
+# Janus, Table 1, and Janus-Pro, Table 2: rate, decay, warm-up, steps, batch, weight decay, und : text : gen.
+JANUS_TABLES = {
+    "janus_1b/stage1": (1e-3, "cosine", 300, 10_000, 256, 0.0, (1, 0, 1)),
+    "janus_1b/stage2_imagenet": (1e-4, None, 5_000, 120_000, 512, 0.0, (2, 3, 5)),
+    "janus_1b/stage2": (1e-4, None, 0, 60_000, 512, 0.0, (2, 3, 5)),
+    "janus_1b/stage3": (2e-5, None, 0, 24_000, 256, 0.1, (7, 3, 10)),
+    "janus_pro_1b/stage1": (1e-3, None, 600, 20_000, 256, 0.0, (1, 0, 3)),
+    "janus_pro_1b/stage2": (1e-4, None, 5_000, 360_000, 512, 0.0, (2, 3, 5)),
+    "janus_pro_1b/stage3": (4e-5, None, 0, 80_000, 128, 0.0, (5, 1, 4)),
+    "janus_pro_7b/stage1": (1e-3, None, 600, 20_000, 256, 0.0, (1, 0, 3)),
+    "janus_pro_7b/stage2": (1e-4, None, 5_000, 360_000, 512, 0.0, (2, 3, 5)),
+    "janus_pro_7b/stage3": (4e-5, None, 0, 40_000, 128, 0.0, (5, 1, 4)),
+}
+
+
+def row(stage, optim):
+    """A stage as the papers' tables write it."""
+    (ratio,) = stage.ratios
+    decay = stage.decay if stage.decay_fraction == 1 else None if stage.decay_fraction == 0 else "other"
+    weight_decay = optim.weight_decay if stage.weight_decay is None else stage.weight_decay
+    mixture = (ratio.understanding, ratio.text, ratio.generation)
+    return stage.lr, decay, stage.warmup_steps, stage.steps, stage.batch_size, weight_decay, mixture
+
+
+@pytest.mark.parametrize("name", JANUS_TABLES)
+def test_stages_are_those_of_janus_and_janus_pro(name):
+    found = config(f"{name}.yaml")
+    (stage,) = found.stages.values()
+    assert row(stage, found.optim) == JANUS_TABLES[name]
+    parts = {"understanding", "generation"}
+    parts |= {"llm"} if "stage1" not in name else set()
+    parts |= {"siglip"} if "stage3" in name else set()
+    assert set(stage.train) == parts and stage.instruction == ("stage3" in name)
+    optim, model, large = found.optim, found.model, "7b" in name
+    assert (optim.algorithm, optim.beta1, optim.beta2, optim.gradient_clip) == ("adamw", 0.9, 0.95, 1.0)
+    assert (model.head, model.repa.enabled, model.und_encoder, found.data.image_size) == ("ar", False, "siglip", 384)
+    assert (model.ar_head.codebook_size, model.ar_head.grid, model.vision.aligner_depth) == (16_384, 24, 2)
+    assert not model.vision.begin_embed
+    width, layers = (4096, 30) if large else (2048, 24)
+    assert (model.llm.hidden_size, model.llm.num_layers, model.ar_head.head_width) == (width, layers, width)
+    assert found.chat.user == ("<|User|>" if "pro" in name else "User")
+
+
+def test_the_single_encoder_ablation_has_januss_stages():
+    stages = config("janus_1b/single_encoder.yaml").stages
+    stage_2 = JANUS_TABLES["janus_1b/stage2_imagenet"]
+    expected = [JANUS_TABLES["janus_1b/stage1"], (*stage_2[:3], 180_000, *stage_2[4:]), JANUS_TABLES["janus_1b/stage3"]]
+    optim = config("janus_1b/single_encoder.yaml").optim
+    assert [row(stage, optim) for stage in stages.values()] == expected
+    assert config("janus_1b/single_encoder.yaml").model.und_encoder == "shared"
+
+
+@pytest.mark.parametrize(("flow", "codes"), [("shapes", "shapes_ar"), ("shapes_long", "shapes_ar_long")])
+def test_the_two_heads_differ_in_nothing_else(flow, codes):
+    """One backbone, data, stages and optimizer: the head differs, and REPA, which is a part of the flow model."""
+    one, other = config(f"{flow}.yaml"), config(f"{codes}.yaml")
+    for part in ("llm", "vision", "und_encoder", "z_loss"):
+        assert getattr(one.model, part) == getattr(other.model, part)
+    for part in ("seed", "parts", "chat", "data", "optim", "trainer", "preview", "report"):
+        assert getattr(one, part) == getattr(other, part), part
+    for a, b in zip(one.stages.values(), other.stages.values(), strict=True):
+        assert set(a.train) - set(b.train) == {"repa"}
+        assert dataclasses.replace(a, train=b.train) == b
+    assert other.model.ar_head.grid == one.model.flow_head.grid

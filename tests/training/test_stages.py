@@ -102,3 +102,13 @@ def test_mixtures_end_one_after_the_other_and_the_last_with_the_stage(ends):
     with pytest.raises(ValueError, match="mixtures end one after the other"):
         StageConfig(steps=100, ratios=[RatioConfig(1, 1, 0, until=end) for end in ends])
     StageConfig(steps=100, ratios=[RatioConfig(1, 1, 0, until=end) for end in (50, 100)])
+
+
+def test_cosine_decay_falls_from_the_end_of_the_warm_up_to_zero():
+    stage = StageConfig(steps=1100, warmup_steps=100, decay_fraction=1.0, decay="cosine")
+    rates = [rate_factor(stage, step) for step in range(1101)]
+    assert rates[:100] == pytest.approx([(step + 1) / 100 for step in range(100)])
+    assert [rates[100], rates[600], rates[1100]] == pytest.approx([1.0, 0.5, 0.0], abs=1e-9)
+    assert rates[350] == pytest.approx((1 + 0.5**0.5) / 2)
+    late = StageConfig(steps=1000, decay_fraction=0.2, decay="cosine")
+    assert rate_factor(late, 799) == 1 and rate_factor(late, 900) == pytest.approx(0.5)
