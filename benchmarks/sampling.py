@@ -10,12 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from timing import measure
 from torch import Tensor
 
 from janusflow.checkpoint import SHIPPED, load_pretrained
@@ -64,27 +63,6 @@ class Case:
         if "compile" in variant:
             runner = torch.compile(runner, dynamic=False)
         return model.head.sample(runner, self.noise, self.options)
-
-
-def measure(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
-    """Median seconds of each call; the calls take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for name in calls:
-        calls[name]()
-    for _ in range(repeats):
-        for name, call in calls.items():
-            synchronize(device)
-            start = time.perf_counter()
-            call()
-            synchronize(device)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def synchronize(device: str) -> None:
-    """Wait for the device's queue."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def peak_memory_gib(device: str, call: Callable[[], object]) -> float | None:

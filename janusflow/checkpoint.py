@@ -24,13 +24,16 @@ from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing
 from janusflow.models.codec import ImageCodec
 from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.models.vae import LatentCodec
+from janusflow.models.vq import VQCodec
 from janusflow.precision import default_dtype
 from janusflow.weights import SAME, digest, load_weights, save_weights, weight_files
 
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED = ASSETS / "janusflow-shapes"  # the checkpoint that the command line uses by default
 DEFAULT_VAE = "stabilityai/sdxl-vae"
-HUB_FILES = ("*.json", "*.safetensors", "vae/*")  # what a model needs; never pickles
+CODEC_FOLDERS = {"flow": LatentCodec.folder, "ar": VQCodec.folder}
+HUB_FILES = ("*.json", "*.safetensors", "vae/*", "vq/*")  # what a model needs; never pickles
 
 Format = Literal["janusflow", "deepseek"]
 
@@ -106,7 +109,8 @@ def load_pretrained(
             f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}"
         )
     if vae == "auto":
-        vae = folder / "vae" if (folder / "vae").exists() or config.format == "janusflow" else DEFAULT_VAE
+        own = folder / CODEC_FOLDERS[config.model.head]
+        vae = own if own.exists() or config.format == "janusflow" else DEFAULT_VAE
     codec = None if vae is None else load_codec(vae).to(device)
     return Bundle(model.eval(), codec, tokenizer, config.chat, config.preprocessing, digest(files))
 

@@ -11,6 +11,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 ALGORITHMS = ("adamw", "muon")
+OUTPUTS = ("lm_head", "classifier")  # the layers onto the vocabulary and the codebook
 
 
 @dataclass
@@ -74,7 +75,8 @@ def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.o
     """The optimizer of the model's trainable parameters.
 
     Muon (Jordan et al. 2024) takes the weights of linear layers, scaled to AdamW's usual update size (Liu et al. 2025),
-    so that one rate serves both; embeddings, vectors, convolutions and the vocabulary's layer stay with AdamW.
+    so that one rate serves both; embeddings, vectors, convolutions and the layers onto vocabulary and codebook stay
+    with AdamW.
     """
     matrices = _hidden_matrices(model) if config.algorithm == "muon" else []
     chosen = {id(parameter) for parameter in matrices}
@@ -92,11 +94,11 @@ def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.o
 
 
 def _hidden_matrices(model: nn.Module) -> list[torch.Tensor]:
-    """Trainable weights of the linear layers but the one onto the vocabulary."""
+    """Trainable weights of the linear layers but those onto the vocabulary and the codebook."""
     return [
         module.weight
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module.weight.requires_grad and not name.endswith("lm_head")
+        if isinstance(module, nn.Linear) and module.weight.requires_grad and not name.endswith(OUTPUTS)
     ]
 
 
