@@ -81,5 +81,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.parts.checkpoint is not None and self.parts.run is not None:
             raise ValueError("parts.checkpoint and parts.run exclude each other")
+        codes = self.model.ar_head.codebook_size
+        for name, sampling in (("preview", self.preview), ("report", self.report)):
+            if self.model.head == "ar" and sampling.top_k is not None and sampling.top_k > codes:
+                raise ValueError(f"{name}.top_k {sampling.top_k} is more than the codebook's {codes} codes")
         if not self.stages:
             raise ValueError("the configuration has no stages")

@@ -161,7 +161,7 @@ class Run:
         state = distributed.from_main(done[-1] if done else None)
         first = names.index(state.stage) if state else 0
         if state is None and config.parts.run is not None:
-            checkpoints.load(last_state(Path(config.parts.run)), module, None)
+            checkpoints.load(last_state(Path(config.parts.run), config.model.head), module, None)
         for number, name in enumerate(names[first:], first):
             self._train_stage(name, number, module, averaged, state)
             state = None
@@ -289,9 +289,12 @@ def checkpoint_call(forward: Any, *args: Any, **kwargs: Any) -> Any:
     return torch.utils.checkpoint.checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
-def last_state(folder: Path) -> Checkpoint:
-    """The last training state of a run. Raises ``ValueError`` where it has none."""
-    found = checkpoints.find(folder / "checkpoints", list(Run.resume(folder).config.stages))
+def last_state(folder: Path, head: str) -> Checkpoint:
+    """The last training state of a run. Raises ``ValueError`` where it has none, or another kind of generation head."""
+    config = Run.resume(folder).config
+    if config.model.head != head:
+        raise ValueError(f"the run {folder} has a head of the kind {config.model.head!r}, this one {head!r}")
+    found = checkpoints.find(folder / "checkpoints", list(config.stages))
     if not found:
         raise ValueError(f"the run {folder} has no training state yet")
     return found[-1]
