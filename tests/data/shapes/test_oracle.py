@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from janusflow.data.shapes.oracle import Detection, detect
+from janusflow.data.shapes.oracle import SIDE, Detection, detect
 from janusflow.data.shapes.render import draw_shape, render
 from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Scene, SceneObject, sample_scene
 from janusflow.data.shapes.vocabulary import BACKGROUND, COLORS, KINDS, SHAPES
@@ -208,3 +208,11 @@ def test_a_picture_takes_a_few_milliseconds() -> None:
     for image in images:
         detect(image)
     assert (time.process_time() - start) / len(images) < 0.015  # 0.003 on one idle core
+
+
+def test_a_faint_stripe_between_strong_ones_is_no_error() -> None:
+    """None of its pixels is as strong as its surroundings, so it has no core of its own."""
+    levels = np.full((SIDE, SIDE, 3), BACKGROUND, np.uint8)
+    levels[10:40, 20:24] = levels[10:40, 27:31] = (220, 30, 30)
+    levels[10:40, 25] = 0.5 * np.array(BACKGROUND) + 0.5 * np.array((220, 30, 30))
+    detect(levels)
