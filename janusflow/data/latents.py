@@ -1,8 +1,8 @@
-"""Latents that are computed once and stored beside the images, so that the VAE leaves the training step.
+"""Latents, or codes, that are computed once and stored beside the images: the image codec leaves the training step.
 
 A cache is one safetensors file or several. A tensor bears its image's name and holds what
-:meth:`janusflow.models.codec.ImageCodec.encode` gives for the image's central square, in fp32; each file's metadata say
-which VAE and which size in pixels made it.
+:meth:`janusflow.models.codec.ImageCodec.encode` gives for the image's central square; each file's metadata say
+which codec and which size in pixels made it.
 """
 
 from __future__ import annotations

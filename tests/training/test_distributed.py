@@ -81,6 +81,14 @@ def test_two_processes_give_the_losses_of_one(config, alone, strategy, replicas)
     assert equal(weights(exported), weights(run))
 
 
+def test_the_autoregressive_head_is_sharded_too(config):
+    sizes = ("model.ar_head.codebook_size=2048", "model.ar_head.grid=6", "model.ar_head.head_width=16")
+    overrides = ("model.head=ar", "model.repa.enabled=false", *sizes)
+    finish(start(config, 1, "name=codes-alone", *overrides))
+    finish(start(config, 2, "name=codes-fsdp", *overrides, "trainer.strategy=fsdp"))
+    assert_same(config.parent / "runs" / "codes-fsdp", config.parent / "runs" / "codes-alone")
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_killed_and_resumed_by_two_and_by_one(config, alone, strategy):
     options = (f"trainer.strategy={strategy}", "trainer.accumulate=2", "data.workers=1")
