@@ -1,5 +1,6 @@
 """Shared by the tests: where reference data is, and models small enough to build in milliseconds."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -7,13 +8,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test waits fo
 
 import pytest
 import torch
+from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.checkpoint import ASSETS
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
+from janusflow.models.vq import VQCodec
 from janusflow.repa import RepaConfig
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +53,44 @@ def tiny_model(tiny_config: ModelConfig) -> UnifiedModel:
             if "cond_embeds_mapper" in name or "channelwise_norm" in name:
                 parameter.normal_(std=0.2)
     return model
+
+
+@pytest.fixture
+def tiny_janus_config(tiny_config: ModelConfig) -> ModelConfig:
+    """The discrete twin of ``tiny_config`` as Janus has it: 4 x 4 codes of a codebook of 64."""
+    return ModelConfig(
+        llm=tiny_config.llm,
+        vision=dataclasses.replace(tiny_config.vision, aligner_depth=2, begin_embed=False),
+        head="ar",
+        ar_head=ARHeadConfig(codebook_size=64, code_channels=8, grid=4, aligner_depth=2, head_width=32),
+        repa=RepaConfig(enabled=False),
+    )
+
+
+@pytest.fixture
+def tiny_janus(tiny_janus_config: ModelConfig) -> UnifiedModel:
+    """A tiny Janus in eval mode, whose logits are far enough apart to tell."""
+    torch.manual_seed(1)
+    return spread(UnifiedModel(tiny_janus_config).eval())
+
+
+@pytest.fixture
+def tiny_vq() -> VQCodec:
+    """A VQ tokenizer for ``tiny_janus``: 4 x 4 pixels a code."""
+    torch.manual_seed(2)
+    sizes = {"base_channels": 32, "channel_multiplier": [1, 1, 2], "num_res_blocks": 1, "latent_channels": 16}
+    return VQCodec(spread(JanusVQVAE(JanusVQVAEConfig(embed_dim=8, num_embeddings=64, num_patches=4, **sizes))))
+
+
+@torch.no_grad()
+def spread(module):
+    """``module`` with random weights that keep the size of what passes through."""
+    for name, parameter in module.named_parameters():
+        if parameter.dim() > 1:
+            parameter.normal_(std=parameter[0].numel() ** -0.5)
+        else:
+            parameter.normal_(float(name.endswith("weight")), 0.1)
+    return module
 
 
 @pytest.fixture(scope="session")
