@@ -508,3 +508,18 @@ def test_key_maps_are_reversible(bundle):
     ):
         assert all(keys.ours(keys.stored(name)) == name for name in names)
         assert len({keys.stored(name) for name in names}) == len(names)
+
+
+def test_a_sparse_configuration_of_older_transformers():
+    """What the file leaves out is transformers' default: SigLIP-L and VQ-16. Rotary settings are in their old form."""
+    text = {"model_type": "llama", "vocab_size": 102_400, "hidden_size": 2048, "intermediate_size": 5632}
+    text |= {"num_hidden_layers": 24, "num_attention_heads": 16, "num_key_value_heads": 16, "torch_dtype": "bfloat16"}
+    text |= {"max_position_embeddings": 16_384, "rope_theta": 10_000.0, "rope_scaling": None}
+    values = {"model_type": "janus", "text_config": text, "vision_config": {"model_type": "janus_vision_model"}}
+    values["vq_config"] = {"model_type": "janus_vqgan", "num_patches": 24}
+    assert hf_janus.read_model_config(values, "here") == ModelConfig(
+        vision=VisionConfig(aligner_depth=2, begin_embed=False), head="ar", repa=RepaConfig(enabled=False)
+    )
+    text["rope_scaling"] = {"rope_type": "linear", "factor": 2.0}
+    with pytest.raises(ValueError, match="rope_type is 'linear'"):
+        hf_janus.read_model_config(values, "here")
