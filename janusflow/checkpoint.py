@@ -1,7 +1,8 @@
-"""Model folders: our own layout and DeepSeek's, written and read with safetensors.
+"""Model folders: our own layout, DeepSeek's and transformers', written and read with safetensors.
 
-Our layout is ``config.json`` (sizes, chat format), ``model.safetensors``, ``tokenizer.json`` and ``vae/``.
-DeepSeek's is described in :mod:`janusflow.deepseek`; a ``vae/`` may stand in it too.
+Our layout is ``config.json`` (sizes, chat format), ``model.safetensors``, ``tokenizer.json`` and ``vae/`` or ``vq/``.
+DeepSeek's are described in :mod:`janusflow.deepseek` (JanusFlow; a ``vae/`` may stand in it too) and
+:mod:`janusflow.janus` (Janus, Janus-Pro), transformers' in :mod:`janusflow.hf_janus`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor
 
-from janusflow import deepseek
-from janusflow.codecs import load_codec
+from janusflow import deepseek, hf_janus, janus
+from janusflow.codecs import load_codec, load_janus_codec
 from janusflow.config import from_dict, to_dict
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
@@ -27,15 +26,23 @@ from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vq import VQCodec
 from janusflow.precision import default_dtype
-from janusflow.weights import SAME, digest, load_weights, save_weights, weight_files
+from janusflow.processor_files import read_chat, read_janus_chat, read_json, read_preprocessing
+from janusflow.weights import (
+    SAME,
+    KeyMap,
+    digest,
+    find_folder,
+    load_weights,
+    read_shapes,
+    save_weights,
+    weight_files,
+)
 
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED = ASSETS / "janusflow-shapes"  # the checkpoint that the command line uses by default
 DEFAULT_VAE = "stabilityai/sdxl-vae"
-CODEC_FOLDERS = {"flow": LatentCodec.folder, "ar": VQCodec.folder}
-HUB_FILES = ("*.json", "*.safetensors", "vae/*", "vq/*")  # what a model needs; never pickles
 
-Format = Literal["janusflow", "deepseek"]
+Format = Literal["janusflow", "deepseek", "transformers"]
 
 
 @dataclass
@@ -87,62 +94,86 @@ def load_pretrained(
     revision: str | None = None,
     vae: str | Path | None = "auto",
 ) -> Bundle:
-    """A model in DeepSeek's layout or ours: a folder, a run folder (its ``model``), or a hub id.
+    """A model in DeepSeek's layout, transformers' or ours: a folder, a run folder (its ``model``), or a hub id.
 
     dtype: of the weights; default fp32 on the CPU and bf16 on CUDA; ``"stored"`` leaves them as they are.
-    vae: a folder, hub id or TAESD file; ``"auto"`` is the folder's own ``vae/``, else the SDXL-VAE from the hub; None
-    loads none. Peak memory: the weights and one tensor.
+    vae: an image codec's folder, hub id or TAESD file; ``"auto"`` is the folder's own (Janus: the VQ tokenizer in its
+    weights), else the SDXL-VAE from the hub; None loads none. Peak memory: the weights and one tensor.
     Raises ``ValueError`` in one line where files are missing or damaged, or parameters unknown, missing or misshapen.
     """
     folder = find_folder(path, revision)
     device = torch.device(device)
     kept = None if dtype == "stored" else dtype or default_dtype(device)
     config = read_config(folder)
+    foreign_janus = config.format != "janusflow" and config.model.head == "ar"
     with torch.device("meta"):
         model = UnifiedModel(config.model)
     files = weight_files(folder)
-    keys = SAME if config.format == "janusflow" else deepseek.JANUSFLOW_KEYS
-    load_weights(model, files, keys, dtype=kept, device=device)
+    codec: ImageCodec | None = None
+    if foreign_janus and vae == "auto":
+        codec, vae = load_janus_codec(folder, None if dtype == "stored" else torch.float32, device), None
+    load_weights(model, files, file_keys(folder, config, files), file_extras(config), kept, device)
     tokenizer = TextTokenizer.from_file(folder / "tokenizer.json")
     if len(tokenizer) > config.model.llm.vocab_size:
         raise ValueError(
             f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}"
         )
     if vae == "auto":
-        own = folder / CODEC_FOLDERS[config.model.head]
+        own = folder / (VQCodec.folder if config.model.head == "ar" else LatentCodec.folder)
         vae = own if own.exists() or config.format == "janusflow" else DEFAULT_VAE
-    codec = None if vae is None else load_codec(vae).to(device)
-    return Bundle(model.eval(), codec, tokenizer, config.chat, config.preprocessing, digest(files))
-
-
-def find_folder(path: str | Path, revision: str | None = None) -> Path:
-    """The local folder that holds ``config.json``: ``path``, its ``model``, or a download from the hub."""
-    for folder in (Path(path), Path(path) / "model"):
-        if (folder / "config.json").exists():
-            return folder
-    if Path(path).exists() or str(path).count("/") != 1:
-        raise ValueError(f"no model at {path}: there is no config.json in it")
-    try:
-        return Path(snapshot_download(str(path), revision=revision, allow_patterns=list(HUB_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"no model at {path}: not a local folder, and the hub did not give it ({reason})") from error
+    if vae is not None:
+        codec = load_codec(vae).to(device)
+    if codec is not None:
+        check_codec(codec, config.model)
+    chat = read_janus_chat(folder, tokenizer) if foreign_janus else config.chat
+    return Bundle(model.eval(), codec, tokenizer, chat, config.preprocessing, digest(files))
 
 
 def read_config(folder: Path) -> FolderConfig:
-    """The configuration of a model folder of either layout. Raises ``ValueError`` where it is neither."""
+    """The configuration of a model folder of any layout. Raises ``ValueError`` where it is of none."""
     path = folder / "config.json"
-    values = deepseek.read_json(path)
-    if deepseek.is_deepseek(values):
-        return FolderConfig(
-            "deepseek",
-            deepseek.read_model_config(values, str(path)),
-            deepseek.read_chat(folder),
-            deepseek.read_preprocessing(folder),
-        )
+    values = read_json(path)
+    for name, layout, matches in (
+        ("transformers", hf_janus, hf_janus.is_janus),
+        ("deepseek", janus, janus.is_janus),
+        ("deepseek", deepseek, deepseek.is_deepseek),
+    ):
+        if matches(values):
+            model = layout.read_model_config(values, str(path))
+            return FolderConfig(name, model, read_chat(folder), read_preprocessing(folder))
     if values.get("format") != "janusflow":
         raise ValueError(f"{path} does not describe a janusflow model")
     return from_dict(FolderConfig, values, str(path))
+
+
+def file_keys(folder: Path, config: FolderConfig, files: list[Path]) -> KeyMap:
+    """Our parameter names to those of ``files``."""
+    if config.format == "janusflow":
+        return SAME
+    if config.model.head == "flow":
+        return deepseek.JANUSFLOW_KEYS
+    if config.format == "deepseek":
+        return janus.model_keys(config.model)
+    path = folder / "config.json"
+    return hf_janus.file_keys(config.model, read_json(path), set(read_shapes(files)), str(path))
+
+
+def file_extras(config: FolderConfig) -> tuple[str, ...]:
+    """Prefixes of what else stands in the same files: the VQ tokenizer of a Janus."""
+    if config.format == "janusflow" or config.model.head == "flow":
+        return ()
+    return (hf_janus.VQ_PREFIX if config.format == "transformers" else janus.VQ_PREFIX,)
+
+
+def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
+    """Raise ``ValueError`` for a codec whose latents are not what the model's head draws."""
+    if isinstance(codec, VQCodec) != (config.head == "ar"):
+        wanted, got = ("a VQ tokenizer", "a VAE") if config.head == "ar" else ("a VAE", "a VQ tokenizer")
+        raise ValueError(f"the model draws with {wanted}, the image codec is {got}")
+    if isinstance(codec, VQCodec) and codec.codebook_size != config.ar_head.codebook_size:
+        raise ValueError(
+            f"the VQ tokenizer has {codec.codebook_size} codes, the model's head {config.ar_head.codebook_size}"
+        )
 
 
 def save_pretrained(
@@ -155,7 +186,7 @@ def save_pretrained(
     """Write a model folder, weights in ``dtype`` (default: as they are). Training-only parts are left out.
 
     The folder's ``config.json`` comes last: a folder that has one is complete. Raises ``ValueError`` for an unknown
-    layout or where the folder cannot be written.
+    layout, for a model that it cannot hold, or where the folder cannot be written.
     """
     if layout not in get_args(Format):
         raise ValueError(f"unknown format {layout!r}; choose from {', '.join(get_args(Format))}")
@@ -166,25 +197,52 @@ def save_pretrained(
         for name, value in bundle.model.state_dict().items()
         if not name.startswith(unused)
     }
+    kind = str(dtype or next(iter(weights.values())).dtype).removeprefix("torch.")
+    codec = bundle.codec
     if layout == "janusflow":
         values = to_dict(FolderConfig("janusflow", config, bundle.chat, bundle.preprocessing))
         values["model"]["repa"]["enabled"] = False  # its projector is not saved
         files: dict[str, Any] = {"config.json": values}
+    elif config.head == "ar":
+        weights, files = to_janus(bundle, layout, weights, dtype, kind)
+        codec = None  # its weights are among them
+    elif layout == "deepseek":
+        files = deepseek.config_files(config, bundle.chat, bundle.preprocessing, kind)
+        weights = stored(weights, deepseek.JANUSFLOW_KEYS)
     else:
-        image_tokens = bundle.model.head.num_tokens
-        kind = str(next(iter(weights.values())).dtype).removeprefix("torch.")
-        files = deepseek.config_files(config, bundle.chat, bundle.preprocessing, image_tokens, kind)
-        weights = {deepseek.JANUSFLOW_KEYS.stored(name): value for name, value in weights.items()}
+        raise ValueError("transformers has no JanusFlow: choose the deepseek or the janusflow format")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(weights, folder, shard_size)
         bundle.tokenizer.save(folder / "tokenizer.json")
-        if bundle.codec is not None:
-            bundle.codec.save(folder / bundle.codec.folder)
+        if codec is not None:
+            codec.save(folder / codec.folder)
         for name, content in reversed(files.items()):
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot write the model to {folder}: {error.strerror or error}") from error
+
+
+def to_janus(
+    bundle: Bundle, layout: Format, weights: dict[str, Tensor], dtype: torch.dtype | None, kind: str
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """``weights`` with the VQ tokenizer's as a layout of Janus has them, and its JSON files."""
+    if not isinstance(bundle.codec, VQCodec):
+        raise ValueError(f"the {layout} format holds the VQ tokenizer too: load the model with it")
+    vq, config = bundle.codec.module, bundle.model.config
+    codes = {name: value.detach().to(dtype or value.dtype) for name, value in vq.state_dict().items()}
+    settings = (config, vq.config, bundle.chat, bundle.preprocessing)
+    if layout == "deepseek":
+        files = janus.config_files(*settings, kind)
+        named = stored(weights, janus.model_keys(config)) | stored(codes, janus.VQ_KEYS)
+        return named | janus.unused_weights(getattr(torch, kind)), files
+    files = hf_janus.config_files(*settings, bundle.tokenizer, kind)
+    return stored(weights, hf_janus.model_keys(config)) | stored(codes, hf_janus.VQ_KEYS), files
+
+
+def stored(weights: dict[str, Tensor], keys: KeyMap) -> dict[str, Tensor]:
+    """Our weights as a file holds them."""
+    return {name: view(value) for ours, value in weights.items() for name, view in keys.parts(ours).items()}
 
 
 def training_only(config: ModelConfig) -> tuple[str, ...]:

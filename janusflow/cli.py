@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from janusflow.checkpoint import Bundle
 
+FORMATS = ("janusflow", "deepseek", "transformers")
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -84,7 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
     export.set_defaults(run=run_export)
     export.add_argument("source", metavar="RUN", help="run folder (its averaged weights), model folder or hub id")
     export.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
-    export.add_argument("--format", choices=("deepseek", "janusflow"), default="deepseek", help="layout")
+    export.add_argument(
+        "--format", choices=("janusflow", "deepseek", "transformers"), default="deepseek", help="layout"
+    )
     export.add_argument("--shard-size", default="5GB", help="largest weights file")
 
     encode = commands.add_parser(
@@ -210,7 +213,7 @@ def run_chat(args: argparse.Namespace) -> int:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Write a model in DeepSeek's layout or ours, weights as they are stored or in ``--dtype``."""
+    """Write a model in DeepSeek's layout, transformers' or ours, weights as they are stored or in ``--dtype``."""
     from janusflow.checkpoint import save_pretrained
 
     if args.out.exists() and any(args.out.iterdir()):

@@ -1,23 +1,26 @@
 """DeepSeek's release layout of JanusFlow: its configuration files and parameter names, in both directions.
 
-``config.json`` (sizes), ``processor_config.json`` (chat), ``preprocessor_config.json`` (pixels), ``tokenizer.json`` and
-safetensors. What our models can vary and the layout has no field for (SigLIP's and the latent's sizes, chat roles) is
-written as additional fields and read where it is there; released files lack them and mean JanusFlow-1.3B's values.
+``config.json`` (sizes), the files of :mod:`janusflow.processor_files`, ``tokenizer.json`` and safetensors. What our
+models can vary and the layout has no field for (SigLIP's and the latent's sizes) is written as additional fields and
+read where it is there; released files lack them and mean JanusFlow-1.3B's values.
+:mod:`janusflow.janus` shares what Janus's layout has in common with it.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from janusflow.data.template import ChatConfig
-from janusflow.data.tokenizer import BOS, EOS, PAD
 from janusflow.data.transforms import Preprocessing
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.models.vision import VisionConfig
+from janusflow.processor_files import companion_files
 from janusflow.repa import RepaConfig
 from janusflow.weights import KeyMap
 
@@ -45,6 +48,18 @@ SIGLIP_SIZES = {
     "siglip_so400m_patch14_384": (1152, 27, 16, 14, 4304 / 1152),
 }
 CUSTOM_SIGLIP = "siglip_custom"
+
+# What a language model has whose file is silent: files leave out what equals these (Janus-Pro-7B's widths do).
+LLAMA_DEFAULTS: dict[str, Any] = {
+    "vocab_size": 32_000,
+    "hidden_size": 4096,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "max_position_embeddings": 2048,
+    "rope_theta": 10_000.0,
+    "rms_norm_eps": 1e-6,
+}
 VAE_FACTOR = 8  # pixels per latent position of the SDXL-VAE
 
 # Settings of the released generation encoder and decoder that our blocks have built in.
@@ -74,41 +89,22 @@ def is_deepseek(values: dict[str, Any]) -> bool:
 def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
     """Sizes out of ``config.json``.
 
-    Raises ``ValueError`` that names a missing or unsupported field, and for a Janus or Janus-Pro file, which has a
-    discrete head.
+    Raises ``ValueError`` that names a missing or unsupported field.
     """
-    if "gen_vision_config" in values:
-        raise ValueError(f"{source} describes a Janus model with a VQ head, not a JanusFlow")
-    try:
-        language = values["language_config"]
-        vision = values["vision_und_enc_config"]["params"]
+    with reading(source, "JanusFlow"):
         encoder = values["vision_gen_enc_config"]["params"]
         decoder = values["vision_gen_dec_config"]["params"]
-        llm = LLMConfig(
-            vocab_size=language["vocab_size"],
-            hidden_size=language["hidden_size"],
-            intermediate_size=language["intermediate_size"],
-            num_layers=language["num_hidden_layers"],
-            num_heads=language["num_attention_heads"],
-            num_kv_heads=language.get("num_key_value_heads", language["num_attention_heads"]),
-            max_positions=language["max_position_embeddings"],
-            rope_theta=language.get("rope_theta", 10_000.0),
-            rms_norm_eps=language.get("rms_norm_eps", 1e-6),
-        )
-        for name, wanted, got in (
-            ("language_config.model_type", "llama", language.get("model_type", "llama")),
-            ("language_config.tie_word_embeddings", False, language.get("tie_word_embeddings", False)),
-            ("language_config.rope_scaling", None, language.get("rope_scaling")),
+        llm = read_llm_config(values["language_config"], source)
+        tower = read_vision_config(values["vision_und_enc_config"]["params"], source)
+        check_settings(
+            source,
             ("vision_gen_enc_config.params.hidden_size", llm.hidden_size, encoder["hidden_size"]),
             ("vision_gen_dec_config.params.hidden_size", llm.hidden_size, decoder["hidden_size"]),
             ("vision_gen_dec_config.params.in_channels", encoder["block_out_channels"][-1], decoder["in_channels"]),
             ("vision_gen_enc_config.params.kernel_size", encoder["stride"], encoder["kernel_size"]),
             *((f"vision_gen_enc_config.params.{k}", v, encoder.get(k, v)) for k, v in FIXED_ENCODER.items()),
             *((f"vision_gen_dec_config.params.{k}", v, decoder.get(k, v)) for k, v in FIXED_DECODER.items()),
-        ):
-            if got != wanted:
-                raise ValueError(f"{source}: {name} is {got!r}; only {wanted!r} is supported")
-        tower = read_vision_config(vision, source)
+        )
         head = FlowHeadConfig(
             latent_channels=encoder["input_channels"],
             latent_size=encoder.get("latent_size", tower.image_size // VAE_FACTOR),
@@ -117,11 +113,45 @@ def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
             encoder_blocks=encoder["layers_in_middle"],
             decoder_blocks=decoder["layers_in_middle"],
         )
-    except KeyError as error:
-        raise ValueError(f"{source} lacks {error.args[0]!r}") from error
-    except (TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{source} is not a JanusFlow configuration: {error}") from error
     return ModelConfig(llm, tower, flow_head=head, repa=RepaConfig(enabled=False))
+
+
+def read_llm_config(language: dict[str, Any], source: str) -> LLMConfig:
+    """The language model's sizes."""
+    values = LLAMA_DEFAULTS | language
+    check_settings(
+        source,
+        ("language_config.model_type", "llama", language.get("model_type", "llama")),
+        ("language_config.tie_word_embeddings", False, language.get("tie_word_embeddings", False)),
+        ("language_config.rope_scaling", None, language.get("rope_scaling")),
+    )
+    return LLMConfig(
+        vocab_size=values["vocab_size"],
+        hidden_size=values["hidden_size"],
+        intermediate_size=values["intermediate_size"],
+        num_layers=values["num_hidden_layers"],
+        num_heads=values["num_attention_heads"],
+        num_kv_heads=language.get("num_key_value_heads", values["num_attention_heads"]),
+        max_positions=values["max_position_embeddings"],
+        rope_theta=values["rope_theta"],
+        rms_norm_eps=values["rms_norm_eps"],
+    )
+
+
+def llm_params(llm: LLMConfig) -> dict[str, Any]:
+    """The fields that :func:`read_llm_config` reads."""
+    return {
+        "model_type": "llama",
+        "vocab_size": llm.vocab_size,
+        "hidden_size": llm.hidden_size,
+        "intermediate_size": llm.intermediate_size,
+        "num_hidden_layers": llm.num_layers,
+        "num_attention_heads": llm.num_heads,
+        "num_key_value_heads": llm.num_kv_heads,
+        "max_position_embeddings": llm.max_positions,
+        "rope_theta": llm.rope_theta,
+        "rms_norm_eps": llm.rms_norm_eps,
+    }
 
 
 def read_vision_config(params: dict[str, Any], source: str) -> VisionConfig:
@@ -152,35 +182,14 @@ def vision_params(vision: VisionConfig) -> dict[str, Any]:
     return {**params, "model_name": CUSTOM_SIGLIP, "select_layer": -1, **sizes}
 
 
-def read_chat(folder: Path) -> ChatConfig:
-    """Roles and system prompt of ``processor_config.json``; JanusFlow's where the file is silent."""
-    values = read_json(folder / "processor_config.json", required=False)
-    fields = {"user": "user_role", "assistant": "assistant_role", "system": "system_prompt"}
-    return ChatConfig(**{ours: values[theirs] for ours, theirs in fields.items() if theirs in values})
-
-
-def read_preprocessing(folder: Path) -> Preprocessing:
-    """Pixel settings of ``preprocessor_config.json``; JanusFlow's where the file is silent."""
-    values = read_json(folder / "preprocessor_config.json", required=False)
-    fields = {
-        "min_side": "min_size",
-        "background": "background_color",
-        "normalize": "do_normalize",
-        "mean": "image_mean",
-        "std": "image_std",
-    }
-    return Preprocessing(**{ours: values[theirs] for ours, theirs in fields.items() if values.get(theirs) is not None})
-
-
 def config_files(
-    model: ModelConfig, chat: ChatConfig, preprocessing: Preprocessing, image_tokens: int, dtype: str
+    model: ModelConfig, chat: ChatConfig, preprocessing: Preprocessing, dtype: str
 ) -> dict[str, dict[str, Any]]:
     """The layout's JSON files, by name. Raises ``ValueError`` for what the layout cannot say."""
-    if model.llm.qk_norm:
-        raise ValueError("DeepSeek's layout has no query-key norm: use the janusflow layout")
-    if model.sees_latents:
-        raise ValueError(f"DeepSeek's layout has SigLIP, no {model.und_encoder} encoder: use the janusflow layout")
+    check_sayable(model, "DeepSeek's")
     llm, vision, head = model.llm, model.vision, model.flow_head
+    if vision.aligner_depth != 1 or not vision.begin_embed:
+        raise ValueError("DeepSeek's layout of JanusFlow has a linear aligner and a learned begin-of-image embedding")
     encoder = {
         **FIXED_ENCODER,
         "block_out_channels": [head.width],
@@ -200,74 +209,51 @@ def config_files(
         "out_channels": head.latent_channels,
         "layers_in_middle": head.decoder_blocks,
     }
+    parts = {
+        "vision_und_enc": ("CLIPVisionTower", vision_params(vision)),
+        "vision_gen_enc": ("ShallowUViTEncoder", encoder),
+        "vision_gen_dec": ("ShallowUViTDecoder", decoder),
+    }
+    files = companion_files(vision.image_size, vision.grid**2, llm.max_positions, chat, preprocessing)
+    return {"config.json": config_file(llm, parts, dtype), **files}
+
+
+def check_sayable(model: ModelConfig, layout: str) -> None:
+    """Raise ``ValueError`` for what neither DeepSeek's layouts nor transformers' can say."""
+    if model.llm.qk_norm:
+        raise ValueError(f"{layout} layout has no query-key norm: use the janusflow layout")
+    if model.sees_latents:
+        raise ValueError(f"{layout} layout has SigLIP, no {model.und_encoder} encoder: use the janusflow layout")
+
+
+def config_file(llm: LLMConfig, parts: dict[str, tuple[str, dict[str, Any]]], dtype: str) -> dict[str, Any]:
+    """``config.json`` of a language model and named parts, each with its class and sizes."""
+    described = {
+        f"{name}_config": {"cls": kind, "model_type": name, "params": params} for name, (kind, params) in parts.items()
+    }
     return {
-        "config.json": {
-            "architectures": ["MultiModalityCausalLM"],
-            "model_type": MODEL_TYPE,
-            "torch_dtype": dtype,
-            "language_config": {
-                "model_type": "llama",
-                "vocab_size": llm.vocab_size,
-                "hidden_size": llm.hidden_size,
-                "intermediate_size": llm.intermediate_size,
-                "num_hidden_layers": llm.num_layers,
-                "num_attention_heads": llm.num_heads,
-                "num_key_value_heads": llm.num_kv_heads,
-                "max_position_embeddings": llm.max_positions,
-                "rope_theta": llm.rope_theta,
-                "rms_norm_eps": llm.rms_norm_eps,
-                "torch_dtype": dtype,
-            },
-            "vision_und_enc_config": {
-                "cls": "CLIPVisionTower",
-                "model_type": "vision_und_enc",
-                "params": vision_params(vision),
-            },
-            "vision_gen_enc_config": {"cls": "ShallowUViTEncoder", "model_type": "vision_gen_enc", "params": encoder},
-            "vision_gen_dec_config": {"cls": "ShallowUViTDecoder", "model_type": "vision_gen_dec", "params": decoder},
-        },
-        "processor_config.json": {
-            "processor_class": "VLChatProcessor",
-            "sft_format": "deepseek",
-            "add_special_token": False,
-            "ignore_id": -100,
-            "image_tag": "<image_placeholder>",
-            "mask_prompt": True,
-            "num_image_tokens": image_tokens,
-            "user_role": chat.user,
-            "assistant_role": chat.assistant,
-            "system_prompt": chat.system,
-        },
-        "preprocessor_config.json": {
-            "image_processor_type": "VLMImageProcessor",
-            "processor_class": "VLChatProcessor",
-            "image_size": vision.image_size,
-            "min_size": preprocessing.min_side,
-            "background_color": preprocessing.background,
-            "do_normalize": preprocessing.normalize,
-            "image_mean": preprocessing.mean,
-            "image_std": preprocessing.std,
-            "rescale_factor": 1 / 255,
-        },
-        "special_tokens_map.json": {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD},
-        "tokenizer_config.json": {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": llm.max_positions,
-            "bos_token": BOS,
-            "eos_token": EOS,
-            "pad_token": PAD,
-        },
+        "architectures": ["MultiModalityCausalLM"],
+        "model_type": MODEL_TYPE,
+        "torch_dtype": dtype,
+        "language_config": {**llm_params(llm), "torch_dtype": dtype},
+        **described,
     }
 
 
-def read_json(path: Path, required: bool = True) -> dict[str, Any]:
-    """A JSON object. Raises ``ValueError`` with the path where it is damaged, or missing and ``required``."""
-    if not required and not path.exists():
-        return {}
+def check_settings(source: str, *settings: tuple[str, Any, Any]) -> None:
+    """Raise ``ValueError`` for the first of (name, supported value, value) whose values differ."""
+    for name, wanted, got in settings:
+        if got != wanted:
+            raise ValueError(f"{source}: {name} is {got!r}; only {wanted!r} is supported")
+
+
+@contextmanager
+def reading(source: str, kind: str) -> Iterator[None]:
+    """Turn the errors of reading a damaged configuration into ``ValueError`` that names ``source``."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} does not hold a JSON object")
-    return values
+        yield
+    except KeyError as error:
+        raise ValueError(f"{source} lacks {error.args[0]!r}") from error
+    except (TypeError, AttributeError, IndexError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{source} is not a {kind} configuration: {reason}") from error

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from huggingface_hub import split_torch_state_dict_into_shards
+from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+HUB_FILES = ("*.json", "*.jinja", "*.safetensors", "vae/*", "vq/*")  # what a model needs; never pickles
 SHOWN_FAULTS = 4
+
+View = Callable[[Tensor], Tensor]  # a whole tensor to a part of it that shares its memory
+
+
+def whole(value: Tensor) -> Tensor:
+    """The view that is everything."""
+    return value
 
 
 class KeyMap:
-    """Our parameter names to those of a file and back: an explicit, reversible exchange of prefixes."""
+    """Our parameter names to those of a file and back: an explicit, reversible exchange of prefixes.
+
+    ``#`` in a prefix stands for a number, which is kept. The first prefix that fits counts.
+    """
 
     def __init__(self, prefixes: Mapping[str, str]) -> None:
         self.prefixes = dict(prefixes)
@@ -34,12 +47,37 @@ class KeyMap:
 
     def _exchange(self, name: str, rules: Iterable[tuple[str, str]]) -> str:
         for old, new in rules:
-            if name.startswith(old):
-                return new + name[len(old) :]
+            found = re.match(re.escape(old).replace(r"\#", r"(\d+)"), name)
+            if found is not None:
+                for number in found.groups():
+                    new = new.replace("#", number, 1)
+                return new + name[found.end() :]
         raise KeyError(f"no rule renames the parameter {name!r}")
+
+    def parts(self, ours: str) -> dict[str, View]:
+        """What a file holds of our parameter: the names there, and the view of it that each is."""
+        return {self.stored(ours): whole}
+
+    def substitute(self, ours: str) -> str | None:
+        """Our parameter whose values one without parts takes; None: it becomes zeros."""
+        return None
 
 
 SAME = KeyMap({"": ""})
+
+
+def find_folder(path: str | Path, revision: str | None = None) -> Path:
+    """The local folder that holds ``config.json``: ``path``, its ``model``, or a download from the hub."""
+    for folder in (Path(path), Path(path) / "model"):
+        if (folder / "config.json").exists():
+            return folder
+    if Path(path).exists() or str(path).count("/") != 1:
+        raise ValueError(f"no model at {path}: there is no config.json in it")
+    try:
+        return Path(snapshot_download(str(path), revision=revision, allow_patterns=list(HUB_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"no model at {path}: not a local folder, and the hub did not give it ({reason})") from error
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -84,12 +122,12 @@ def read_shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def read_tensors(files: list[Path]) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of ``files``, each from an own mapping that is released with it, so that memory does not add up."""
+def read_tensors(files: list[Path], wanted: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    """The ``wanted`` tensors of ``files``, each from an own mapping, released with it: memory does not add up."""
     for path in files:
         try:
             with safe_open(path, framework="pt") as file:
-                names = list(file.keys())
+                names = [name for name in file.keys() if name in wanted]  # noqa: SIM118  (not a mapping)
             for name in names:
                 with safe_open(path, framework="pt") as file:
                     yield name, file.get_tensor(name)
@@ -104,20 +142,41 @@ def load_weights(
     ignore: tuple[str, ...] = (),
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
+    only: str = "",
 ) -> None:
     """Fill ``module``, which may be on the meta device, with the tensors of ``files``.
 
-    ``keys`` translates names; stored names that begin with one of ``ignore`` are left out. Weights become ``dtype``
-    (None: as they are stored) on ``device``; only one tensor at a time is held twice.
+    ``keys`` says what a file holds of each parameter. Stored names that begin with one of ``ignore``, or not with
+    ``only``, are left out. Weights become ``dtype`` (None: as they are stored) on ``device``; only one tensor at a time
+    is held twice.
     Raises ``ValueError`` that lists unknown, missing and misshapen parameters, before any is read.
     """
-    expected = {keys.stored(name): tuple(value.shape) for name, value in module.state_dict().items()}
-    stored = {name: shape for name, shape in read_shapes(files).items() if not name.startswith(ignore)}
-    compare(expected, stored, str(files[0] if len(files) == 1 else files[0].parent))
-    for name, value in read_tensors(files):
-        if name in expected:
-            own = value.to(torch.device(device), dtype, copy=True)
-            module.load_state_dict({keys.ours(name): own}, strict=False, assign=True)
+    shapes = {name: value.shape for name, value in module.state_dict().items()}
+    parts = {stored: (name, view) for name in shapes for stored, view in keys.parts(name).items()}
+    expected = {
+        stored: tuple(view(torch.empty(shapes[name], device="meta")).shape) for stored, (name, view) in parts.items()
+    }
+    found = {
+        name: shape
+        for name, shape in read_shapes(files).items()
+        if name.startswith(only) and not name.startswith(ignore)
+    }
+    compare(expected, found, str(files[0] if len(files) == 1 else files[0].parent))
+    filled: dict[str, Tensor] = {}
+
+    def assign(name: str, value: Tensor) -> None:
+        filled[name] = value
+        module.load_state_dict({name: value}, strict=False, assign=True)
+
+    for stored, value in read_tensors(files, parts):
+        name, view = parts[stored]
+        if name not in filled:
+            assign(name, torch.empty(shapes[name], dtype=dtype or value.dtype, device=device))
+        view(filled[name]).copy_(value)
+    for name in shapes.keys() - filled.keys():
+        source = keys.substitute(name)
+        some = next(iter(filled.values()))
+        assign(name, some.new_zeros(shapes[name]) if source is None else filled[source].clone())
     restore_buffers(module, device)
 
 

@@ -56,26 +56,41 @@ def tiny_model(tiny_config: ModelConfig) -> UnifiedModel:
 
 
 @pytest.fixture
-def tiny_ar_model(tiny_config: ModelConfig) -> UnifiedModel:
-    """The tiny model with the discrete head, 50 codes, as in Janus: no REPA, two-layer aligners, no begin embedding."""
-    vision = dataclasses.replace(tiny_config.vision, aligner_depth=2, begin_embed=False)
-    codes = ARHeadConfig(codebook_size=50, code_channels=4, grid=4, head_width=24)
-    torch.manual_seed(0)
-    config = dataclasses.replace(
-        tiny_config, vision=vision, head="ar", ar_head=codes, repa=RepaConfig(enabled=False), flow_head=FlowHeadConfig()
+def tiny_janus_config(tiny_config: ModelConfig) -> ModelConfig:
+    """The discrete twin of ``tiny_config`` as Janus has it: 4 x 4 codes of a codebook of 64."""
+    return ModelConfig(
+        llm=tiny_config.llm,
+        vision=dataclasses.replace(tiny_config.vision, aligner_depth=2, begin_embed=False),
+        head="ar",
+        ar_head=ARHeadConfig(codebook_size=64, code_channels=8, grid=4, aligner_depth=2, head_width=32),
+        repa=RepaConfig(enabled=False),
     )
-    model = UnifiedModel(config).eval()
-    with torch.no_grad():
-        model.head.classifier.weight.mul_(8)  # away from equal probabilities
-    return model
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def tiny_janus(tiny_janus_config: ModelConfig) -> UnifiedModel:
+    """A tiny Janus in eval mode, whose logits are far enough apart to tell."""
+    torch.manual_seed(1)
+    return spread(UnifiedModel(tiny_janus_config).eval())
+
+
+@pytest.fixture
 def tiny_vq() -> VQCodec:
-    """A random VQ tokenizer of 16 x 16 pixels: 4 x 4 codes out of 50."""
-    torch.manual_seed(0)
-    sizes = {"base_channels": 32, "channel_multiplier": [1, 1, 1], "num_res_blocks": 1, "latent_channels": 16}
-    return VQCodec(JanusVQVAE(JanusVQVAEConfig(embed_dim=4, num_embeddings=50, num_patches=4, **sizes)))
+    """A VQ tokenizer for ``tiny_janus``: 4 x 4 pixels a code."""
+    torch.manual_seed(2)
+    sizes = {"base_channels": 32, "channel_multiplier": [1, 1, 2], "num_res_blocks": 1, "latent_channels": 16}
+    return VQCodec(spread(JanusVQVAE(JanusVQVAEConfig(embed_dim=8, num_embeddings=64, num_patches=4, **sizes))))
+
+
+@torch.no_grad()
+def spread(module):
+    """``module`` with random weights that keep the size of what passes through."""
+    for name, parameter in module.named_parameters():
+        if parameter.dim() > 1:
+            parameter.normal_(std=parameter[0].numel() ** -0.5)
+        else:
+            parameter.normal_(float(name.endswith("weight")), 0.1)
+    return module
 
 
 @pytest.fixture(scope="session")

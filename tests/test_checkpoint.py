@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, save_pretrained
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
-from janusflow.deepseek import read_model_config, read_vision_config, vision_params
+from janusflow.deepseek import read_vision_config, vision_params
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vision import VisionConfig
 
@@ -195,12 +195,6 @@ def test_settings_that_the_model_cannot_have_are_named(tmp_path, bundle):
     (tmp_path / "config.json").write_text(json.dumps(original))
     with pytest.raises(ValueError, match="lacks 'language_config'"):
         load_pretrained(tmp_path)
-
-
-def test_janus_is_told_apart(shared):
-    values = json.loads((shared / "data" / "configs" / "janus-pro-7b.config.INFERRED.json").read_text())
-    with pytest.raises(ValueError, match="VQ head"):
-        read_model_config(values, "config.json")
 
 
 def test_what_is_neither_folder_nor_hub_id_is_named(tmp_path):

@@ -18,8 +18,8 @@ PROMPTS = ["a red circle", "three green triangles left of a blue star", "a ring"
 
 
 @pytest.fixture
-def template(tokenizer, tiny_ar_model):
-    head = tiny_ar_model.head
+def template(tokenizer, tiny_janus):
+    head = tiny_janus.head
     return ChatTemplate(tokenizer, ChatConfig(), head.num_tokens, head.dropped)
 
 
@@ -30,7 +30,7 @@ def builder(template):
 
 @pytest.fixture
 def codes():
-    return torch.randint(0, 50, (3, 16), generator=torch.Generator().manual_seed(1))
+    return torch.randint(0, 64, (3, 16), generator=torch.Generator().manual_seed(1))
 
 
 def span(model, template, kind=PromptRunner, guided=True, prompts=PROMPTS):
@@ -45,56 +45,56 @@ def draw(model, template, options, seeds=(5, 6, 7), kind=PromptRunner, prompts=P
         return model.head.sample(runner, model.head.start(list(seeds), torch.device("cpu")), options)
 
 
-def test_loss_is_the_cross_entropy_of_each_code_behind_those_in_front(tiny_ar_model, builder, codes):
+def test_loss_is_the_cross_entropy_of_each_code_behind_those_in_front(tiny_janus, builder, codes):
     """By a plain loop: prompt, begin-of-image and the codes so far run alone for every code."""
     _, gen, _ = samples()
     batch = builder.collate([builder.generation(sample, True, False) for sample in gen], [], gen)
-    losses = run(tiny_ar_model, batch, codes)
+    losses = run(tiny_janus, batch, codes)
     expected = []
     for sample, image in zip(gen, codes, strict=True):
-        prompt = tiny_ar_model.llm.embed(torch.tensor([builder.template.generation_prompt(sample.prompt)]))
+        prompt = tiny_janus.llm.embed(torch.tensor([builder.template.generation_prompt(sample.prompt)]))
         for number, code in enumerate(image):
-            embeds = torch.cat([prompt, tiny_ar_model.head.embed(image[None, :number])], dim=1)
-            hidden = tiny_ar_model.llm(embeds, torch.arange(embeds.shape[1])[None]).hidden[:, -1]
-            expected.append(F.cross_entropy(tiny_ar_model.head.logits(hidden), code[None]))
+            embeds = torch.cat([prompt, tiny_janus.head.embed(image[None, :number])], dim=1)
+            hidden = tiny_janus.llm(embeds, torch.arange(embeds.shape[1])[None]).hidden[:, -1]
+            expected.append(F.cross_entropy(tiny_janus.head.logits(hidden), code[None]))
     torch.testing.assert_close(losses.image, torch.stack(expected).mean(), atol=1e-5, rtol=1e-5)
     assert losses.ar == 0 and losses.repa == 0
 
 
-def test_packed_losses_equal_separate_ones(tiny_ar_model, builder, codes):
+def test_packed_losses_equal_separate_ones(tiny_janus, builder, codes):
     und, gen, text = samples()
-    together = run(tiny_ar_model, builder.collate(sequences(builder, und, gen, text), und, gen), codes)
+    together = run(tiny_janus, builder.collate(sequences(builder, und, gen, text), und, gen), codes)
     alone = [
-        run(tiny_ar_model, builder.collate([builder.generation(sample, True, number == 0)], [], [sample]), image[None])
+        run(tiny_janus, builder.collate([builder.generation(sample, True, number == 0)], [], [sample]), image[None])
         for number, (sample, image) in enumerate(zip(gen, codes, strict=True))
     ]
     torch.testing.assert_close(together.image, sum(losses.image for losses in alone) / 3, atol=1e-5, rtol=1e-5)
 
 
-def test_gradients_reach_every_parameter_but_the_towers_pool(tiny_ar_model, builder, codes):
+def test_gradients_reach_every_parameter_but_the_towers_pool(tiny_janus, builder, codes):
     und, gen, text = samples()
-    run(tiny_ar_model, builder.collate(sequences(builder, und, gen, text), und, gen), codes).total.backward()
-    without = {name for name, p in tiny_ar_model.named_parameters() if p.grad is None or not p.grad.any()}
+    run(tiny_janus, builder.collate(sequences(builder, und, gen, text), und, gen), codes).total.backward()
+    without = {name for name, p in tiny_janus.named_parameters() if p.grad is None or not p.grad.any()}
     assert all(name.startswith("vision.tower.attn_pool.") for name in without), without
 
 
-def test_a_task_may_be_absent(tiny_ar_model, builder, codes):
+def test_a_task_may_be_absent(tiny_janus, builder, codes):
     _, gen, text = samples()
-    losses = run(tiny_ar_model, builder.collate([builder.text(sample) for sample in text], [], []), codes[:0])
+    losses = run(tiny_janus, builder.collate([builder.text(sample) for sample in text], [], []), codes[:0])
     assert losses.image == 0 and losses.ar > 0
     losses.total.backward()
     only_images = builder.collate([builder.generation(sample, True, False) for sample in gen], [], gen)
-    losses = run(tiny_ar_model, only_images, codes)
+    losses = run(tiny_janus, only_images, codes)
     assert losses.ar == 0 and losses.image > 0
 
 
-def test_understanding_keeps_the_begin_tokens_own_embedding(tiny_ar_model, builder):
+def test_understanding_keeps_the_begin_tokens_own_embedding(tiny_janus, builder):
     und, _, _ = samples()
     batch = builder.collate([builder.understanding(sample) for sample in und], und, [])
-    images = tiny_ar_model.embed_understanding(batch.und_pixels)
+    images = tiny_janus.embed_understanding(batch.und_pixels)
     assert images.shape[1] == 16
-    rows = tiny_ar_model.embed_rows(batch.rows, images, tiny_ar_model.head.embed(torch.empty(0, 16, dtype=torch.long)))
-    flat, words = rows.flatten(0, 1), tiny_ar_model.llm.embed(batch.rows.ids).flatten(0, 1)
+    rows = tiny_janus.embed_rows(batch.rows, images, tiny_janus.head.embed(torch.empty(0, 16, dtype=torch.long)))
+    flat, words = rows.flatten(0, 1), tiny_janus.llm.embed(batch.rows.ids).flatten(0, 1)
     torch.testing.assert_close(flat[batch.rows.und_slots[:, 0]], words[batch.rows.und_slots[:, 0]])
     torch.testing.assert_close(flat[batch.rows.und_slots[:, 1:]], images)
 
@@ -109,57 +109,57 @@ def test_a_dropped_prompt_is_padding_between_its_first_and_last_token(builder, t
 
 
 @torch.inference_mode()
-def test_sampling_sees_what_training_saw(tiny_ar_model, builder, codes):
+def test_sampling_sees_what_training_saw(tiny_janus, builder, codes):
     gen = [GenerationSample(picture(i), prompt) for i, prompt in enumerate(PROMPTS)]
-    runner = span(tiny_ar_model, builder.template)
-    embeds = tiny_ar_model.head.embed(codes).repeat(2, 1, 1)
+    runner = span(tiny_janus, builder.template)
+    embeds = tiny_janus.head.embed(codes).repeat(2, 1, 1)
     cached = [runner(runner.begin)] + [runner(embeds[:, i : i + 1], at=1 + i) for i in range(16)]
     halves = torch.cat(cached, dim=1).chunk(2)
     for drop, hidden in zip((False, True), halves, strict=True):
         batch = builder.collate([builder.generation(sample, True, drop) for sample in gen], [], gen)
-        rows = tiny_ar_model.embed_rows(batch.rows, embeds[:0], embeds[:3])
-        output = tiny_ar_model.llm(rows, batch.rows.positions, segments=batch.rows.segments).hidden
+        rows = tiny_janus.embed_rows(batch.rows, embeds[:0], embeds[:3])
+        output = tiny_janus.llm(rows, batch.rows.positions, segments=batch.rows.segments).hidden
         torch.testing.assert_close(output.flatten(0, 1)[batch.rows.gen_slots], hidden, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 5.0])
-def test_cached_codes_equal_uncached(tiny_ar_model, template, guidance):
+def test_cached_codes_equal_uncached(tiny_janus, template, guidance):
     options = CodeSampling(guidance)
-    cached, uncached = (draw(tiny_ar_model, template, options, kind=k) for k in (PromptRunner, UncachedPromptRunner))
+    cached, uncached = (draw(tiny_janus, template, options, kind=k) for k in (PromptRunner, UncachedPromptRunner))
     assert torch.equal(cached, uncached)
     assert len(cached.unique()) > 5, "a model that always draws one code would prove nothing"
 
 
 @pytest.mark.parametrize("options", [CodeSampling(1.0), CodeSampling(5.0), CodeSampling(3.0, 0.7, top_k=9, top_p=0.9)])
-def test_codes_depend_on_their_own_seed_and_not_on_their_batch(tiny_ar_model, template, options):
-    together = draw(tiny_ar_model, template, options)
+def test_codes_depend_on_their_own_seed_and_not_on_their_batch(tiny_janus, template, options):
+    together = draw(tiny_janus, template, options)
     for number, (prompt, seed) in enumerate(zip(PROMPTS, (5, 6, 7), strict=True)):
-        assert torch.equal(draw(tiny_ar_model, template, options, [seed], prompts=[prompt])[0], together[number])
-    assert not torch.equal(draw(tiny_ar_model, template, options, [9, 9, 9]), together)
+        assert torch.equal(draw(tiny_janus, template, options, [seed], prompts=[prompt])[0], together[number])
+    assert not torch.equal(draw(tiny_janus, template, options, [9, 9, 9]), together)
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("weight", [0.0, 1.0, 2.5, 7.5])
-def test_guidance_of_features_is_guidance_of_logits(tiny_ar_model, weight):
-    head = tiny_ar_model.head
+def test_guidance_of_features_is_guidance_of_logits(tiny_janus, weight):
+    head = tiny_janus.head
     conditional, unconditional = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(0))
     rows = conditional if weight == 1 else torch.cat([conditional, unconditional])
     l_c, l_u = head.logits(conditional), head.logits(unconditional)
     torch.testing.assert_close(head.guided_logits(rows, weight), l_u + weight * (l_c - l_u), atol=1e-4, rtol=1e-4)
 
 
-def test_greedy_codes_need_no_seed(tiny_ar_model, template):
+def test_greedy_codes_need_no_seed(tiny_janus, template):
     greedy = CodeSampling(3.0, temperature=0.0)
-    codes = draw(tiny_ar_model, template, greedy)
-    assert torch.equal(codes, draw(tiny_ar_model, template, greedy, [1, 2, 3]))
-    assert torch.equal(codes, draw(tiny_ar_model, template, CodeSampling(3.0, top_k=1)))
+    codes = draw(tiny_janus, template, greedy)
+    assert torch.equal(codes, draw(tiny_janus, template, greedy, [1, 2, 3]))
+    assert torch.equal(codes, draw(tiny_janus, template, CodeSampling(3.0, top_k=1)))
 
 
-def test_progress_counts_codes(tiny_ar_model, template):
+def test_progress_counts_codes(tiny_janus, template):
     seen = []
-    start = tiny_ar_model.head.start([0, 0, 0], torch.device("cpu"))
+    start = tiny_janus.head.start([0, 0, 0], torch.device("cpu"))
     options = CodeSampling()
-    tiny_ar_model.head.sample(span(tiny_ar_model, template), start, options, lambda *done: seen.append(done))
+    tiny_janus.head.sample(span(tiny_janus, template), start, options, lambda *done: seen.append(done))
     assert seen == [(i + 1, 16) for i in range(16)]
 
 
@@ -168,27 +168,27 @@ def test_progress_counts_codes(tiny_ar_model, template):
     [
         (CodeSampling(guidance=-1.0), "-1"),
         (CodeSampling(temperature=-0.5), "-0.5"),
-        (CodeSampling(top_k=51), "top_k 51 is more than the codebook's 50"),
+        (CodeSampling(top_k=65), "top_k 65 is more than the codebook's 64"),
         (CodeSampling(top_k=0), "top_k"),
         (CodeSampling(top_p=1.5), "1.5"),
     ],
 )
-def test_impossible_options_are_named(tiny_ar_model, template, options, message):
+def test_impossible_options_are_named(tiny_janus, template, options, message):
     with pytest.raises(ValueError, match=message):
-        draw(tiny_ar_model, template, options)
+        draw(tiny_janus, template, options)
 
 
-def test_wrong_codes_are_refused(tiny_ar_model):
+def test_wrong_codes_are_refused(tiny_janus):
     with pytest.raises(ValueError, match="9"):
-        tiny_ar_model.head.prepare(torch.zeros(2, 9, dtype=torch.long), torch.zeros(2))
+        tiny_janus.head.prepare(torch.zeros(2, 9, dtype=torch.long), torch.zeros(2))
     with pytest.raises(ValueError, match="codebook_size"):
         ARHeadConfig(codebook_size=0)
 
 
 @pytest.mark.parametrize("kind", ["shared", "separate"])
-def test_one_vq_encoder_for_both_tasks(tiny_ar_model, builder, codes, kind):
+def test_one_vq_encoder_for_both_tasks(tiny_janus, builder, codes, kind):
     """Experiment A: understanding takes codes, and its loss reaches the embedding that generation uses."""
-    model = UnifiedModel(dataclasses.replace(tiny_ar_model.config, und_encoder=kind)).eval()
+    model = UnifiedModel(dataclasses.replace(tiny_janus.config, und_encoder=kind)).eval()
     assert not any(name.startswith("vision.tower.") for name, _ in model.named_parameters())
     und, _, _ = samples()
     batch = builder.collate([builder.understanding(sample) for sample in und], und, [])

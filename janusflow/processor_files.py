@@ -1,0 +1,129 @@
+"""What a checkpoint's files say about chat and pixels, beside ``config.json``: read, and written in DeepSeek's form.
+
+``processor_config.json`` (chat), ``preprocessor_config.json`` (pixels) and the tokenizer's. Chat roles have no field in
+released files: they are written as additional ones and read where they are there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from janusflow.data.template import ChatConfig
+from janusflow.data.tokenizer import BOS, EOS, IMAGE_PLACEHOLDER, PAD, TextTokenizer
+from janusflow.data.transforms import Preprocessing
+
+# Our field -> the files'.
+CHAT_FIELDS = {"user": "user_role", "assistant": "assistant_role", "system": "system_prompt"}
+PIXEL_FIELDS = {
+    "min_side": "min_size",
+    "background": "background_color",
+    "normalize": "do_normalize",
+    "mean": "image_mean",
+    "std": "image_std",
+}
+
+# Of JanusFlow and Janus; of Janus-Pro, whose names hold PRO_NAME.
+JANUS_ROLES = {"user": "User", "assistant": "Assistant"}
+PRO_ROLES = {"user": "<|User|>", "assistant": "<|Assistant|>"}
+PRO_NAME = "janus-pro"
+
+
+def read_chat(folder: Path, otherwise: Mapping[str, str] = JANUS_ROLES) -> ChatConfig:
+    """Roles and system prompt of ``processor_config.json``; ``otherwise`` counts where the file is silent."""
+    values = read_json(folder / "processor_config.json", required=False)
+    stated = {ours: values[theirs] for ours, theirs in CHAT_FIELDS.items() if theirs in values}
+    return ChatConfig(**{**otherwise, **stated})
+
+
+def read_janus_chat(folder: Path, tokenizer: TextTokenizer) -> ChatConfig:
+    """As :func:`read_chat`, for Janus and Janus-Pro, which differ in roles and whose released files do not state them.
+
+    Where ``processor_config.json`` does not, a chat template tells that names the user; else Janus-Pro is known by its
+    tokenizer, which has the user's role as a token, or by the folder's name.
+    """
+    templates = [template for template in chat_templates(folder) if JANUS_ROLES["user"] in template]
+    if templates:
+        pro = any(PRO_ROLES["user"] in template for template in templates)
+    else:
+        token = tokenizer.tokenizer.token_to_id(PRO_ROLES["user"])
+        pro = token is not None or any(PRO_NAME in name.lower() for name in names(folder))
+    return read_chat(folder, PRO_ROLES if pro else JANUS_ROLES)
+
+
+def chat_templates(folder: Path) -> Iterator[str]:
+    """The chat templates of transformers' files."""
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        yield path.read_text(encoding="utf-8", errors="replace")
+    for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+        yield str(read_json(folder / name, required=False).get("chat_template", ""))
+
+
+def names(folder: Path) -> Iterator[str]:
+    """What ``folder`` is called: its own name, or a hub id's where it is a snapshot in the hub's cache."""
+    for path in (folder.absolute(), folder.resolve()):
+        yield path.parent.parent.name if path.parent.name == "snapshots" else path.name
+
+
+def chat_params(chat: ChatConfig) -> dict[str, str]:
+    """The fields that :func:`read_chat` reads."""
+    return {theirs: getattr(chat, ours) for ours, theirs in CHAT_FIELDS.items()}
+
+
+def read_preprocessing(folder: Path) -> Preprocessing:
+    """Pixel settings of ``preprocessor_config.json`` (newer transformers: a part of ``processor_config.json``).
+
+    Those of JanusFlow where they are silent.
+    """
+    merged = read_json(folder / "processor_config.json", required=False).get("image_processor", {})
+    values = merged | read_json(folder / "preprocessor_config.json", required=False)
+    found = {ours: values[theirs] for ours, theirs in PIXEL_FIELDS.items() if values.get(theirs) is not None}
+    return Preprocessing(**found)
+
+
+def companion_files(
+    image_size: int, image_tokens: int, max_positions: int, chat: ChatConfig, preprocessing: Preprocessing
+) -> dict[str, dict[str, Any]]:
+    """DeepSeek's JSON files beside ``config.json``, by name."""
+    special = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
+    return {
+        "processor_config.json": {
+            "processor_class": "VLChatProcessor",
+            "sft_format": "deepseek",
+            "add_special_token": False,
+            "ignore_id": -100,
+            "image_tag": IMAGE_PLACEHOLDER,
+            "mask_prompt": True,
+            "num_image_tokens": image_tokens,
+            **chat_params(chat),
+        },
+        "preprocessor_config.json": {
+            "image_processor_type": "VLMImageProcessor",
+            "processor_class": "VLChatProcessor",
+            "image_size": image_size,
+            "rescale_factor": 1 / 255,
+            **{theirs: getattr(preprocessing, ours) for ours, theirs in PIXEL_FIELDS.items()},
+        },
+        "special_tokens_map.json": special,
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": max_positions,
+            **special,
+        },
+    }
+
+
+def read_json(path: Path, required: bool = True) -> dict[str, Any]:
+    """A JSON object. Raises ``ValueError`` with the path where it is damaged, or missing and ``required``."""
+    if not required and not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} does not hold a JSON object")
+    return values
