@@ -106,7 +106,8 @@ def load_pretrained(
             f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}"
         )
     if vae == "auto":
-        vae = folder / "vae" if (folder / "vae").exists() or config.format == "janusflow" else DEFAULT_VAE
+        own = folder / ("vae" if config.model.head == "flow" else "vq")
+        vae = own if own.exists() or config.format == "janusflow" else DEFAULT_VAE
     codec = None if vae is None else load_codec(vae).to(device)
     return Bundle(model.eval(), codec, tokenizer, config.chat, config.preprocessing, digest(files))
 
