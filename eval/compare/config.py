@@ -42,7 +42,7 @@ class CompareConfig:
     guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)  # sweep, both heads
     temperatures: tuple[float, ...] = (0.0, 0.7, 1.0)  # sweep, autoregressive
     sweep_prompts_per_tag: int = 4
-    sweep_images_per_prompt: int = 2
+    sweep_images_per_prompt: int = 1
     repeats: int = 5  # draws behind a median time
     bootstrap: int = 2000  # resamples
 

@@ -94,8 +94,9 @@ def draw_side_by_side(pictures: Mapping[str, Sequence[Sequence[Image.Image]]], p
     for number, name in enumerate(names):
         left = GAP + number * seeds * (side + GAP)
         draw.text((left, GAP), fit(name, seeds * (side + GAP) - GAP, font), fill="black", font=font)
-        if number:
-            draw.line((left - GAP // 2, 0, left - GAP // 2, whole.height), fill="#888888", width=1)
+        for row in range(len(prompts) if number else 0):  # a line between models, beside the pictures only
+            bottom = CAPTION_HEIGHT + GAP + (row + 1) * (side + CAPTION_HEIGHT + GAP)
+            draw.line((left - GAP // 2, bottom - side, left - GAP // 2, bottom), fill="black")
     return whole
 
 

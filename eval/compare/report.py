@@ -17,8 +17,8 @@ INTERVALS = (
     "In brackets: 95 % intervals over prompts; a second sample of prompts from the same world would move the scores "
     "within them. Accuracies and similarities: percentile bootstrap of {bootstrap} resamples, prompts resampled within "
     "their tag (questions within their kind) with all of their images. Fréchet distances: stratified jackknife over "
-    "prompts, since a resample that repeats pictures is always farther away. Where all prompts agree an interval has no "
-    "width, which is no certainty."
+    "prompts, since a resample that repeats pictures is always farther away. Where all prompts agree, an interval has "
+    "no width, which is no certainty."
 )
 SPREAD = "After ±: the sample standard deviation over training seeds; the score in front of it is their mean."
 SEED_NOTE = "A model with one training seed says nothing about how much another training would differ."
@@ -127,10 +127,11 @@ def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
     protocol = comparison["protocol"]
     images = protocol["sweep_prompts_per_tag"] * protocol["sweep_images_per_prompt"] * 6
     said = (
-        f"Each point is {images} images in distribution ({protocol['sweep_prompts_per_tag']} prompts a tag, "
-        f"{protocol['sweep_images_per_prompt']} seeds each). Its Fréchet distance is comparable to other points' and "
-        "not to the main table's: few images lie farther away. Labels: 30w4 is 30 steps at guidance 4, T1w4 is "
-        "temperature 1 at guidance 4. Lines are Pareto fronts. Labels without room are left out; the tables have all."
+        f"Each point is {images} images in distribution (prompts of each tag: {protocol['sweep_prompts_per_tag']}, "
+        f"seeds of each prompt: {protocol['sweep_images_per_prompt']}), timed at batch {protocol['batch_size']}. Its "
+        "Fréchet distance is comparable to other points' and not to the main table's: few images lie farther away. "
+        "Labels: 30w4 is 30 steps at guidance 4, T1w4 is temperature 1 at guidance 4. Lines are Pareto fronts. Labels "
+        "without room are left out; the tables have all."
     )
     parts: list[Part] = [Text(said)]
     for quality in QUALITIES:
