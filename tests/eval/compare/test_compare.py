@@ -10,7 +10,7 @@ from eval.compare import measure
 SMALL = [
     *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "4"),
     *("--flow-steps", "2", "--steps", "1", "2", "--guidance", "4", "--temperatures", "1"),
-    *("--sweep-prompts-per-tag", "1", "--sweep-images-per-prompt", "1", "--repeats", "1", "--bootstrap", "20"),
+    *("--sweep-prompts-per-tag", "1", "--repeats", "1", "--bootstrap", "20", "--batch-size", "4"),
 ]
 
 
