@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.config import CompareConfig
-from eval.compare.contestants import Contestant, parse_contestants
+from eval.compare.contestants import Contestant, claim_folder, parse_contestants
 
 EPILOG = """\
 examples:
@@ -77,6 +77,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from eval.compare.page import markdown_table
     from eval.compare.report import score_tables
     from eval.compare.run import compare
+    from janusflow.cli import find_device
 
     contestants = parse_contestants(args.models)
     if args.recorded:
@@ -85,7 +86,7 @@ def run_compare(args: argparse.Namespace) -> int:
         name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items() if name in FLAGS
     }
     config = CompareConfig(**given, sweep=not args.no_sweep)
-    page = compare(contestants, config, args.out, args.device)
+    page = compare(contestants, config, args.out, str(find_device(args.device)))
     comparison = json.loads((args.out / "comparison.json").read_text(encoding="utf-8"))
     for title, table in score_tables(comparison):
         print(f"\n{title}\n\n" + "\n".join(markdown_table(table)))
@@ -108,7 +109,7 @@ def show_recorded(contestants: Sequence[Contestant], folder: Path) -> int:
                 scores[name if len(paths) == 1 else f"{name}: {Path(path).name}"] = found
     if scores:
         print("\n".join(comparison_table(scores)))
-    folder.mkdir(parents=True, exist_ok=True)
+    claim_folder(folder, contestants)
     for picture in draw_losses(folder, contestants).values():
         print(picture)
     return 0

@@ -129,6 +129,8 @@ def test_a_model_may_join(models, tmp_path):
         (["both={flow},{ar}"], "no seeds of one model"),
         (["{flow},"], "empty path"),
         (["a b={flow}"], "'a b'"),
+        (["{flow}", "--device", "quantum"], "quantum"),
+        (["{flow}", "nowhere", "--recorded"], "nowhere"),
     ],
 )
 def test_bad_input_is_one_line(models, tmp_path, capsys, arguments, value):
