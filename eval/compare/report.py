@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +130,8 @@ def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
         f"Each point is {images} images in distribution (prompts of each tag: {protocol['sweep_prompts_per_tag']}, "
         f"seeds of each prompt: {protocol['sweep_images_per_prompt']}), timed at batch {protocol['batch_size']}. Its "
         "Fréchet distance is comparable to other points' and not to the main table's: few images lie farther away. "
-        "Labels: 30w4 is 30 steps at guidance 4, T1w4 is temperature 1 at guidance 4. Lines are Pareto fronts. Labels "
-        "without room are left out; the tables have all."
+        "Labels: 30w4 is 30 steps at guidance 4, T1w4 is temperature 1 at guidance 4. Lines are Pareto fronts "
+        "of the values as they are, noise included. Labels without room are left out; the tables have all."
     )
     parts: list[Part] = [Text(said)]
     for quality in QUALITIES:
@@ -226,4 +226,6 @@ def digits(value: float) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())
     return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
