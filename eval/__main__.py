@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.compare.command import add_parser as add_compare
 from janusflow.training.config import ReportConfig
 
 REPORT_FLAGS = {
@@ -57,10 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--" + name.replace("_", "-"), type=int if default is None else type(default), default=default, help=what
         )
 
-    compare = commands.add_parser("compare", help="scores of several runs in one table, their losses in one plot")
-    compare.set_defaults(run=compare_runs)
-    compare.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
-    compare.add_argument("--out", type=Path, default=Path("losses.png"), help="picture to write")
+    add_compare(commands)
     return parser
 
 
@@ -77,24 +74,6 @@ def run_task(args: argparse.Namespace) -> int:
     page = write_report(args.out, scores, images, minutes=None)
     print("\n".join(score_table(scores)))
     print(page)
-    return 0
-
-
-def compare_runs(args: argparse.Namespace) -> int:
-    """Tabulate the scores of run folders, where they have any, and plot their losses."""
-    from eval.curves import plot_losses
-    from eval.shapes.report import comparison_table
-
-    scores = {
-        folder.name: json.loads(path.read_text()) for folder in args.runs if (path := folder / "scores.json").exists()
-    }
-    scored = {name: found for name, found in scores.items() if found}
-    if scored:
-        print("\n".join(comparison_table(scored)))
-    figure = plot_losses({folder.name: folder / "metrics.csv" for folder in args.runs})
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out, dpi=110)
-    print(args.out)
     return 0
 
 

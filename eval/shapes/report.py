@@ -110,4 +110,4 @@ def protocol_lines(scores: dict[str, Any]) -> list[str]:
 
 def number(value: float | None) -> str:
     """A cell of the table."""
-    return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+    return "–" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

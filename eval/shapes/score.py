@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
 from eval.frechet import GaussianStats, frechet_distance
-from eval.geneval.score import Detection, score_image, summarize
+from eval.geneval.score import Detection, Verdict, score_image, summarize
 from janusflow.answer import answer_questions
 from janusflow.checkpoint import ASSETS, Bundle
 from janusflow.data.shapes import render, sample_scene
@@ -32,11 +33,27 @@ from janusflow.sampling import SamplingConfig
 from janusflow.training.config import ReportConfig
 
 SPLITS: dict[str, Split] = {"in_distribution": "train", "held_out": "held_out"}
+KINDS: dict[Split, Sequence[str]] = {"train": GENEVAL_TAGS, "held_out": HELD_OUT_KINDS}  # of scenes
 BENCHMARK_SEED = 20_000  # prompts, questions and reference scenes; training seeds its world differently
 FEATURE_BATCH = 128
 SAMPLING = [field.name for field in dataclasses.fields(SamplingConfig)]
 
 Log = Callable[[str], None]
+
+
+class Drawn(NamedTuple):
+    """What the scorers see in the pictures of a split, one entry a picture."""
+
+    verdicts: list[Verdict]
+    features: torch.Tensor  # (G, C) of SigLIP, unit length
+    cosines: torch.Tensor  # (G,) between a picture and its prompt
+
+
+class Answered(NamedTuple):
+    """A question's kind, and whether the model answered it exactly."""
+
+    kind: str
+    right: bool
 
 
 def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple[dict[str, Any], list[Image.Image]]:
@@ -55,12 +72,13 @@ def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple
             log(f"{name}: drawing {len(prompts)} prompts x {config.images_per_prompt}")
             images = draw(bundle, [prompt["prompt"] for prompt in prompts], config)
             repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
-            texts = [prompt["prompt"] for prompt in repeated]
-            scores[name]["generation"] = judge(images, repeated)
-            scores[name] |= compare_features(siglip, images, texts, split, config.reference_images)
+            drawn = examine(siglip, images, repeated)
+            scores[name]["generation"] = tag_scores(drawn.verdicts, [prompt["tag"] for prompt in repeated])
+            scores[name] |= feature_scores(siglip, drawn, split, config.reference_images, images[0].size[0])
             shown = shown or images
         if "understanding" in config.tasks:
-            scores[name]["answers"] = score_answers(bundle, config.questions_per_kind, split, config.batch_size)
+            answered = answer_split(bundle, config.questions_per_kind, split, config.batch_size)
+            scores[name]["answers"] = answer_scores(answered)
     scores["protocol"] = {
         **{name: value for name, value in dataclasses.asdict(config).items() if name not in SAMPLING},
         "sampling": config.options(bundle.model.head)._asdict(),
@@ -85,32 +103,41 @@ def draw(bundle: Bundle, prompts: Sequence[str], config: ReportConfig) -> list[I
     return generate_images(bundle, repeated, seeds, options, config.batch_size)
 
 
-def judge(images: Sequence[Image.Image], prompts: Sequence[dict]) -> dict[str, Any]:
-    """GenEval's verdicts on images, one prompt each: accuracy of every tag, their mean, and the reasons of failures.
+def examine(siglip: SigLIP, images: Sequence[Image.Image], prompts: Sequence[dict]) -> Drawn:
+    """GenEval's verdict, features and cosine of every image, one prompt each."""
+    features = embed(siglip, images)
+    with torch.inference_mode():
+        texts = siglip.embed_texts([prompt["prompt"] for prompt in prompts])
+    return Drawn(verdicts(images, prompts), features, (features * texts).sum(-1))
 
-    ``overall`` is the unweighted mean over the tags that the prompts have: all six, or the three with held-out forms.
+
+def verdicts(images: Sequence[Image.Image], prompts: Sequence[dict]) -> list[Verdict]:
+    """GenEval's rules over what the oracle detects in each image, one prompt each."""
+    return [
+        score_image([Detection(d.shape, d.score, d.box, d.color) for d in detect(image)], prompt)
+        for image, prompt in zip(images, prompts, strict=True)
+    ]
+
+
+def tag_scores(judged: Sequence[Verdict], tags: Sequence[str]) -> dict[str, Any]:
+    """Accuracy of every tag, their mean, and the reasons of failures, from an image's verdict and tag each.
+
+    ``overall`` is the unweighted mean over the tags that there are: all six, or the three with held-out forms.
     """
-    verdicts = []
-    reasons: dict[str, int] = {}
-    for image, prompt in zip(images, prompts, strict=True):
-        detections = [Detection(d.shape, d.score, d.box, d.color) for d in detect(image)]
-        verdict = score_image(detections, prompt)
-        verdicts.append((prompt["tag"], verdict.correct))
-        if not verdict.correct:
-            reasons[verdict.reason] = reasons.get(verdict.reason, 0) + 1
-    summary = summarize(verdicts)
-    tags = {tag: accuracy for tag, accuracy in summary["tags"].items() if accuracy is not None}
+    reasons = Counter(verdict.reason for verdict in judged if not verdict.correct)
+    summary = summarize((tag, verdict.correct) for tag, verdict in zip(tags, judged, strict=True))
+    found = {tag: accuracy for tag, accuracy in summary["tags"].items() if accuracy is not None}
     return {
-        "tags": tags,
-        "images": {tag: summary["counts"][tag] for tag in tags},
-        "overall": sum(tags.values()) / len(tags),
-        "complete": len(tags) == len(GENEVAL_TAGS),
-        "failures": dict(sorted(reasons.items(), key=lambda item: -item[1])[:8]),
+        "tags": found,
+        "images": {tag: summary["counts"][tag] for tag in found},
+        "overall": sum(found.values()) / len(found),
+        "complete": len(found) == len(GENEVAL_TAGS),
+        "failures": dict(reasons.most_common(8)),
     }
 
 
-def score_answers(bundle: Bundle, per_kind: int, split: Split, batch_size: int) -> dict[str, Any]:
-    """Exact-match accuracy of greedy answers, for every kind of question and over all."""
+def answer_split(bundle: Bundle, per_kind: int, split: Split, batch_size: int) -> list[Answered]:
+    """Greedy answers to ``per_kind`` questions of each kind, judged by exact match."""
     images, questions = [], []
     for number, kind in enumerate(QUESTION_KINDS):
         for index in range(per_kind):
@@ -119,33 +146,35 @@ def score_answers(bundle: Bundle, per_kind: int, split: Split, batch_size: int) 
             images.append(render(scene, bundle.model.config.vision.image_size))
             questions.append(sample_question(scene, rng, kind))
     answers = answer_questions(bundle, images, [q.text for q in questions], batch_size)
-    right = [answer == q.answer for answer, q in zip(answers, questions, strict=True)]
-    kinds = {
-        kind: sum(ok for ok, q in zip(right, questions, strict=True) if q.kind == kind) / per_kind
-        for kind in QUESTION_KINDS
-    }
-    return {"kinds": kinds, "overall": sum(right) / len(right), "questions": len(right)}
+    return [Answered(q.kind, answer == q.answer) for answer, q in zip(answers, questions, strict=True)]
 
 
-def compare_features(
-    siglip: SigLIP, images: Sequence[Image.Image], texts: Sequence[str], split: Split, references: int
-) -> dict[str, Any]:
-    """Fréchet distance to rendered scenes, its floor, and 100 x cosine between pictures and their prompts.
+def answer_scores(answered: Sequence[Answered]) -> dict[str, Any]:
+    """Accuracy for every kind of question and over all."""
+    kinds = {}
+    for kind in QUESTION_KINDS:
+        right = [one.right for one in answered if one.kind == kind]
+        kinds[kind] = sum(right) / len(right)
+    return {"kinds": kinds, "overall": sum(one.right for one in answered) / len(answered), "questions": len(answered)}
+
+
+def feature_scores(siglip: SigLIP, drawn: Drawn, split: Split, references: int, size: int) -> dict[str, Any]:
+    """Fréchet distance to rendered scenes, its floor, and the mean similarity of pictures and prompts.
 
     The floor is the distance between the reference set and another rendered set of as many scenes as there are images.
     """
-    kinds = GENEVAL_TAGS if split == "train" else HELD_OUT_KINDS
-    size = images[0].size[0]
-    reference = rendered_features(siglip, kinds, split, references, size, seed=1)
-    other = rendered_features(siglip, kinds, split, len(images), size, seed=2)
-    drawn = embed(siglip, images)
-    with torch.inference_mode():
-        similarity = 100 * (drawn * siglip.embed_texts(list(texts))).sum(-1).mean().item()
+    reference = reference_stats(siglip, split, references, size)
+    other = rendered_features(siglip, KINDS[split], split, len(drawn.features), size, seed=2)
     return {
-        "frechet_siglip": frechet_distance(gaussian(drawn), gaussian(reference)),
-        "frechet_siglip_floor": frechet_distance(gaussian(other), gaussian(reference)),
-        "similarity": similarity,
+        "frechet_siglip": frechet_distance(gaussian(drawn.features), reference),
+        "frechet_siglip_floor": frechet_distance(gaussian(other), reference),
+        "similarity": 100 * drawn.cosines.mean().item(),
     }
+
+
+def reference_stats(siglip: SigLIP, split: Split, references: int, size: int) -> GaussianStats:
+    """The features' mean and covariance of ``references`` rendered scenes, the split's kinds in turn."""
+    return gaussian(rendered_features(siglip, KINDS[split], split, references, size, seed=1))
 
 
 def rendered_features(

@@ -338,8 +338,17 @@ def test_unreadable_samples_are_listed_and_too_many_end_the_run(config, tmp_path
 
 
 def test_runs_are_compared_in_one_table_and_plot(finished, tmp_path, capsys):
-    assert evaluate(["compare", str(finished), "--out", str(tmp_path / "losses.png")]) == 0
+    assert evaluate(["compare", str(finished), "--recorded", "--out", str(tmp_path / "out")]) == 0
     answers = json.loads((finished / "scores.json").read_text())["in_distribution"]["answers"]["overall"]
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| small")]
     assert row.split("|")[-2].split("/")[0].strip() == f"{answers:.3f}"
-    Image.open(tmp_path / "losses.png").verify()
+    Image.open(tmp_path / "out" / "losses.png").verify()
+
+
+def test_runs_are_compared_anew_with_their_losses(finished, tmp_path, capsys):
+    out = tmp_path / "out"
+    few = ["--tasks", "understanding", "--questions-per-kind", "1", "--bootstrap", "5"]
+    assert evaluate(["compare", f"one={finished}", f"two={finished}", "--out", str(out), *few]) == 0
+    assert "| answers: all |" in capsys.readouterr().out
+    assert "![Training losses, smoothed](losses.png)" in (out / "report.md").read_text()
+    Image.open(out / "losses.png").verify()

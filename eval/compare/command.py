@@ -1,0 +1,115 @@
+"""The command line of ``python -m eval compare``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.compare.config import CompareConfig
+from eval.compare.contestants import Contestant, claim_folder, parse_contestants
+
+EPILOG = """\
+examples:
+  python -m eval compare flow=runs/flow ar=runs/ar
+  python -m eval compare flow=runs/flow_0,runs/flow_1 ar=runs/ar_0,runs/ar_1    two training seeds each
+  python -m eval compare runs/a runs/b --no-sweep --prompts-per-tag 34          more prompts, one setting
+  python -m eval compare runs/* --recorded                                      the scores that the runs recorded
+"""
+FLAGS = {
+    "tasks": "what is scored: generation, understanding",
+    "prompts_per_tag": "prompts of each of GenEval's tags",
+    "images_per_prompt": "pictures of each prompt, seeds 0, 1, …",
+    "questions_per_kind": "questions of each kind",
+    "reference_images": "rendered scenes behind the Fréchet distance",
+    "batch_size": "pictures computed together",
+    "flow_steps": "main table, flow: solver steps",
+    "flow_sampler": "main table and sweep, flow: euler, heun or midpoint",
+    "flow_guidance": "main table, flow: classifier-free guidance weight",
+    "ar_temperature": "main table, autoregressive: temperature, 0 is greedy",
+    "ar_guidance": "main table, autoregressive: classifier-free guidance weight",
+    "steps": "sweep, flow: numbers of solver steps",
+    "guidance": "sweep, both heads: guidance weights",
+    "temperatures": "sweep, autoregressive: temperatures",
+    "sweep_prompts_per_tag": "sweep: prompts of each tag, in distribution",
+    "sweep_images_per_prompt": "sweep: pictures of each prompt",
+    "repeats": "draws behind a median time",
+    "bootstrap": "resamples behind an interval",
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``compare`` to the subcommands of a command line."""
+    parser = commands.add_parser(
+        "compare",
+        help="the controlled comparison of models: scores with intervals, cost, quality against compute",
+        description="Compare models on the same prompts and seeds. A comparison that was interrupted goes on.",
+        epilog=EPILOG,
+        formatter_class=HelpFormatter,
+    )
+    parser.set_defaults(run=run_compare)
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="[NAME=]PATH[,PATH…]",
+        help="model folders, run folders or hub ids; several paths under one name are training seeds of one model",
+    )
+    parser.add_argument("--out", type=Path, default=Path("results/compare"), help="folder of the comparison")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda …")
+    parser.add_argument("--no-sweep", action="store_true", help="leave out the sweep over settings")
+    parser.add_argument("--recorded", action="store_true", help="only show what run folders recorded; draw nothing")
+    for name, what in FLAGS.items():
+        default = getattr(CompareConfig, name)
+        several = isinstance(default, tuple)
+        kind = type(default[0]) if several else type(default)
+        values = {"nargs": "+"} if several else {}
+        parser.add_argument("--" + name.replace("_", "-"), type=kind, default=default, help=what, **values)
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults behind every option; the examples as they are."""
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Compare, and print the scores' table and where the report is."""
+    from eval.compare.page import markdown_table
+    from eval.compare.report import score_tables
+    from eval.compare.run import compare
+    from janusflow.cli import find_device
+
+    contestants = parse_contestants(args.models)
+    if args.recorded:
+        return show_recorded(contestants, args.out)
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items() if name in FLAGS
+    }
+    config = CompareConfig(**given, sweep=not args.no_sweep)
+    page = compare(contestants, config, args.out, str(find_device(args.device)))
+    comparison = json.loads((args.out / "comparison.json").read_text(encoding="utf-8"))
+    for title, table in score_tables(comparison):
+        print(f"\n{title}\n\n" + "\n".join(markdown_table(table)))
+    print(f"\n{page}")
+    return 0
+
+
+def show_recorded(contestants: Sequence[Contestant], folder: Path) -> int:
+    """Tabulate the ``scores.json`` of run folders, where they have any, and plot their losses."""
+    from eval.compare.run import draw_losses
+    from eval.shapes.report import comparison_table
+
+    scores = {}
+    for name, paths in contestants:
+        for path in paths:
+            if not Path(path).is_dir():
+                raise ValueError(f"no run folder at {path}")
+            file = Path(path) / "scores.json"
+            if file.exists() and (found := json.loads(file.read_text(encoding="utf-8"))):
+                scores[name if len(paths) == 1 else f"{name}: {Path(path).name}"] = found
+    if scores:
+        print("\n".join(comparison_table(scores)))
+    claim_folder(folder, contestants)
+    for picture in draw_losses(folder, contestants).values():
+        print(picture)
+    return 0

@@ -1,0 +1,101 @@
+"""What drawing costs, measured around real draws: time, passes of the LLM, operations, memory, parameters."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, cycle, islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from eval.compare.memory import LiveMemory
+from janusflow.checkpoint import Bundle
+from janusflow.data.transforms import to_images
+from janusflow.generate import generate_images, sample_latents
+from janusflow.sampling import Sampling
+
+
+class Passes(NamedTuple):
+    """Passes of the LLM: rows it ran, and positions in all of them."""
+
+    rows: int
+    positions: int
+
+
+def measure_cost(
+    bundle: Bundle, prompts: Sequence[str], options: Sampling, batch_size: int, repeats: int
+) -> dict[str, Any]:
+    """The cost of a picture. Seconds are medians over ``repeats`` draws, at batch 1 and at ``batch_size``."""
+    batch = list(islice(cycle(prompts), batch_size))
+    return {
+        "seconds_alone": seconds_per_image(bundle, batch[:1], options, repeats),
+        "seconds": seconds_per_image(bundle, batch, options, repeats),
+        **count_work(bundle, prompts, options),
+        "memory": peak_memory(bundle, batch, options),
+        "parameters": sum(p.numel() for p in bundle.model.parameters()),
+        "parameters_codec": sum(p.numel() for p in bundle.required_codec.module.parameters()),
+    }
+
+
+def seconds_per_image(bundle: Bundle, batch: Sequence[str], options: Sampling, repeats: int) -> float:
+    """Wall time of a picture drawn in this batch: the median over ``repeats`` draws, after one more to warm up."""
+    taken = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        generate_images(bundle, batch, range(len(batch)), options, len(batch))
+        taken.append((time.perf_counter() - start) / len(batch))
+    return statistics.median(taken[1:])
+
+
+def count_work(bundle: Bundle, prompts: Sequence[str], options: Sampling) -> dict[str, float]:
+    """Per picture of these prompts, drawn together: operations, those of the codec, and the LLM's rows and positions.
+
+    The steps are those of :func:`janusflow.generate.generate_images`, with the codec apart.
+    """
+    images, seeds = len(prompts), range(len(prompts))
+    with FlopCounterMode(display=False) as sampling, count_passes(bundle.model.llm) as calls:
+        latents = torch.cat(list(sample_latents(bundle, prompts, seeds, options, images)))
+    with FlopCounterMode(display=False) as decoding:
+        for one in latents.split(1):
+            to_images(bundle.required_codec.decode(one))
+    return {
+        "flops": (sampling.get_total_flops() + decoding.get_total_flops()) / images,
+        "flops_codec": decoding.get_total_flops() / images,
+        "llm_rows": sum(call.rows for call in calls) / images,
+        "llm_positions": sum(call.positions for call in calls) / images,
+    }
+
+
+@contextmanager
+def count_passes(llm: nn.Module) -> Iterator[list[Passes]]:
+    """What the LLM runs inside the block, a pass an entry."""
+    calls: list[Passes] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+        rows, length = inputs[0].shape[:2]
+        calls.append(Passes(rows, rows * length))
+
+    hook = llm.register_forward_hook(note)
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+def peak_memory(bundle: Bundle, batch: Sequence[str], options: Sampling) -> int:
+    """Bytes at the peak of drawing the batch, weights included: the allocator's count on CUDA, else that of tensors."""
+    device = bundle.model.llm.causal_lm.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        generate_images(bundle, batch, range(len(batch)), options, len(batch))
+        return torch.cuda.max_memory_allocated(device)
+    modules = (bundle.model, bundle.required_codec.module)
+    weights = chain.from_iterable(chain(module.parameters(), module.buffers()) for module in modules)
+    with LiveMemory() as memory:
+        generate_images(bundle, batch, range(len(batch)), options, len(batch))
+    return memory.peak + sum(weight.nbytes for weight in weights)

@@ -1,0 +1,137 @@
+"""Runs a comparison: measures model after model, then writes the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval.compare.config import CompareConfig
+from eval.compare.contestants import Contestant, check_comparable, claim_folder
+from eval.compare.measure import Measured, measure_model, shown_prompts
+from eval.compare.page import write_page
+from eval.compare.plots import DPI, draw_side_by_side, plot_sweep
+from eval.compare.points import write
+from eval.compare.report import build_sections
+from eval.compare.summary import summarize_split
+from eval.compare.sweep import COSTS, QUALITIES, mark_fronts, point_summary
+from eval.curves import plot_losses
+from eval.shapes.score import BENCHMARK_SEED, SPLITS
+from janusflow.checkpoint import load_pretrained
+
+Found = Mapping[str, Sequence[Measured]]  # model -> training seeds
+
+
+def compare(contestants: Sequence[Contestant], config: CompareConfig, folder: Path, device: str = "cpu") -> Path:
+    """Measure what ``folder`` does not hold yet, and write ``report.md``, ``report.html`` and ``comparison.json``.
+
+    Returns the report's path. Raises ``ValueError`` for models that cannot be compared, and for a folder that holds
+    anything else.
+    """
+    check_comparable(contestants, config.tasks)
+    claim_folder(folder, contestants)
+    found: dict[str, list[Measured]] = {}
+    for name, paths in contestants:
+        found[name] = []
+        for seed, path in enumerate(paths):
+            bundle = load_pretrained(path, device=device)
+            label = name if len(paths) == 1 else f"{name}, training seed {seed + 1}"
+            home = folder / "points" / f"{name}-{seed}"
+            found[name].append(measure_model(bundle, config, home, label, with_cost=seed == 0))
+            del bundle
+            gc.collect()  # before the next one is loaded
+    comparison = summarize(found, config, device)
+    write(folder / "comparison.json", comparison)
+    pictures = draw_pictures(folder, comparison, found, config) | draw_losses(folder, contestants)
+    return write_page(folder, build_sections(comparison, pictures))
+
+
+def summarize(found: Found, config: CompareConfig, device: str) -> dict[str, Any]:
+    """The content of ``comparison.json``."""
+    sweep = {}
+    for name, seeds in found.items():
+        settings = zip(*(one.sweep for one in seeds), strict=True)
+        points = [
+            point_summary(of_seeds[0][0], [point for _, point in of_seeds], config.bootstrap) for of_seeds in settings
+        ]
+        mark_fronts(points)
+        sweep[name] = points
+    return {
+        "protocol": {
+            **dataclasses.asdict(config),
+            "benchmark_seed": BENCHMARK_SEED,
+            "image_seeds": f"0..{config.images_per_prompt - 1}",
+            "device": device,
+            "machine": machine(device),
+            **{name: found_in_all(found, name) for name in ("resolution", "dtype", "libraries")},
+        },
+        "models": {name: describe_model(seeds) for name, seeds in found.items()},
+        "scores": {
+            split: summarize_split(
+                {name: [one.scores[split] for one in seeds] for name, seeds in found.items()}, config.bootstrap
+            )
+            for split in SPLITS
+        },
+        "cost": {name: seeds[0].cost for name, seeds in found.items() if seeds[0].cost},
+        "sweep": sweep,
+    }
+
+
+def describe_model(seeds: Sequence[Measured]) -> dict[str, Any]:
+    """A model's own part of the protocol."""
+    facts = seeds[0].facts
+    return {
+        **{name: facts[name] for name in ("head", "parameters", "sampling")},
+        "checkpoints": [one.facts["checkpoint"] for one in seeds],
+        "codecs": [one.facts["codec"] for one in seeds],
+    }
+
+
+def found_in_all(found: Found, name: str) -> Any:
+    """A fact that all models share; where they do not, each one's."""
+    facts = {model: seeds[0].facts[name] for model, seeds in found.items()}
+    first = next(iter(facts.values()))
+    return first if all(fact == first for fact in facts.values()) else facts
+
+
+def machine(device: str) -> str:
+    """What the times were taken on."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+
+
+def draw_pictures(folder: Path, comparison: dict[str, Any], found: Found, config: CompareConfig) -> dict[str, Path]:
+    """Write the side-by-side grid and the sweep's plots: name -> file."""
+    pictures: dict[str, Path] = {}
+    shown = {name: seeds[0].shown for name, seeds in found.items()}
+    if config.generates:
+        pictures["samples"] = folder / "samples.png"
+        draw_side_by_side(shown, list(shown_prompts(config).values())).save(pictures["samples"])
+    if any(comparison["sweep"].values()):
+        for quality in QUALITIES:
+            for cost in COSTS:
+                path = folder / f"{quality}-{cost}.png"
+                plot_sweep(comparison["sweep"], quality, cost).savefig(path, dpi=DPI)
+                pictures[f"{quality}-{cost}"] = path
+    return pictures
+
+
+def draw_losses(folder: Path, contestants: Sequence[Contestant]) -> dict[str, Path]:
+    """Plot the losses of the run folders among the models, where there are any."""
+    metrics = {}
+    for name, paths in contestants:
+        for seed, path in enumerate(paths):
+            file = Path(path) / "metrics.csv"
+            if file.exists():
+                metrics[name if len(paths) == 1 else f"{name}, seed {seed + 1}"] = file
+    if not metrics:
+        return {}
+    plot_losses(metrics).savefig(folder / "losses.png", dpi=DPI)
+    return {"losses": folder / "losses.png"}

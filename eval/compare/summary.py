@@ -1,0 +1,94 @@
+"""From prompt-by-prompt results to scores with intervals, and their differences between models.
+
+Legend: M models, P prompts, S training seeds of a model.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from eval.compare.bootstrap import Array, Interval, group_means, jackknife, percentiles, resampled_means
+from eval.shapes.report import FEATURE_SCORES
+
+Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> what judging gave
+MEAN = "mean of the tags"
+UNKNOWN = (float("nan"), float("nan"))  # ends of an interval that nobody computed
+ALL_PAIRS = 3  # with more models, differences are to the first only
+
+
+def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs (a, b) whose difference b - a is reported."""
+    return list(combinations(names, 2)) if len(names) <= ALL_PAIRS else [(names[0], name) for name in names[1:]]
+
+
+def summarize_split(results: Results, resamples: int) -> list[dict[str, Any]]:
+    """The rows of a split's table: label, each model's score, each pair's difference."""
+    first = next(iter(results.values()))[0]
+    rows: list[dict[str, Any]] = []
+    if "correct" in first:
+        rows += mean_rows(results, "correct", first["tags"], resamples, "GenEval rules", MEAN)
+        rows.append(frechet_row(results, first["tags"]))
+        floor = {name: entry(Interval(seeds[0]["frechet_floor"], *UNKNOWN)) for name, seeds in results.items()}
+        rows.append({"label": FEATURE_SCORES["frechet_siglip_floor"], "models": floor, "differences": {}})
+        (similarity,) = mean_rows(results, "similarity", first["tags"], resamples, "", "")[:1]
+        rows.append({**similarity, "label": FEATURE_SCORES["similarity"]})
+    if "right" in first:
+        rows += mean_rows(results, "right", first["kinds"], resamples, "answers", "all")
+    return rows
+
+
+def mean_rows(
+    results: Results, key: str, groups: Sequence[str], resamples: int, label: str, overall: str
+) -> list[dict[str, Any]]:
+    """Rows of a score that is a mean over prompts: over all groups first, then of each."""
+    names = list(results)
+    of_seeds = {name: np.array([np.mean(one[key], axis=1) for one in results[name]]) for name in names}  # (S, P)
+    values = np.array([of_seeds[name].mean(0) for name in names])  # (M, P)
+    means, samples = group_means(values, groups), resampled_means(values, groups, resamples)
+    columns = list(dict.fromkeys(groups))
+    rows = []
+    for column in (len(columns), *range(len(columns))):
+        models = {
+            name: entry(
+                percentiles(means[m, column], samples[:, m, column]),
+                group_means(of_seeds[name], groups)[:, column].tolist(),
+            )
+            for m, name in enumerate(names)
+        }
+        differences = {}
+        for a, b in pairs(names):
+            m, n = names.index(a), names.index(b)
+            gap = percentiles(means[n, column] - means[m, column], samples[:, n, column] - samples[:, m, column])
+            differences[f"{b} − {a}"] = entry(gap)
+        name = overall if column == len(columns) else columns[column]
+        rows.append({"label": f"{label}: {name}", "models": models, "differences": differences})
+    return rows
+
+
+def frechet_row(results: Results, groups: Sequence[str]) -> dict[str, Any]:
+    """The Fréchet distances, with the jackknife's intervals."""
+    values = {name: [one["frechet"] for one in seeds] for name, seeds in results.items()}
+    without: dict[str, Array] = {
+        name: np.mean([one["frechet_without"] for one in seeds], axis=0) for name, seeds in results.items()
+    }
+    means = {name: statistics.fmean(seeds) for name, seeds in values.items()}
+    return {
+        "label": FEATURE_SCORES["frechet_siglip"],
+        "models": {name: entry(jackknife(means[name], without[name], groups), values[name]) for name in results},
+        "differences": {
+            f"{b} − {a}": entry(jackknife(means[b] - means[a], without[b] - without[a], groups))
+            for a, b in pairs(list(results))
+        },
+    }
+
+
+def entry(interval: Interval, seeds: Sequence[float] = ()) -> dict[str, Any]:
+    """A cell: value, interval, and the sample standard deviation over training seeds where there are several."""
+    low, high = (None if np.isnan(end) else end for end in (interval.low, interval.high))
+    spread = statistics.stdev(seeds) if len(seeds) > 1 else None
+    return {"value": interval.value, "low": low, "high": high, "sd": spread, "seeds": list(seeds)}

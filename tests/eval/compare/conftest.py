@@ -1,0 +1,62 @@
+"""Two tiny random models of the shapes world's image size, one of each head, as folders."""
+
+import pytest
+import torch
+from transformers import JanusVQVAE, JanusVQVAEConfig
+
+from janusflow.checkpoint import ASSETS, Bundle, save_pretrained
+from janusflow.models.ar_head import ARHeadConfig
+from janusflow.models.flow_head import FlowHeadConfig
+from janusflow.models.llm import LLMConfig
+from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.models.vae import LatentCodec
+from janusflow.models.vision import VisionConfig
+from janusflow.models.vq import VQCodec
+from janusflow.repa import RepaConfig
+
+LLM = LLMConfig(480, 32, 64, num_layers=2, num_heads=2, num_kv_heads=2, max_positions=256)
+VISION = VisionConfig(image_size=48, patch_size=8, width=24, depth=1, num_heads=2)
+
+
+def vq_codec():
+    config = JanusVQVAEConfig(
+        base_channels=32,
+        channel_multiplier=[1, 1, 1, 1],
+        num_res_blocks=1,
+        latent_channels=32,
+        num_patches=6,
+        embed_dim=4,
+        num_embeddings=32,
+    )
+    return VQCodec(JanusVQVAE(config))
+
+
+def build(head, tokenizer, seed=0):
+    """A random model of this head with its codec."""
+    torch.manual_seed(seed)
+    config = ModelConfig(
+        llm=LLM,
+        vision=VISION,
+        head=head,
+        flow_head=FlowHeadConfig(latent_channels=4, latent_size=12, width=16, encoder_blocks=1, decoder_blocks=1),
+        ar_head=ARHeadConfig(codebook_size=32, code_channels=4, grid=6, head_width=16),
+        repa=RepaConfig(enabled=False, block=1),
+    )
+    model = UnifiedModel(config).eval()
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae") if head == "flow" else vq_codec()
+    return Bundle(model, codec, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def bundles(tokenizer):
+    """Both heads: {"flow": …, "ar": …}."""
+    return {head: build(head, tokenizer) for head in ("flow", "ar")}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory, bundles, tokenizer):
+    """Their folders, and another training seed of the second."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, bundle in {**bundles, "ar2": build("ar", tokenizer, seed=1)}.items():
+        save_pretrained(bundle, folder / name)
+    return folder

@@ -1,0 +1,58 @@
+"""Intervals against analytic standard errors, and what resampling must keep together."""
+
+import numpy as np
+import pytest
+
+from eval.compare.bootstrap import NORMAL, group_means, jackknife, percentiles, resampled_means
+
+GROUPS = ["a"] * 150 + ["b"] * 50
+
+
+def test_width_is_the_analytic_one():
+    """The mean of two group means has the variance (s_a² / n_a + s_b² / n_b) / 4."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 1, 150), rng.normal(5, 3, 50)])[None]
+    samples = resampled_means(values, GROUPS, 4000)[:, 0]
+    parts = values[0, :150], values[0, 150:]
+    errors = [part.std() / len(part) ** 0.5 for part in parts]
+    for column, error in enumerate([*errors, (errors[0] ** 2 + errors[1] ** 2) ** 0.5 / 2]):
+        value, low, high = percentiles(group_means(values, GROUPS)[0, column], samples[:, column])
+        assert value == pytest.approx([*(p.mean() for p in parts), sum(p.mean() for p in parts) / 2][column])
+        assert (high - low) / (2 * NORMAL * error) == pytest.approx(1, abs=0.07)
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for trial in range(300):
+        values = rng.binomial(1, 0.3, (1, 100)).astype(float)
+        _, low, high = percentiles(0.0, resampled_means(values, ["a"] * 100, 400, seed=trial)[:, 0, -1])
+        covered += low <= 0.3 <= high
+    assert 0.91 <= covered / 300 <= 0.98
+
+
+def test_groups_are_resampled_apart_and_models_together():
+    """Groups without spread have none after resampling; models that differ by a constant always differ by it."""
+    flat = np.array([[1.0] * 150 + [3.0] * 50])
+    assert np.ptp(resampled_means(flat, GROUPS, 50)) == 2, "1, 3, and 2 for their mean"
+    rng = np.random.default_rng(2)
+    first = rng.normal(size=200)
+    samples = resampled_means(np.stack([first, first + 0.5]), GROUPS, 50)
+    np.testing.assert_allclose(samples[:, 1] - samples[:, 0], 0.5)
+    assert samples[:, 0, -1].std() > 0.01
+
+
+def test_seed_decides_and_nothing_else():
+    values = np.random.default_rng(3).normal(size=(1, 200))
+    np.random.seed(0)
+    first = resampled_means(values, GROUPS, 20, seed=5)
+    assert np.array_equal(first, resampled_means(values, GROUPS, 20, seed=5))
+    assert not np.array_equal(first, resampled_means(values, GROUPS, 20, seed=6))
+
+
+def test_jackknife_of_a_mean_is_its_standard_error():
+    values = np.random.default_rng(4).normal(size=80)
+    without = (values.sum() - values) / 79
+    value, low, high = jackknife(values.mean(), without, ["a"] * 80)
+    assert (high - value) == pytest.approx(NORMAL * values.std(ddof=1) / 80**0.5)
+    assert value - low == pytest.approx(high - value)

@@ -1,0 +1,161 @@
+"""``python -m eval compare`` from end to end on tiny random models of both heads."""
+
+import json
+
+import pytest
+
+from eval.__main__ import main
+from eval.compare import measure
+
+SMALL = [
+    *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "4"),
+    *("--flow-steps", "2", "--steps", "1", "2", "--guidance", "4", "--temperatures", "1"),
+    *("--sweep-prompts-per-tag", "1", "--repeats", "1", "--bootstrap", "20", "--batch-size", "4"),
+]
+
+
+def compare(models, out, *more):
+    return main(
+        ["compare", f"flow={models / 'flow'}", f"ar={models / 'ar'},{models / 'ar2'}", "--out", str(out), *more]
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(models, tmp_path_factory):
+    """A comparison of the flow model with two training seeds of the autoregressive one."""
+    out = tmp_path_factory.mktemp("out") / "both"
+    assert compare(models, out, *SMALL) == 0
+    return out
+
+
+def points(out):
+    return {path.relative_to(out / "points"): path.stat().st_mtime_ns for path in out.glob("points/**/*.json")}
+
+
+def test_everything_is_measured_and_said(finished):
+    said = json.loads((finished / "comparison.json").read_text())
+    assert [len(model["checkpoints"]) for model in said["models"].values()] == [1, 2]
+    assert len(set(said["models"]["ar"]["checkpoints"])) == 2
+    assert said["models"]["flow"]["sampling"] == "2 euler steps, w = 4"
+    assert [point["short"] for point in said["sweep"]["ar"]] == ["T1w4"]
+    assert [point["llm_rows"] for point in said["sweep"]["flow"]] == [4, 6]
+    labels = [row["label"] for row in said["scores"]["held_out"]]
+    assert "GenEval rules: counting" in labels and "GenEval rules: position" not in labels
+    similarity = next(r for r in said["scores"]["in_distribution"] if r["label"].startswith("image-text"))
+    assert similarity["models"]["ar"]["sd"] > 0 and similarity["models"]["flow"]["sd"] is None
+    entry = similarity["models"]["ar"]
+    assert entry["value"] == pytest.approx(sum(entry["seeds"]) / 2)
+    for key in ("prompts_per_tag", "image_seeds", "resolution", "dtype", "libraries", "machine", "device", "bootstrap"):
+        assert said["protocol"][key], key
+
+
+def test_report_has_all_sections_and_pictures(finished):
+    page = (finished / "report.md").read_text()
+    sections = [line[3:] for line in page.splitlines() if line.startswith("## ")]
+    assert sections == [
+        "Scores",
+        "Differences",
+        "Side by side",
+        "Cost of an image",
+        "Quality against compute",
+        "The papers' numbers",
+        "Protocol",
+    ]
+    assert "| shapes world: flow | 0.000 |" in page.replace("| – ", "") and "not comparable" in page
+    for name in ("samples", "overall-flops", "overall-seconds", "frechet-flops", "frechet-seconds"):
+        assert f"({name}.png)" in page and (finished / f"{name}.png").exists()
+    assert (finished / "report.html").read_text().count("data:image/png;base64,") == 5
+
+
+def test_finished_points_stay_and_the_missing_one_is_measured(models, finished):
+    before = points(finished)
+    assert len(before) == 3 + 2 + 4, "scores of each seed, cost of each model, points of the sweep"
+    (finished / "points" / "ar-1" / "sweep" / "T1w4.json").unlink()
+    assert compare(models, finished, *SMALL) == 0
+    after = points(finished)
+    assert set(after) == set(before)
+    assert [str(name) for name in after if after[name] != before[name]] == ["ar-1/sweep/T1w4.json"]
+
+
+def test_a_changed_setting_is_measured_anew(models, finished):
+    before = points(finished)
+    assert compare(models, finished, *SMALL, "--ar-temperature", "0.5") == 0
+    changed = {str(name) for name, time in points(finished).items() if time != before[name]}
+    assert changed == {"ar-0/scores.json", "ar-1/scores.json", "ar-0/cost.json"}
+
+
+def test_a_kill_loses_one_point(models, tmp_path, monkeypatch):
+    measure_point, calls = measure.measure_point, []
+
+    def killed(*args):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure_point(*args)
+
+    monkeypatch.setattr(measure, "measure_point", killed)
+    assert compare(models, tmp_path / "out", *SMALL) == 130
+    assert len(points(tmp_path / "out")) == 2 + 1
+    assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_one_task_without_sweep(models, tmp_path, capsys):
+    out = tmp_path / "answers"
+    assert main(["compare", str(models / "flow"), "--tasks", "understanding", "--out", str(out), *SMALL]) == 0
+    assert "| answers: all |" in capsys.readouterr().out
+    page = (out / "report.md").read_text()
+    assert "## Cost" not in page and "## Quality" not in page and "Fréchet distance, SigLIP" not in page
+    assert not (out / "samples.png").exists()
+
+
+def test_a_model_may_join(models, tmp_path):
+    few = ["--tasks", "understanding", "--questions-per-kind", "1", "--bootstrap", "5", "--out", str(tmp_path / "out")]
+    assert main(["compare", str(models / "flow"), *few]) == 0
+    assert main(["compare", str(models / "flow"), str(models / "ar"), *few]) == 0
+    assert set(json.loads((tmp_path / "out" / "comparison.json").read_text())["models"]) == {"flow", "ar"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["nowhere"], "nowhere"),
+        (["{flow}", "--guidance", "1", "-2"], "-2"),
+        (["{flow}", "--steps", "4", "0"], "0"),
+        (["{flow}", "--temperatures", "-1"], "-1"),
+        (["{flow}", "--flow-sampler", "rk9"], "rk9"),
+        (["{flow}", "--bootstrap", "0"], "bootstrap"),
+        (["{flow}", "--tasks", "dancing"], "dancing"),
+        (["{flow}", "{flow}"], "two models are called flow"),
+        (["both={flow},{ar}"], "no seeds of one model"),
+        (["{flow},"], "empty path"),
+        (["a b={flow}"], "'a b'"),
+        (["{flow}", "--device", "quantum"], "quantum"),
+        (["{flow}", "nowhere", "--recorded"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(models, tmp_path, capsys, arguments, value):
+    given = [text.format(flow=models / "flow", ar=models / "ar") for text in arguments]
+    fails(capsys, [*given, "--out", str(tmp_path / "out")], value)
+    assert not (tmp_path / "out").exists()
+
+
+def fails(capsys, arguments, value):
+    capsys.readouterr()
+    assert main(["compare", *map(str, arguments)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ") and value in line
+
+
+def test_folders_of_others_are_left_alone(models, finished, tmp_path, capsys):
+    fails(capsys, [models / "ar", "--out", finished], "another comparison, of flow, ar")
+    fails(capsys, [f"flow={models / 'ar'}", f"ar={models / 'ar'}", "--out", finished], "another comparison")
+    (tmp_path / "letter.txt").write_text("dear")
+    fails(capsys, [models / "ar", "--out", tmp_path], "not empty")
+
+
+def test_models_for_other_tasks_are_refused(models, tmp_path, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model").symlink_to(models / "flow")
+    (run / "config.yaml").write_text("report: {tasks: [understanding]}\nstages: {one: {}}\n")
+    fails(capsys, [run, models / "ar", "--out", tmp_path / "out"], "not trained for generation")

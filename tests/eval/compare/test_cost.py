@@ -1,0 +1,58 @@
+"""The measured cost of draws against what the tiny models must cost."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from eval.compare.cost import count_work, measure_cost
+from janusflow.models.ar_head import CodeSampling
+from janusflow.models.flow_head import FlowSampling
+
+PROMPTS = ["a red circle", "two green stars"]
+CODES = 36
+
+
+def test_passes_of_the_llm_are_counted_with_the_prompts_and_guidance(bundles):
+    flow = count_work(bundles["flow"], PROMPTS, FlowSampling(3, 4.0))
+    assert flow["llm_rows"] == 2 + 2 * 3, "the prompt and its dropped form, then both in each step"
+    assert count_work(bundles["flow"], PROMPTS, FlowSampling(3, 1.0))["llm_rows"] == 1 + 3
+    assert count_work(bundles["flow"], PROMPTS, FlowSampling(3, 1.0, "heun"))["llm_rows"] == 1 + 6
+    codes = count_work(bundles["ar"], PROMPTS, CodeSampling(4.0))
+    assert codes["llm_rows"] == 2 + 2 * CODES
+    assert flow["llm_positions"] - 6 * (1 + 36) == codes["llm_positions"] - 2 * CODES > 0, "the prompts'"
+
+
+def test_operations_are_those_of_the_layers(bundles):
+    """Every matrix product of a code-by-code draw, by hand, but for the rotary angles."""
+    bundle = bundles["ar"]
+    llm, head = bundle.model.config.llm, bundle.model.config.ar_head
+    prefix = len(bundle.template.generation_prompt(PROMPTS[0])) - 1
+    width, deep = llm.hidden_size, llm.intermediate_size
+    spans = [(prefix, prefix), *((1, prefix + number + 1) for number in range(CODES))]  # queries and keys of each pass
+    layers = sum(queries for queries, _ in spans) * (4 * width**2 + 3 * width * deep)
+    attention = sum(2 * width * queries * keys for queries, keys in spans)
+    aligner = (CODES - 1) * (head.code_channels * width + width**2)
+    classifier = CODES * (width * head.head_width + head.head_width * head.codebook_size)
+    expected = 2 * (llm.num_layers * (layers + attention) + aligner + classifier)
+    work = count_work(bundle, PROMPTS[:1], CodeSampling(1.0))
+    assert work["flops"] - work["flops_codec"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_codec_is_told_apart(bundles):
+    bundle = bundles["flow"]
+    with FlopCounterMode(display=False) as counter:
+        bundle.codec.decode(torch.zeros(1, 4, 12, 12))
+    one, two, three = (count_work(bundle, PROMPTS, FlowSampling(steps, 2.0)) for steps in (1, 2, 3))
+    assert one["flops_codec"] == three["flops_codec"] == counter.get_total_flops() > 0
+    assert three["flops"] - two["flops"] == pytest.approx(two["flops"] - one["flops"]) and three["flops"] > two["flops"]
+
+
+@pytest.mark.parametrize(("head", "options"), [("flow", FlowSampling(2, 4.0)), ("ar", CodeSampling(4.0))])
+def test_whole_cost_of_both_heads(bundles, head, options):
+    bundle = bundles[head]
+    small, large = (measure_cost(bundle, PROMPTS, options, batch, repeats=1) for batch in (1, 6))
+    weights = sum(p.nbytes for module in (bundle.model, bundle.codec.module) for p in module.parameters())
+    assert weights < small["memory"] < large["memory"] < weights + 50e6
+    assert small["parameters"] == sum(p.numel() for p in bundle.model.parameters())
+    assert small["seconds_alone"] > 0 and large["seconds"] > 0
+    assert not bundle.model.llm._forward_hooks
