@@ -10,8 +10,10 @@ import pytest
 import torch
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
-from janusflow.checkpoint import ASSETS
+from janusflow.checkpoint import ASSETS, Bundle
+from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.data.transforms import Preprocessing
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
@@ -80,6 +82,13 @@ def tiny_vq() -> VQCodec:
     torch.manual_seed(2)
     sizes = {"base_channels": 32, "channel_multiplier": [1, 1, 2], "num_res_blocks": 1, "latent_channels": 16}
     return VQCodec(spread(JanusVQVAE(JanusVQVAEConfig(embed_dim=8, num_embeddings=64, num_patches=4, **sizes))))
+
+
+@pytest.fixture
+def janus_bundle(tiny_janus, tiny_vq, tokenizer) -> Bundle:
+    """A tiny Janus with everything around it, nothing of which is a default."""
+    pixels = Preprocessing(min_side=3, normalize=False, mean=[0.1, 0.2, 0.3])
+    return Bundle(tiny_janus, tiny_vq, tokenizer, ChatConfig("A", "B", "Be brief."), pixels)
 
 
 @torch.no_grad()
