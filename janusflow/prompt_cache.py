@@ -6,7 +6,7 @@ size, d size of an attention head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,42 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
+from janusflow.models.cached import Buffers, cached_pass, rotary
 from janusflow.models.llm import LanguageModel
-
-
-class SpanCache(DynamicCache):
-    """Keys and values of the prompts in buffers that have room for the span behind them.
-
-    A pass writes its own at :attr:`at` of the span and sees what stands in front; what stands behind is forgotten.
-    """
-
-    def __init__(self, prompts: DynamicCache, span: int) -> None:
-        super().__init__()
-        self.length = prompts.get_seq_length()
-        self.at = 0
-        self.buffers = []
-        for layer in prompts.layers:
-            assert layer.keys is not None and layer.values is not None
-            pair = [layer.keys, layer.values]
-            self.buffers.append([F.pad(states, (0, 0, 0, span)) for states in pair])  # along the positions
-
-    def update(
-        self, keys: Tensor, values: Tensor, layer: int, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """All keys and values (R, heads, P + at + n, d) of a layer, with the given (R, heads, n, d) in place.
-
-        Where R is smaller than the number of prompts, the first of them are meant.
-        """
-        begin = self.length + self.at
-        end = begin + keys.shape[2]
-        whole = [buffer[: len(keys), :, :end] for buffer in self.buffers[layer]]
-        for buffer, states in zip(whole, (keys, values), strict=True):
-            buffer[:, :, begin:] = states
-        return whole[0], whole[1]
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Positions in front of a pass."""
-        return self.length + self.at
 
 
 class Prefixes(NamedTuple):
@@ -87,21 +53,33 @@ class PromptRunner:
         device = llm.causal_lm.device
         prefixes = Prefixes.of(prompts, dropped)
         ids, real = (values.to(device) for values in prefixes.padded())
+        self.length = ids.shape[1]
         cache = llm.new_cache()
-        llm(llm.embed(ids), torch.arange(ids.shape[1], device=device).expand(len(ids), -1), cache=cache)
-        self.cache = SpanCache(cache, span)
+        llm(llm.embed(ids), torch.arange(self.length, device=device).expand(len(ids), -1), cache=cache)
+        self.cache = [Buffers(*(F.pad(states, (0, 0, 0, span)) for states in pair)) for pair in pairs(cache)]
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
-        self.positions = torch.tensor(prefixes.begins, device=device).view(-1, 1) + torch.arange(span, device=device)
+        first = torch.tensor(prefixes.begins, device=device).view(-1, 1)
+        self.turns = rotary(llm, first + torch.arange(span, device=device), self.begin)
         causal = torch.ones(span, span, dtype=torch.bool, device=device).tril()
         behind = real[:, None, None, :].expand(-1, 1, span, -1)
-        self.mask = torch.cat([behind, causal.expand(len(ids), 1, -1, -1)], dim=-1)
+        visible = torch.cat([behind, causal.expand(len(ids), 1, -1, -1)], dim=-1)
+        self.mask = torch.zeros_like(visible, dtype=self.begin.dtype).masked_fill(~visible, float("-inf"))
+        self.even = bool(real.all())  # then a single position sees all that is in front
 
     def __call__(self, embeds: Tensor, at: int = 0) -> Tensor:
         """Hidden states (R, n, D) of embeddings (R, n, D) at ``at`` of the span, behind what was put in front of it."""
         rows, end = len(embeds), at + embeds.shape[1]
-        self.cache.at = at
-        mask = self.mask[:rows, :, at:end, : self.cache.length + end]
-        return self.llm(embeds, self.positions[:rows, at:end], mask, self.cache).hidden
+        cos, sin = (values[:rows, at:end] for values in self.turns)
+        mask = None if self.even and end == at + 1 else self.mask[:rows, :, at:end, : self.length + end]
+        embeds = embeds.to(self.begin.dtype)
+        return cached_pass(self.llm, embeds, (cos, sin), mask, self.cache, self.length + at)
+
+
+def pairs(cache: DynamicCache) -> Iterator[tuple[Tensor, Tensor]]:
+    """Keys and values of every block."""
+    for layer in cache.layers:
+        assert layer.keys is not None and layer.values is not None
+        yield layer.keys, layer.values
 
 
 class UncachedPromptRunner:

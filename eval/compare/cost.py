@@ -17,6 +17,7 @@ from eval.compare.memory import LiveMemory
 from janusflow.checkpoint import Bundle
 from janusflow.data.transforms import to_images
 from janusflow.generate import generate_images, sample_latents
+from janusflow.models.llm import LanguageModel
 from janusflow.sampling import Sampling
 
 
@@ -72,15 +73,16 @@ def count_work(bundle: Bundle, prompts: Sequence[str], options: Sampling) -> dic
 
 
 @contextmanager
-def count_passes(llm: nn.Module) -> Iterator[list[Passes]]:
-    """What the LLM runs inside the block, a pass an entry."""
+def count_passes(llm: LanguageModel) -> Iterator[list[Passes]]:
+    """What the LLM runs inside the block, a pass an entry: each goes through the first query projection once."""
     calls: list[Passes] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
         rows, length = inputs[0].shape[:2]
         calls.append(Passes(rows, rows * length))
 
-    hook = llm.register_forward_hook(note)
+    first: Any = llm.blocks[0]
+    hook = first.self_attn.q_proj.register_forward_hook(note)
     try:
         yield calls
     finally:
