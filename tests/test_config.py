@@ -8,7 +8,7 @@ from janusflow.config import load_config, save_config
 from janusflow.training.config import RunConfig
 from tests.conftest import ROOT
 
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.name != "base.yaml")
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if not path.name.startswith("base"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))

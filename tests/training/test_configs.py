@@ -16,7 +16,7 @@ from tests.data.test_readers import picture, write_shard
 
 CONFIGS = ROOT / "configs"
 FAMILIES = ("janusflow_1b", "janus_1b", "janus_pro_1b", "janus_pro_7b")
-BASES = (*(f"{family}/base.yaml" for family in FAMILIES), "janus_1b/imagenet.yaml")  # have no stages
+BASES = (*(f"{family}/base.yaml" for family in FAMILIES), "janus_1b/base_imagenet.yaml")  # have no stages
 RUNNABLE = sorted(path for path in (str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.yaml")) if path not in BASES)
 SIZES = (
     "data.image_size=48",
