@@ -90,6 +90,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--shard-size", default="5GB", help="largest weights file")
 
+    convert = commands.add_parser(
+        "convert",
+        help="rewrite a model released as pickles as safetensors",
+        description="Rewrite a model whose weights are released as pickles (.bin; such as deepseek-ai/Janus-Pro-1B) as "
+        "safetensors, once. Only tensors are unpickled, which cannot run code.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    convert.set_defaults(run=run_convert)
+    convert.add_argument("source", metavar="MODEL", help="model folder or hub id")
+    convert.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
+    convert.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    convert.add_argument("--shard-size", default="5GB", help="largest weights file")
+
     encode = commands.add_parser(
         "encode-latents",
         help="store the latents (or codes) of images, for training without the VAE (or VQ tokenizer) in the step",
@@ -212,12 +225,21 @@ def run_chat(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_convert(args: argparse.Namespace) -> int:
+    """Write the model anew with safetensors."""
+    from janusflow.pickles import convert_pickles
+
+    check_empty(args.out)
+    convert_pickles(args.source, args.out, args.revision, args.shard_size)
+    print(args.out)
+    return 0
+
+
 def run_export(args: argparse.Namespace) -> int:
     """Write a model in DeepSeek's layout, transformers' or ours, weights as they are stored or in ``--dtype``."""
     from janusflow.checkpoint import save_pretrained
 
-    if args.out.exists() and any(args.out.iterdir()):
-        raise ValueError(f"{args.out} exists and is not empty")
+    check_empty(args.out)
     args.model = args.source
     save_pretrained(load(args, dtype="stored"), args.out, args.format, shard_size=args.shard_size)
     print(args.out)
@@ -278,6 +300,12 @@ def find_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use the device {name!r}: {str(error).splitlines()[0]}") from error
     return device
+
+
+def check_empty(folder: Path) -> None:
+    """Raise ``ValueError`` where ``folder`` holds anything, or is none."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not empty")
 
 
 def make_folder(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -66,15 +66,15 @@ class KeyMap:
 SAME = KeyMap({"": ""})
 
 
-def find_folder(path: str | Path, revision: str | None = None) -> Path:
-    """The local folder that holds ``config.json``: ``path``, its ``model``, or a download from the hub."""
+def find_folder(path: str | Path, revision: str | None = None, files: Sequence[str] = HUB_FILES) -> Path:
+    """The local folder that holds ``config.json``: ``path``, its ``model``, or a download of ``files`` from the hub."""
     for folder in (Path(path), Path(path) / "model"):
         if (folder / "config.json").exists():
             return folder
     if Path(path).exists() or str(path).count("/") != 1:
         raise ValueError(f"no model at {path}: there is no config.json in it")
     try:
-        return Path(snapshot_download(str(path), revision=revision, allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(str(path), revision=revision, allow_patterns=list(files)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"no model at {path}: not a local folder, and the hub did not give it ({reason})") from error
@@ -102,8 +102,8 @@ def weight_files(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
-        refused = f"; {pickles[0]} is a pickle, which is refused: convert it to safetensors" if pickles else ""
-        raise ValueError(f"no weights at {folder}: there is no {WEIGHTS}{refused}")
+        refused = f"{pickles[0]} is a pickle, which is refused" if pickles else "if the model is released as pickles"
+        raise ValueError(f"no weights at {folder}: there is no {WEIGHTS}; {refused}: rewrite it by `janusflow convert`")
     return files
 
 
