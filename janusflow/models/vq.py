@@ -56,6 +56,11 @@ class VQCodec(ImageCodec):
         """K."""
         return self.module.config.num_embeddings
 
+    @property
+    def codebook(self) -> Tensor:
+        """The codes' rows on the unit sphere, (K, C) in fp32."""
+        return F.normalize(self.module.quantize.embedding.weight.float(), dim=-1)
+
     def latent_shape(self, side: int) -> tuple[int]:
         return ((side // self.factor) ** 2,)
 
@@ -65,9 +70,8 @@ class VQCodec(ImageCodec):
         self._check_sides(pixels)
         with torch.autocast(pixels.device.type, enabled=False):
             features = self.module.quant_conv(self.module.encoder(pixels.to(self.dtype))).float()
-            rows = F.normalize(self.module.quantize.embedding.weight.float(), dim=-1)
             positions = F.normalize(rearrange(features, "b c h w -> b (h w) c"), dim=-1)
-            return (positions @ rows.T).argmax(-1)
+            return (positions @ self.codebook.T).argmax(-1)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

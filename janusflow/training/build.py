@@ -32,6 +32,8 @@ def build_bundle(config: RunConfig) -> Bundle:
     model = UnifiedModel(config.model)
     check_codec(config.data.image_size, model, codec)
     load_parts(model, parts)
+    if isinstance(codec, VQCodec):
+        adopt_codebook(model, codec)
     return Bundle(model, codec, tokenizer, config.chat)
 
 
@@ -58,6 +60,15 @@ def load_parts(model: UnifiedModel, parts: PartsConfig) -> None:
         image_tower = KeyMap({"": "image."})  # the file has a text tower beside it
         files = [Path(locate(parts.vision))]
         load_weights(model.vision.tower, files, image_tower, ignore=("text.", "log_scale", "bias"), dtype=torch.float32)
+
+
+@torch.no_grad()
+def adopt_codebook(model: UnifiedModel, codec: VQCodec) -> None:
+    """Let the codes' embedding begin as the codebook, where it is as wide, which is what Janus embeds codes by."""
+    embedding = model.head.encoder.weight
+    assert isinstance(embedding, torch.Tensor)
+    if embedding.shape == codec.codebook.shape:
+        embedding.copy_(codec.codebook)
 
 
 def check_codec(side: int, model: UnifiedModel, codec: ImageCodec) -> None:

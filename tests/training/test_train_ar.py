@@ -4,11 +4,15 @@ import json
 import shutil
 
 import pytest
+import torch
 from PIL import Image
 
 import train
 from janusflow.checkpoint import SHIPPED, load_pretrained
 from janusflow.cli import main as janusflow
+from janusflow.config import load_config
+from janusflow.training.build import build_bundle
+from janusflow.training.config import RunConfig
 from tests.conftest import ROOT
 from tests.training.test_train import equal, losses, weights
 
@@ -116,3 +120,12 @@ def test_a_flow_runs_state_does_not_start_an_autoregressive_run(config, finished
     assert train.main([str(flow), *sizes]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("error: ") and str(finished) in line
+
+
+def test_the_codes_embedding_begins_as_the_codebook(config):
+    bundle = build_bundle(load_config(RunConfig, config))
+    torch.testing.assert_close(bundle.model.head.encoder.weight, bundle.codec.codebook)
+    rows = bundle.model.head.encoder.weight.norm(dim=-1)
+    torch.testing.assert_close(rows, torch.ones_like(rows))
+    other = build_bundle(load_config(RunConfig, config, ["model.ar_head.code_channels=4"]))
+    assert other.model.head.encoder.weight.shape == (2048, 4)
