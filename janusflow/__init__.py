@@ -1,4 +1,4 @@
-"""JanusFlow: one language model that understands images autoregressively and draws them by rectified flow."""
+"""JanusFlow and Janus: one language model that understands images and draws them, by rectified flow or code by code."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from janusflow.checkpoint import Bundle
 from janusflow.data.transforms import understanding_pixels
-from janusflow.decoding import check_decoding, choose
+from janusflow.decoding import check_decoding, check_finite, choose
 from janusflow.generate import check_length, shorten
 
 UNFINISHED = "\ufffd"  # what the first bytes of a character decode to
@@ -195,7 +195,9 @@ def decode(
     numbers = [torch.rand(options.max_new_tokens, generator=generator) for generator in generators]
     uniforms = torch.stack(numbers).to(device)
     for step in range(options.max_new_tokens):
-        chosen = choose(llm.logits(hidden), uniforms[:, step], options.temperature, top_p=options.top_p)
+        logits = llm.logits(hidden)
+        check_finite(logits.sum().isfinite())
+        chosen = choose(logits, uniforms[:, step], options.temperature, top_p=options.top_p)
         yield chosen.tolist()
         if all(row.done for row in rows) or step == options.max_new_tokens - 1:
             return

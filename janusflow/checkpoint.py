@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from janusflow import deepseek, hf_janus, janus
-from janusflow.codecs import load_codec, load_janus_codec
+from janusflow.codecs import check_codec, load_codec, load_janus_codec
 from janusflow.config import from_dict, to_dict
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
@@ -26,13 +26,14 @@ from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vq import VQCodec
 from janusflow.precision import default_dtype
-from janusflow.processor_files import read_chat, read_janus_chat, read_json, read_preprocessing
+from janusflow.processor_files import read_chat, read_janus_chat, read_preprocessing
 from janusflow.weights import (
     SAME,
     KeyMap,
     digest,
     find_folder,
     load_weights,
+    read_json,
     read_shapes,
     save_weights,
     weight_files,
@@ -53,6 +54,7 @@ class FolderConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    guidance: float | None = None  # weight that pictures are best drawn with (default: the head's)
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Bundle:
     tokenizer: TextTokenizer
     chat: ChatConfig = field(default_factory=ChatConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    guidance: float | None = None  # weight that pictures are best drawn with; None: the head's default
     digest: str = ""  # first 12 hex digits of the weights' SHA-256
 
     @property
@@ -124,9 +127,9 @@ def load_pretrained(
     if vae is not None:
         codec = load_codec(vae).to(device)
     if codec is not None:
-        check_codec(codec, config.model)
+        check_codec(codec, model)
     chat = read_janus_chat(folder, tokenizer) if foreign_janus else config.chat
-    return Bundle(model.eval(), codec, tokenizer, chat, config.preprocessing, digest(files))
+    return Bundle(model.eval(), codec, tokenizer, chat, config.preprocessing, config.guidance, digest(files))
 
 
 def read_config(folder: Path) -> FolderConfig:
@@ -165,17 +168,6 @@ def file_extras(config: FolderConfig) -> tuple[str, ...]:
     return (hf_janus.VQ_PREFIX if config.format == "transformers" else janus.VQ_PREFIX,)
 
 
-def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
-    """Raise ``ValueError`` for a codec whose latents are not what the model's head draws."""
-    if isinstance(codec, VQCodec) != (config.head == "ar"):
-        wanted, got = ("a VQ tokenizer", "a VAE") if config.head == "ar" else ("a VAE", "a VQ tokenizer")
-        raise ValueError(f"the model draws with {wanted}, the image codec is {got}")
-    if isinstance(codec, VQCodec) and codec.codebook_size != config.ar_head.codebook_size:
-        raise ValueError(
-            f"the VQ tokenizer has {codec.codebook_size} codes, the model's head {config.ar_head.codebook_size}"
-        )
-
-
 def save_pretrained(
     bundle: Bundle,
     folder: Path,
@@ -200,7 +192,7 @@ def save_pretrained(
     kind = str(dtype or next(iter(weights.values())).dtype).removeprefix("torch.")
     codec = bundle.codec
     if layout == "janusflow":
-        values = to_dict(FolderConfig("janusflow", config, bundle.chat, bundle.preprocessing))
+        values = to_dict(FolderConfig("janusflow", config, bundle.chat, bundle.preprocessing, bundle.guidance))
         values["model"]["repa"]["enabled"] = False  # its projector is not saved
         files: dict[str, Any] = {"config.json": values}
     elif config.head == "ar":

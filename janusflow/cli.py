@@ -59,7 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=run_generate)
     generate.add_argument("prompt", nargs="+", help="what to draw; several prompts are drawn in one batch")
     generate.add_argument("--out", type=Path, default=Path("out"), help="folder for the PNG files")
-    generate.add_argument("--guidance", type=float, default=4.0, help="classifier-free guidance weight; 1 is none")
+    generate.add_argument(
+        "--guidance",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="classifier-free guidance weight; 1 is none (default: the model's own, else its kind's, 2 or 5)",
+    )
     add_sampling(generate)
     generate.add_argument(
         "--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up"
@@ -85,9 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.set_defaults(run=run_export)
     export.add_argument("source", metavar="RUN", help="run folder (its averaged weights), model folder or hub id")
     export.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
-    export.add_argument(
-        "--format", choices=("janusflow", "deepseek", "transformers"), default="deepseek", help="layout"
-    )
+    export.add_argument("--format", choices=FORMATS, default="deepseek", help="layout")
     export.add_argument("--shard-size", default="5GB", help="largest weights file")
 
     convert = commands.add_parser(
@@ -174,6 +177,8 @@ def run_generate(args: argparse.Namespace) -> int:
         given["guidance_interval"] = tuple(given["guidance_interval"])
     check_given(given)
     bundle = load(args)
+    if bundle.guidance is not None:
+        given.setdefault("guidance", bundle.guidance)
     options = given_options(bundle.model.head, given)
     bundle.required_codec.tile(args.tile)
     prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
@@ -200,11 +205,14 @@ def run_chat(args: argparse.Namespace) -> int:
     Questions on the command line are independent of each other; those from standard input are turns of one talk.
     """
     from janusflow.answer import Conversation, DecodingOptions, answer, stream
+    from janusflow.checkpoint import SHIPPED, read_config
     from janusflow.pictures import read_image
+    from janusflow.weights import find_folder
 
     options = DecodingOptions(args.max_new_tokens, args.temperature, args.top_p).check()
     images = [read_image(path) for path in (args.image, *args.more)]
-    bundle = load(args, vae=None)
+    sees_latents = read_config(find_folder(args.model or SHIPPED, args.revision)).model.sees_latents
+    bundle = load(args, vae="auto" if sees_latents else None)
     if args.question:
         talks = [Conversation(images, [(question, None)]) for question in args.question]
         for text in answer(bundle, talks, options, seeds=[args.seed] * len(talks)):
@@ -237,11 +245,14 @@ def run_convert(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Write a model in DeepSeek's layout, transformers' or ours, weights as they are stored or in ``--dtype``."""
+    import torch
+
     from janusflow.checkpoint import save_pretrained
 
     check_empty(args.out)
     args.model = args.source
-    save_pretrained(load(args, dtype="stored"), args.out, args.format, shard_size=args.shard_size)
+    dtype = getattr(torch, args.dtype) if args.dtype else None
+    save_pretrained(load(args, dtype="stored"), args.out, args.format, dtype, args.shard_size)
     print(args.out)
     return 0
 

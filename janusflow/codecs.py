@@ -11,20 +11,23 @@ from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow import hf_janus, janus
 from janusflow.models.codec import ImageCodec
+from janusflow.models.unified import UnifiedModel
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vq import VQCodec
-from janusflow.processor_files import read_json
-from janusflow.weights import find_folder, load_weights, weight_files
+from janusflow.weights import find_folder, load_weights, read_json, weight_files
 
 
 def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
     """A diffusers ``AutoencoderKL`` or ``AutoencoderTiny``, TAESD's single file, or a transformers ``JanusVQVAE``.
 
     A folder or hub id, told apart by its ``config.json``; of a whole Janus or Janus-Pro in DeepSeek's layout or
-    transformers', the VQ tokenizer. Raises ``ValueError`` with the path where it is none of them.
+    transformers', the VQ tokenizer; of a model or run of ours, its own. Raises ``ValueError`` with the path where it is
+    none of them.
     """
     if Path(path).suffix == ".safetensors":
         return LatentCodec.from_pretrained(path)
+    if (Path(path) / "model" / "config.json").exists():
+        path = Path(path) / "model"
     try:
         config = AutoencoderKL.load_config(str(path), revision=revision)
     except (OSError, json.JSONDecodeError) as error:
@@ -34,7 +37,30 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
         return VQCodec.from_pretrained(path, revision)
     if janus.is_janus(config) or hf_janus.is_janus(config):
         return load_janus_codec(find_folder(path, revision))
+    for kind in (VQCodec, LatentCodec):
+        if config.get("format") == "janusflow" and (Path(path) / kind.folder / "config.json").exists():
+            return kind.from_pretrained(Path(path) / kind.folder)
     return LatentCodec.from_pretrained(path, revision)
+
+
+def check_codec(codec: ImageCodec, model: UnifiedModel) -> None:
+    """Raise ``ValueError`` where the codec's latents are not what the model's head takes."""
+    head, sizes = model.head, model.config
+    got = codec.latent_shape(sizes.vision.image_size)
+    if got != head.latent_shape:
+        raise ValueError(
+            f"the image codec turns {sizes.vision.image_size} pixels into {_shape(got)} latents, but "
+            f"model.{sizes.head}_head expects {_shape(head.latent_shape)}"
+        )
+    if isinstance(codec, VQCodec) and codec.codebook_size != sizes.ar_head.codebook_size:
+        raise ValueError(
+            f"the VQ tokenizer has {codec.codebook_size} codes, model.ar_head.codebook_size is "
+            f"{sizes.ar_head.codebook_size}"
+        )
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def load_janus_codec(

@@ -21,6 +21,12 @@ def check_decoding(temperature: float, top_k: int | None, top_p: float) -> None:
         raise ValueError(f"top_p must lie in (0, 1], got {top_p}")
 
 
+def check_finite(finite: Tensor) -> None:
+    """Raise ``ValueError`` where ``finite``, a boolean scalar, is false: tokens would be drawn from nothing."""
+    if not finite:
+        raise ValueError("the model's logits are not finite: try another dtype, such as bfloat16 or float32")
+
+
 def choose(
     logits: Tensor, uniforms: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float = 1.0
 ) -> Tensor:

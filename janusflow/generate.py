@@ -86,14 +86,15 @@ def sample_latents(
 def largest_batch(bundle: Bundle, prompt_length: int, options: Sampling, memory_gib: float) -> int:
     """How many images fit into ``memory_gib`` beside the weights, by an estimate that leans to too few; at least 1.
 
-    An image's share: the keys and values of its rows in all blocks, the widest activations of one block, and those of
-    the head.
+    An image's share: the keys and values of its rows in all blocks, their mask, the widest activations of one block,
+    and those of the head.
     """
     llm, head = bundle.model.config.llm, bundle.model.head
     size = next(bundle.model.parameters()).element_size()
     length = prompt_length + 1 + head.num_tokens
     key_width = llm.num_kv_heads * llm.hidden_size // llm.num_heads
     cache = 2 * llm.num_layers * key_width * length * size
+    mask = (1 + head.num_tokens) * length * size
     activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
     if isinstance(head, FlowHead):
         own = 3 * 8 * head.config.width * head.num_tokens * 4  # the decoder's ConvNeXt activations
@@ -101,7 +102,7 @@ def largest_batch(bundle: Bundle, prompt_length: int, options: Sampling, memory_
         assert isinstance(head, ARHead)
         own = 8 * head.config.codebook_size * 4  # logits, probabilities and their cumulative sums
     rows = 1 if options.guidance == 1 else 2
-    share = rows * (cache + activations + own)
+    share = rows * (cache + mask + activations + own)
     return max(1, int(memory_gib * 2**30 / share))
 
 

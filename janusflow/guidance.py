@@ -25,7 +25,7 @@ def check_guidance(weight: float, interval: Interval = ALWAYS) -> None:
 
 
 def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
-    """w c + (1 - w) u = u + w (c - u): UnifiedModel Eq. 5, of velocities; Janus, of logits."""
+    """w c + (1 - w) u = u + w (c - u): JanusFlow, Eq. 5, of velocities; Janus, of logits."""
     return weight * conditional + (1 - weight) * unconditional
 
 

@@ -6,7 +6,6 @@ released files: they are written as additional ones and read where they are ther
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import BOS, EOS, IMAGE_PLACEHOLDER, PAD, TextTokenizer
 from janusflow.data.transforms import Preprocessing
+from janusflow.weights import read_json
 
 # Our field -> the files'.
 CHAT_FIELDS = {"user": "user_role", "assistant": "assistant_role", "system": "system_prompt"}
@@ -114,16 +114,3 @@ def companion_files(
             **special,
         },
     }
-
-
-def read_json(path: Path, required: bool = True) -> dict[str, Any]:
-    """A JSON object. Raises ``ValueError`` with the path where it is damaged, or missing and ``required``."""
-    if not required and not path.exists():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} does not hold a JSON object")
-    return values

@@ -93,7 +93,8 @@ class UncachedPromptRunner:
         prefixes = Prefixes.of(prompts, dropped)
         ids, real = (values.to(device) for values in prefixes.padded())
         self.length = ids.shape[1]
-        self.sequence = llm.embed(ids)
+        self.prefix = llm.embed(ids)
+        self.span = self.prefix.new_zeros(len(ids), span, self.prefix.shape[-1])
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
         positions = [[*range(self.length), *range(begin, begin + span)] for begin in prefixes.begins]
         self.positions = torch.tensor(positions, device=device)
@@ -104,7 +105,10 @@ class UncachedPromptRunner:
 
     def __call__(self, embeds: Tensor, at: int = 0) -> Tensor:
         """As :meth:`PromptRunner.__call__`."""
-        rows, start = len(embeds), self.length + at
-        self.sequence = torch.cat([self.sequence[:rows, :start], embeds.to(self.sequence.dtype)], dim=1)
-        end = self.sequence.shape[1]
-        return self.llm(self.sequence, self.positions[:rows, :end], self.mask[:rows, :, :end, :end]).hidden[:, start:]
+        rows, end = len(embeds), at + embeds.shape[1]
+        self.span[:rows, at:end] = embeds
+        sequence = torch.cat([self.prefix, self.span[:, :end]], dim=1)[:rows]
+        end += self.length
+        return self.llm(sequence, self.positions[:rows, :end], self.mask[:rows, :, :end, :end]).hidden[
+            :, self.length + at :
+        ]

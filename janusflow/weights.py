@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
@@ -78,6 +79,19 @@ def find_folder(path: str | Path, revision: str | None = None, files: Sequence[s
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"no model at {path}: not a local folder, and the hub did not give it ({reason})") from error
+
+
+def read_json(path: Path, required: bool = True) -> dict[str, Any]:
+    """A JSON object. Raises ``ValueError`` with the path where it is damaged, or missing and ``required``."""
+    if not required and not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} does not hold a JSON object")
+    return values
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -1,12 +1,17 @@
 """The command line, through the functions that users call: results, and bad input in one line with exit code 2."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
-from janusflow.checkpoint import SHIPPED
+from janusflow.checkpoint import SHIPPED, Bundle, save_pretrained
 from janusflow.cli import main
 from janusflow.data.shapes import render, sample_scene
+from janusflow.models.unified import UnifiedModel
 
 FAST = ["--steps", "2", "--num-images", "2"]
 
@@ -108,3 +113,37 @@ def test_unreadable_images_are_named(tmp_path, capsys, picture):
 
 def test_overlong_question_is_refused(capsys, picture):
     fails(capsys, ["chat", picture, "red " * 500], "positions")
+
+
+def test_a_model_that_sees_codes_can_be_asked(tmp_path, capsys, tiny_janus_config, tiny_vq, tokenizer):
+    torch.manual_seed(0)
+    model = UnifiedModel(dataclasses.replace(tiny_janus_config, und_encoder="shared")).eval()
+    save_pretrained(Bundle(model, tiny_vq, tokenizer), tmp_path / "model")
+    render(sample_scene(np.random.default_rng(0))).save(tmp_path / "picture.png")
+    arguments = ["chat", str(tmp_path / "picture.png"), "what?", "--model", str(tmp_path / "model")]
+    assert main([*arguments, "--max-new-tokens", "2"]) == 0
+
+
+def test_exports_are_in_one_type(tmp_path, capsys, tiny_janus, tiny_vq, tokenizer):
+    save_pretrained(Bundle(tiny_janus, tiny_vq, tokenizer), tmp_path / "model")
+    assert main(["export", str(tmp_path / "model"), str(tmp_path / "out"), "--dtype", "bfloat16"]) == 0
+    assert {value.dtype for value in load_file(tmp_path / "out" / "model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_pictures_are_drawn_with_the_models_own_guidance(tmp_path, tiny_janus, tiny_vq, tokenizer):
+    drawn = {}
+    for guidance, expected in ((3.0, "3.0"), (None, "5.0")):
+        folder = tmp_path / str(guidance)
+        save_pretrained(Bundle(tiny_janus, tiny_vq, tokenizer, guidance=guidance), folder / "model")
+        assert main(["generate", "a ring", "--model", str(folder), "--out", str(folder), "--num-images", "1"]) == 0
+        with Image.open(folder / "a-ring-0.png") as image:
+            drawn[guidance] = image.info["guidance"]
+        assert drawn[guidance] == expected
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--steps", "3"), ("--sampler", "heun"), ("--shift", "2")])
+def test_options_of_the_other_head_are_refused(tmp_path, capsys, tiny_janus, tiny_vq, tokenizer, flag, value):
+    save_pretrained(Bundle(tiny_janus, tiny_vq, tokenizer), tmp_path / "model")
+    arguments = ["generate", "a ring", "--out", tmp_path, "--num-images", "1"]
+    fails(capsys, [*arguments, "--model", tmp_path / "model", flag, value], "autoregressive")
+    fails(capsys, [*arguments, "--temperature", "0.5"], "temperature does not go with a flow head")

@@ -114,3 +114,18 @@ def test_progress_counts_all_batches(bundle):
 def test_unequal_lists_are_refused(bundle):
     with pytest.raises(ValueError, match="seeds"):
         generate_images(bundle, PROMPTS, [1], FlowSampling())
+
+
+@torch.inference_mode()
+def test_the_naive_twin_takes_fewer_rows_in_between(bundle):
+    """With guidance in a part of the time some passes have the conditional rows only."""
+    head, llm = bundle.model.head, bundle.model.llm
+    tokens = [bundle.template.generation_prompt(prompt) for prompt in PROMPTS]
+    dropped = [bundle.template.dropped_prompt(ids) for ids in tokens]
+    options = FlowSampling(4, 4.0, guidance_interval=(0.4, 1.0))
+    start = head.start(SEEDS, torch.device("cpu"))
+    results = [
+        head.sample(kind(llm, tokens, 1 + head.num_tokens, dropped), start, options)
+        for kind in (PromptRunner, UncachedPromptRunner)
+    ]
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)

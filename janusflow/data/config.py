@@ -21,7 +21,7 @@ class SourceConfig:
     min_side: int = 0  # pixels; smaller images are left out
     score_field: str | None = None  # webdataset: field of the JSON with an aesthetic score …
     min_score: float = 0.0  # … and its least value
-    cached_latents: bool = False  # webdataset, folder: take what `janusflow encode-latents` stored, not the VAE
+    cached_latents: bool = False  # webdataset, folder: take what `janusflow encode-latents` stored
 
     def __post_init__(self) -> None:
         if self.weight < 0 or self.min_side < 0:

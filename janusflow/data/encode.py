@@ -1,4 +1,4 @@
-"""``janusflow encode-latents``: the VAE's latents of whole sources, once, by any number of processes."""
+"""``janusflow encode-latents``: latents or codes of whole sources, once, by any number of processes."""
 
 from __future__ import annotations
 

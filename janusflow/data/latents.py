@@ -43,16 +43,16 @@ class LatentCache:
             self.place |= dict.fromkeys(names, path)
 
     def check(self, codec: ImageCodec, size: int) -> None:
-        """Raise ``ValueError`` where a file was made with another VAE or at another size (pixels) than the run's."""
+        """Raise ``ValueError`` where a file was made with another codec or at another size (pixels) than the run's."""
         for path, made_by in self.made_by.items():
             if not signature(codec, size).items() <= made_by.items():
                 raise ValueError(
-                    f"{path} holds latents of {made_by.get('size')} pixels by the VAE {made_by.get('vae')}, "
+                    f"{path} holds latents of {made_by.get('size')} pixels by the image codec {made_by.get('vae')}, "
                     f"the run needs {size} pixels and {codec.digest}: encode them again"
                 )
 
     def __getitem__(self, name: str) -> Tensor:
-        """The latent (C, s, s) of one image. Raises ``ValueError`` with the name where there is none."""
+        """The latent of one image, (C, s, s) or codes (N,). Raises ``ValueError`` with the name where there is none."""
         if name not in self.place:
             raise ValueError(f"{self.paths[0].parent} holds no latent of {name}: encode the latents again")
         with safe_open(self.place[name], framework="pt") as file:
@@ -65,7 +65,7 @@ def signature(codec: ImageCodec, size: int) -> dict[str, str]:
 
 
 def is_complete(path: Path, codec: ImageCodec, size: int, names: Iterable[str]) -> bool:
-    """Whether ``path`` holds latents of this VAE and size for all of ``names`` whose images could be read."""
+    """Whether ``path`` holds latents of this codec and size for all of ``names`` whose images could be read."""
     if not path.exists():
         return False
     try:

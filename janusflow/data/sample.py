@@ -79,8 +79,8 @@ class Batch(NamedTuple):
     labels: Tensor  # (B, L) the next token at the position that predicts it, -100 where nothing is supervised
     und_pixels: Tensor  # (U, 3, S, S) in [-1, 1]
     gen_pixels: Tensor  # (G, 3, S, S) in [-1, 1]
-    gen_latents: Tensor | None  # (G, C, s, s), where the source stores them; else the trainer encodes
-    seeds: Tensor  # (G,) of each generated image's time and noise
+    gen_latents: Tensor | None  # (G, …), where the source stores them; else the trainer encodes
+    seeds: Tensor  # (G,) of what is random about each generated image
 
 
 class Step(NamedTuple):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from janusflow.decoding import check_decoding, choose
+from janusflow.decoding import check_decoding, check_finite, choose
 from janusflow.guidance import check_guidance, guide
 from janusflow.models.head import DropForm, GenerationHead, Span
 from janusflow.models.mlp import mlp
@@ -129,21 +129,24 @@ class ARHead(GenerationHead):
 
         Guidance is on the logits, l = l_u + w (l_c - l_u). They are linear in the features in front of the last layer
         and the weights sum to 1, so the features are guided instead and the codebook's layer runs once.
-        Raises ``ValueError`` for impossible options.
+        Raises ``ValueError`` for impossible options, and where logits are not finite.
         """
         options.check()
         if options.top_k is not None and options.top_k > self.config.codebook_size:
             raise ValueError(f"top_k {options.top_k} is more than the codebook's {self.config.codebook_size} codes")
         hidden = span(span.begin[: self._rows(len(start), options)])
         codes: list[Tensor] = []
+        finite = torch.ones((), dtype=torch.bool, device=start.device)  # looked at once: no step waits for it
         for number, uniforms in enumerate(start.unbind(1)):
             logits = self.guided_logits(hidden[:, -1], options.guidance)
+            finite &= logits.sum().isfinite()
             codes.append(choose(logits, uniforms, options.temperature, options.top_k, options.top_p))
             if progress is not None:
                 progress(number + 1, self.num_tokens)
             if len(codes) < self.num_tokens:
                 embeds = self.embed(codes[-1].unsqueeze(1))
                 hidden = span(embeds.repeat(len(hidden) // len(embeds), 1, 1), at=number + 1)
+        check_finite(finite)
         return torch.stack(codes, dim=1)
 
     def guided_logits(self, hidden: Tensor, weight: float) -> Tensor:

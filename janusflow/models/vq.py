@@ -9,15 +9,20 @@ Legend: B images, S image side, N codes of an image, K codes in the codebook.
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
-from transformers import JanusVQVAE
+from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.models.codec import ImageCodec
+from janusflow.weights import find_folder, load_weights, read_json, weight_files
+
+TOGETHER = 16  # images encoded at once: the first layers' activations are large
 
 
 class VQCodec(ImageCodec):
@@ -30,14 +35,18 @@ class VQCodec(ImageCodec):
     def from_pretrained(cls, path: str | Path, revision: str | None = None) -> VQCodec:
         """Load a transformers ``JanusVQVAE``: a folder or a hub id.
 
-        Raises ``ValueError`` with the path where there is none or it cannot be read.
+        Raises ``ValueError`` with the path where there is none, it is damaged, or its parameters do not fit.
         """
+        folder = find_folder(path, revision)
+        values = read_json(folder / "config.json")
         try:
-            vq = JanusVQVAE.from_pretrained(
-                str(path), revision=revision, dtype=torch.float32, use_safetensors=True, low_cpu_mem_usage=False
-            )
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise ValueError(f"cannot load a VQ tokenizer from {path}: {str(error).strip().splitlines()[0]}") from error
+            config = JanusVQVAEConfig.from_dict(values)
+            with torch.device("meta"):
+                vq = JanusVQVAE(config)
+        except (TypeError, ValueError, RuntimeError, ZeroDivisionError, StrictDataclassError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ValueError(f"{folder / 'config.json'} does not describe a VQ tokenizer: {reason}") from error
+        load_weights(vq, weight_files(folder), dtype=torch.float32)
         return cls(vq)
 
     def save(self, path: str | Path) -> None:
@@ -69,12 +78,19 @@ class VQCodec(ImageCodec):
         """(B, 3, S, S) in [-1, 1] -> codes (B, N): of each position the codebook's row at the smallest angle."""
         self._check_sides(pixels)
         with torch.autocast(pixels.device.type, enabled=False):
-            features = self.module.quant_conv(self.module.encoder(pixels.to(self.dtype))).float()
-            positions = F.normalize(rearrange(features, "b c h w -> b (h w) c"), dim=-1)
-            return (positions @ self.codebook.T).argmax(-1)
+            return torch.cat([self._nearest(part) for part in pixels.to(self.dtype).split(TOGETHER)])
+
+    def _nearest(self, pixels: Tensor) -> Tensor:
+        features = self.module.quant_conv(self.module.encoder(pixels)).float()
+        positions = F.normalize(rearrange(features, "b c h w -> b (h w) c"), dim=-1)
+        return (positions @ self.codebook.T).argmax(-1)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Codes (B, N) -> images (B, 3, S, S), clamped to [-1, 1], fp32. Raises ``ValueError`` for other shapes."""
+        """Codes (B, N) of square images -> (B, 3, S, S), clamped to [-1, 1], fp32. Raises ``ValueError`` for others."""
+        side = math.isqrt(latents.shape[1])
+        if side**2 != latents.shape[1]:
+            raise ValueError(f"the codes of a square image are a square number, not {latents.shape[1]}")
         with torch.autocast(latents.device.type, enabled=False):
-            return self.module.decode(latents).float().clamp(-1, 1)
+            rows = rearrange(self.codebook[latents], "b (h w) c -> b c h w", h=side).to(self.dtype)
+            return self.module.decoder(self.module.post_quant_conv(rows)).float().clamp(-1, 1)

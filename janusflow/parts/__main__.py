@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             )
             vae.half().save_pretrained(args.out / "vae", safe_serialization=True)
         elif name == "vq":
-            vq, figures = train_vq(args.seed, config.vision.image_size, config.ar_head.codebook_size, args.vq_steps)
+            vq, figures = train_vq(args.seed, config.vision.image_size, config.ar_head, args.vq_steps)
             VQCodec(vq.half()).save(args.out / "vq")
         elif name == "siglip":
             siglip, figures = train_siglip(args.seed, config.vision, tokenizer, args.siglip_steps)

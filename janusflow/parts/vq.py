@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
+from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.vq import VQCodec
 from janusflow.parts.loop import fit
 from janusflow.parts.vae import EDGE_WEIGHT, STATISTICS_IMAGES, scenes
@@ -21,25 +22,30 @@ from janusflow.parts.vae import EDGE_WEIGHT, STATISTICS_IMAGES, scenes
 BATCH = 32
 LEVELS = (1, 2, 2, 4)  # channels relative to the first level's; the sides halve between levels
 BASE_CHANNELS = 32
-CODE_CHANNELS = 8
 COMMITMENT = 0.25  # weight of the features' distance to their codes (van den Oord et al. 2017, Eq. 3)
 CONTINUOUS = 0.25  # share of the steps before codes are used
 RESETS_END = 0.8  # share of the steps after which unused codes stay where they are
 RESET_EVERY = 50  # steps
 
 
-def train_vq(seed: int, image_size: int, codebook_size: int, steps: int) -> tuple[JanusVQVAE, dict[str, float]]:
-    """A VQ tokenizer of 8 x 8 pixels a code, and its figures: PSNR in dB, the share of codes in use, bits a code."""
+def train_vq(seed: int, image_size: int, head: ARHeadConfig, steps: int) -> tuple[JanusVQVAE, dict[str, float]]:
+    """A VQ tokenizer for that head, and its figures: PSNR in dB, the share of codes in use, bits a code.
+
+    Raises ``ValueError`` where the head's grid is not that of 8 x 8 pixels a code.
+    """
+    factor, codebook_size = 2 ** (len(LEVELS) - 1), head.codebook_size
+    if image_size != factor * head.grid:
+        raise ValueError(f"codes of {factor} x {factor} pixels make no grid of {head.grid} out of {image_size} pixels")
     torch.manual_seed(seed)
     vq = JanusVQVAE(
         JanusVQVAEConfig(
-            embed_dim=CODE_CHANNELS,
+            embed_dim=head.code_channels,
             num_embeddings=codebook_size,
             latent_channels=64,
             base_channels=BASE_CHANNELS,
             channel_multiplier=list(LEVELS),
             num_res_blocks=1,
-            num_patches=image_size // 2 ** (len(LEVELS) - 1),
+            num_patches=head.grid,
         )
     )  # channels first: the backward pass of the many group norms is much slower on channels-last memory
     codebook = vq.quantize.embedding.weight

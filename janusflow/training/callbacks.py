@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from janusflow.models.unified import Losses
 from janusflow.training import checkpoints, distributed
 from janusflow.training.checkpoints import Checkpoint
-from janusflow.training.module import JanusFlowModule, StepResult
+from janusflow.training.module import StepResult, UnifiedModule
 from janusflow.training.throughput import peak_flops, step_flops
 
 REPEATED = 1.0  # seconds in which a second Ctrl-C is the first one, passed on
@@ -92,7 +92,7 @@ class Meter(L.Callback):
             self.waited += now - self.ended
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None
+        assert isinstance(pl_module, UnifiedModule) and pl_module.result is not None
         result = pl_module.result
         self.steps.append(result)
         self.skipped += result.skipped
@@ -104,7 +104,7 @@ class Meter(L.Callback):
             shown = {name: metrics[name] for name in metrics if name.startswith("loss/") or name == "tokens_per_second"}
             pl_module.log_dict(shown, prog_bar=True, logger=False, rank_zero_only=True)
 
-    def measure(self, module: JanusFlowModule) -> dict[str, float]:
+    def measure(self, module: UnifiedModule) -> dict[str, float]:
         """The last step's losses, and the speed since the last call; the same on all ranks."""
         last, device = self.steps[-1], module.device
         seconds = max((self.ended or 0.0) - self.start, 1e-9)
@@ -157,7 +157,7 @@ class Faults(L.Callback):
             replace_csv(self.path, [x for x in lines if x[0] != self.stage or int(x[1]) < self.first_step])
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None and pl_module.stage is not None
+        assert isinstance(pl_module, UnifiedModule) and pl_module.result is not None and pl_module.stage is not None
         result = pl_module.result
         self.samples += pl_module.stage.batch_size
         self.found += result.all_faults
@@ -178,7 +178,7 @@ class SaveStates(L.Callback):
         self.folder, self.stage, self.every, self.keep = folder, stage, every, keep
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, JanusFlowModule) and pl_module.result is not None
+        assert isinstance(pl_module, UnifiedModule) and pl_module.result is not None
         done, stop = pl_module.steps_done, pl_module.result.stop
         if done % self.every == 0 or pl_module.is_last_step or stop:
             optimizer = pl_module.optimizers(use_pl_optimizer=False)
@@ -194,7 +194,7 @@ class RestoreState(L.Callback):
         self.state = state
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, JanusFlowModule)
+        assert isinstance(pl_module, UnifiedModule)
         if self.state is not None:
             checkpoints.load(self.state, pl_module, pl_module.optimizers(use_pl_optimizer=False))  # type: ignore[arg-type]
 
@@ -209,7 +209,7 @@ class StopOnSignals(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the signals over from Lightning, which would raise at once and on every rank at another step."""
-        assert isinstance(pl_module, JanusFlowModule)
+        assert isinstance(pl_module, UnifiedModule)
 
         def receive(number: int, frame: object) -> None:
             # Launchers pass signals on to processes that have got them already: only a later Ctrl-C means "at once".

@@ -28,7 +28,7 @@ from torch.distributed.fsdp import FSDPModule
 from janusflow import __version__
 from janusflow.models.unified import UnifiedModel
 from janusflow.training import distributed
-from janusflow.training.module import JanusFlowModule
+from janusflow.training.module import UnifiedModule
 from janusflow.training.optim import OptimizerUnion, parts_of
 from janusflow.weights import restore_buffers
 
@@ -56,7 +56,7 @@ def find(folder: Path, stages: list[str]) -> list[Checkpoint]:
 
 
 def save(
-    folder: Path, stage: str, step: int, module: JanusFlowModule, optimizer: torch.optim.Optimizer, keep: int
+    folder: Path, stage: str, step: int, module: UnifiedModule, optimizer: torch.optim.Optimizer, keep: int
 ) -> Path:
     """Write the state after ``step`` steps of ``stage``; then remove the stage's older ones but the last ``keep``.
 
@@ -92,7 +92,7 @@ def save(
     return path
 
 
-def load(checkpoint: Checkpoint, module: JanusFlowModule, optimizer: torch.optim.Optimizer | None) -> None:
+def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.Optimizer | None) -> None:
     """Fill model, average and, if given, the optimizer. Raises ``ValueError`` with the path where that fails."""
     state: dict[str, Any] = model_state(module)
     if optimizer is not None:
@@ -110,17 +110,17 @@ def load(checkpoint: Checkpoint, module: JanusFlowModule, optimizer: torch.optim
     together(read, f"cannot read the checkpoint {checkpoint.path}")
 
 
-def model_state(module: JanusFlowModule) -> dict[str, Any]:
+def model_state(module: UnifiedModule) -> dict[str, Any]:
     """Weights and averages, sharded as they are."""
     return {"model": get_model_state_dict(module.model), "ema": get_model_state_dict(module.ema)}
 
 
-def optimizer_state(module: JanusFlowModule, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def optimizer_state(module: UnifiedModule, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """The optimizer's state by parameter name, sharded as it is."""
     return get_optimizer_state_dict(module.model, parts_of(optimizer))
 
 
-def whole_average(module: JanusFlowModule) -> UnifiedModel | None:
+def whole_average(module: UnifiedModule) -> UnifiedModel | None:
     """The averaged model in one piece, on the main process; None on the others. All processes must call it."""
     average = module.ema.model
     if not isinstance(average, FSDPModule):

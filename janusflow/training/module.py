@@ -39,7 +39,7 @@ class StepResult(NamedTuple):
     left_out: int  # of this rank, because the settings do not want them
 
 
-class JanusFlowModule(L.LightningModule):
+class UnifiedModule(L.LightningModule):
     """Trains a :class:`UnifiedModel` through one stage at a time; :meth:`enter` sets the stage."""
 
     def __init__(self, model: UnifiedModel, codec: ImageCodec, optim: OptimConfig) -> None:

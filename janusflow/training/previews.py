@@ -22,7 +22,7 @@ from janusflow.models.codec import ImageCodec
 from janusflow.pictures import grid
 from janusflow.sampling import SamplingConfig
 from janusflow.training import checkpoints
-from janusflow.training.module import JanusFlowModule
+from janusflow.training.module import UnifiedModule
 
 
 @dataclass
@@ -56,12 +56,12 @@ class Previews(L.Callback):
         self.examples = examples
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        assert isinstance(pl_module, JanusFlowModule)
+        assert isinstance(pl_module, UnifiedModule)
         done = pl_module.steps_done
         if pl_module.is_last_step or (self.config.every and done % self.config.every == 0):
             self.draw(pl_module, done)
 
-    def draw(self, module: JanusFlowModule, step: int) -> None:
+    def draw(self, module: UnifiedModule, step: int) -> None:
         """Write the grid of the averaged weights as they are now. The main process draws, all must call it."""
         if not self.config.prompts and not self.examples:
             return

@@ -39,7 +39,7 @@ from janusflow.training.callbacks import (
 )
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.datamodule import StageData
-from janusflow.training.module import JanusFlowModule
+from janusflow.training.module import UnifiedModule
 from janusflow.training.plan import check_stages, describe_model, describe_stage
 from janusflow.training.previews import Previews
 from janusflow.training.stages import freeze
@@ -148,7 +148,7 @@ class Run:
         L.seed_everything(config.seed, verbose=False)
         check_stages(config.stages, config.model, offered_tasks(config.data))
         bundle = build_bundle(config)
-        module = JanusFlowModule(bundle.model, bundle.required_codec, config.optim)
+        module = UnifiedModule(bundle.model, bundle.required_codec, config.optim)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.ema.model)
         if distributed.is_main():
@@ -171,7 +171,7 @@ class Run:
         distributed.barrier()
 
     def _train_stage(
-        self, name: str, number: int, module: JanusFlowModule, averaged: Bundle, state: Checkpoint | None
+        self, name: str, number: int, module: UnifiedModule, averaged: Bundle, state: Checkpoint | None
     ) -> None:
         config, stage = self.config, self.config.stages[name]
         if state is not None and state.step >= stage.steps:
@@ -246,7 +246,7 @@ class Run:
                 raise ValueError("trainer.wandb needs Weights & Biases: pip install wandb") from error
         return loggers
 
-    def _shard(self, module: JanusFlowModule) -> None:
+    def _shard(self, module: UnifiedModule) -> None:
         """Have a sharded strategy cut up the models."""
         trainer, ranks = self.config.trainer, distributed.world_size()
         if ranks == 1 or trainer.strategy != "fsdp":

@@ -178,6 +178,14 @@ def test_impossible_options_are_named(tiny_janus, template, options, message):
         draw(tiny_janus, template, options)
 
 
+def test_logits_that_are_not_finite_are_refused(tiny_janus, template):
+    with torch.no_grad():
+        tiny_janus.head.classifier.bias[3] = float("nan")
+    for options in (CodeSampling(), CodeSampling(temperature=0.0)):
+        with pytest.raises(ValueError, match="not finite"):
+            draw(tiny_janus, template, options)
+
+
 def test_wrong_codes_are_refused(tiny_janus):
     with pytest.raises(ValueError, match="9"):
         tiny_janus.head.prepare(torch.zeros(2, 9, dtype=torch.long), torch.zeros(2))

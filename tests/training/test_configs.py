@@ -226,6 +226,7 @@ def test_stages_are_those_of_janus_and_janus_pro(name):
     width, layers = (4096, 30) if large else (2048, 24)
     assert (model.llm.hidden_size, model.llm.num_layers, model.ar_head.head_width) == (width, layers, width)
     assert found.chat.user == ("<|User|>" if "pro" in name else "User")
+    assert found.parts.vq == "deepseek-ai/Janus-1.3B", "the one that is released as safetensors"
 
 
 def test_the_single_encoder_ablation_has_januss_stages():

@@ -16,7 +16,7 @@ from eval.__main__ import main as evaluate
 from janusflow.checkpoint import load_pretrained
 from janusflow.data.shapes.source import ShapesSource
 from janusflow.training.callbacks import Faults
-from janusflow.training.module import JanusFlowModule
+from janusflow.training.module import UnifiedModule
 from tests.conftest import ROOT
 
 # Two short stages of a small model on the world's own pictures and parts.
@@ -110,14 +110,14 @@ def test_resumed_run_equals_the_uninterrupted_one(finished, config, tmp_path, mo
     class Killed(BaseException):
         pass
 
-    training_step = JanusFlowModule.training_step
+    training_step = UnifiedModule.training_step
 
     def stop_in_time(self, data, batch_idx):
         if self.stage.steps == {"stage1": 4, "stage2": 7}[stage] and self.first_step + batch_idx == step:
             raise Killed
         return training_step(self, data, batch_idx)
 
-    monkeypatch.setattr(JanusFlowModule, "training_step", stop_in_time)
+    monkeypatch.setattr(UnifiedModule, "training_step", stop_in_time)
     with pytest.raises(Killed):
         train.main([str(config)])
     monkeypatch.undo()
@@ -140,14 +140,14 @@ def test_a_finished_run_is_exported_again(finished, config, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_the_state_and_ends_the_run(finished, config, tmp_path, monkeypatch, capsys, number, code):
-    training_step = JanusFlowModule.training_step
+    training_step = UnifiedModule.training_step
 
     def receive_signal(self, data, batch_idx):
         if self.stage.steps == 7 and batch_idx == 4:
             os.kill(os.getpid(), number)
         return training_step(self, data, batch_idx)
 
-    monkeypatch.setattr(JanusFlowModule, "training_step", receive_signal)
+    monkeypatch.setattr(UnifiedModule, "training_step", receive_signal)
     assert train.main([str(config)]) == code
     monkeypatch.undo()
     assert "--resume" in capsys.readouterr().err
@@ -174,7 +174,7 @@ def test_memory_and_speed_options_change_no_loss(finished, config, tmp_path, opt
 
 
 def test_steps_without_a_finite_gradient_are_left_out_and_counted(config, tmp_path, monkeypatch, capsys):
-    real = JanusFlowModule.losses
+    real = UnifiedModule.losses
     bad = {2, 3}
 
     def losses_with_accidents(self, batch, counts):
@@ -182,7 +182,7 @@ def test_steps_without_a_finite_gradient_are_left_out_and_counted(config, tmp_pa
         step = 0 if self.result is None else self.result.step + 1
         return found._replace(flow=found.flow * float("nan")) if self.stage.steps == 7 and step in bad else found
 
-    monkeypatch.setattr(JanusFlowModule, "losses", losses_with_accidents)
+    monkeypatch.setattr(UnifiedModule, "losses", losses_with_accidents)
     assert train.main([str(config), "report.tasks=[]"]) == 0
     run = tmp_path / "runs" / "small"
     assert losses(run)["stage2", 6, "skipped_steps"] == "2"
