@@ -21,6 +21,7 @@ from janusflow.config import from_dict, to_dict
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing
+from janusflow.layouts import is_deepseek
 from janusflow.models.codec import ImageCodec
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vae import LatentCodec
@@ -127,7 +128,7 @@ def load_pretrained(
     if vae is not None:
         codec = load_codec(vae).to(device)
     if codec is not None:
-        check_codec(codec, model)
+        check_codec(codec, config.model)
     chat = read_janus_chat(folder, tokenizer) if foreign_janus else config.chat
     return Bundle(model.eval(), codec, tokenizer, chat, config.preprocessing, config.guidance, digest(files))
 
@@ -139,7 +140,7 @@ def read_config(folder: Path) -> FolderConfig:
     for name, layout, matches in (
         ("transformers", hf_janus, hf_janus.is_janus),
         ("deepseek", janus, janus.is_janus),
-        ("deepseek", deepseek, deepseek.is_deepseek),
+        ("deepseek", deepseek, is_deepseek),
     ):
         if matches(values):
             model = layout.read_model_config(values, str(path))

@@ -11,7 +11,7 @@ from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow import hf_janus, janus
 from janusflow.models.codec import ImageCodec
-from janusflow.models.unified import UnifiedModel
+from janusflow.models.unified import ModelConfig
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vq import VQCodec
 from janusflow.weights import find_folder, load_weights, read_json, weight_files
@@ -43,24 +43,18 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
     return LatentCodec.from_pretrained(path, revision)
 
 
-def check_codec(codec: ImageCodec, model: UnifiedModel) -> None:
-    """Raise ``ValueError`` where the codec's latents are not what the model's head takes."""
-    head, sizes = model.head, model.config
-    got = codec.latent_shape(sizes.vision.image_size)
-    if got != head.latent_shape:
-        raise ValueError(
-            f"the image codec turns {sizes.vision.image_size} pixels into {_shape(got)} latents, but "
-            f"model.{sizes.head}_head expects {_shape(head.latent_shape)}"
-        )
-    if isinstance(codec, VQCodec) and codec.codebook_size != sizes.ar_head.codebook_size:
-        raise ValueError(
-            f"the VQ tokenizer has {codec.codebook_size} codes, model.ar_head.codebook_size is "
-            f"{sizes.ar_head.codebook_size}"
-        )
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
+    """Raise ``ValueError`` for a codec that cannot decode what the model's head draws."""
+    if isinstance(codec, VQCodec) != (config.head == "ar"):
+        wanted, got = ("a VQ tokenizer", "a VAE") if config.head == "ar" else ("a VAE", "a VQ tokenizer")
+        raise ValueError(f"the model draws with {wanted}, the image codec is {got}")
+    if isinstance(codec, VQCodec):
+        what, has, needs = "codes", codec.codebook_size, config.ar_head.codebook_size
+    else:
+        assert isinstance(codec, LatentCodec)
+        what, has, needs = "channels", codec.channels, config.flow_head.latent_channels
+    if has != needs:
+        raise ValueError(f"the image codec has {has} {what}, the model's head {needs}")
 
 
 def load_janus_codec(

@@ -15,8 +15,8 @@ from transformers import JanusConfig, JanusVQVAEConfig
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import BEGIN_OF_IMAGE, END_OF_IMAGE, IMAGE_PLACEHOLDER, TextTokenizer
 from janusflow.data.transforms import Preprocessing
-from janusflow.deepseek import check_settings, llm_params, reading
 from janusflow.janus import check_janus, vq_sizes
+from janusflow.layouts import check_settings, llm_params, reading
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig

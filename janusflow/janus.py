@@ -13,10 +13,18 @@ import torch
 from torch import Tensor
 from transformers import JanusVQVAEConfig
 
-from janusflow import deepseek
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
-from janusflow.deepseek import check_sayable, check_settings, read_llm_config, read_vision_config, reading
+from janusflow.layouts import (
+    check_sayable,
+    check_settings,
+    config_file,
+    is_deepseek,
+    read_llm_config,
+    read_vision_config,
+    reading,
+    vision_params,
+)
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.processor_files import companion_files
@@ -59,7 +67,7 @@ PROJECTOR = "mlp_gelu"
 
 def is_janus(values: dict[str, Any]) -> bool:
     """Whether a ``config.json`` is of this layout."""
-    return deepseek.is_deepseek(values) and "gen_vision_config" in values
+    return is_deepseek(values) and "gen_vision_config" in values
 
 
 def model_keys(config: ModelConfig) -> KeyMap:
@@ -146,7 +154,7 @@ def config_files(
         "n_embed": llm.hidden_size,
     }
     params = {
-        "vision_config": deepseek.vision_params(vision),
+        "vision_config": vision_params(vision),
         "aligner_config": {**aligner, "depth": vision.aligner_depth, "input_dim": vision.width},
         "gen_aligner_config": {**aligner, "depth": head.aligner_depth, "input_dim": head.code_channels},
         "gen_head_config": head_sizes,
@@ -154,7 +162,7 @@ def config_files(
     parts = {part.removesuffix("_config"): (CLASSES[part], params[part]) for part in CLASSES}
     parts["gen_vision"] = (VQ_16, code) if sizes == vq_sizes(JanusVQVAEConfig()) else (CUSTOM_VQ, {**code, **sizes})
     files = companion_files(vision.image_size, head.grid**2, llm.max_positions, chat, preprocessing)
-    return {"config.json": deepseek.config_file(llm, parts, dtype), **files}
+    return {"config.json": config_file(llm, parts, dtype), **files}
 
 
 def check_janus(model: ModelConfig, vq: JanusVQVAEConfig, layout: str) -> None:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, save_pretrained
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
-from janusflow.deepseek import read_vision_config, vision_params
+from janusflow.layouts import read_vision_config, vision_params
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vision import VisionConfig
 

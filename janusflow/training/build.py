@@ -11,12 +11,12 @@ import torch
 from janusflow.checkpoint import ASSETS, Bundle, load_pretrained
 from janusflow.codecs import check_codec, load_codec
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.models.codec import ImageCodec
 from janusflow.models.unified import UnifiedModel
 from janusflow.models.vq import VQCodec
 from janusflow.weights import KeyMap, load_weights
 
 if TYPE_CHECKING:
-    from janusflow.models.unified import ModelConfig
     from janusflow.training.config import PartsConfig, RunConfig
 
 
@@ -30,8 +30,7 @@ def build_bundle(config: RunConfig) -> Bundle:
         raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}")
     codec = load_codec(locate(parts.codec(config.model.head)))
     model = UnifiedModel(config.model)
-    check_codec(codec, model)
-    check_size(config.data.image_size, config.model)
+    check_latents(config.data.image_size, model, codec)
     load_parts(model, parts)
     if isinstance(codec, VQCodec):
         adopt_codebook(model, codec)
@@ -48,8 +47,7 @@ def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
         raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.repa.enabled=false")
     codec = load_codec(locate(config.parts.codec(sizes.head)))
     model = UnifiedModel(sizes)
-    check_codec(codec, model)
-    check_size(config.data.image_size, sizes)
+    check_latents(config.data.image_size, model, codec)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
     return dataclasses.replace(bundle, model=model, codec=codec, digest="")
 
@@ -73,10 +71,22 @@ def adopt_codebook(model: UnifiedModel, codec: VQCodec) -> None:
         embedding.copy_(codec.codebook)
 
 
-def check_size(side: int, sizes: ModelConfig) -> None:
-    """Raise ``ValueError`` where the data's images have another size than the model's."""
+def check_latents(side: int, model: UnifiedModel, codec: ImageCodec) -> None:
+    """Raise ``ValueError`` where the codec's latents of ``side`` pixels are not what the model's head takes."""
+    head, sizes = model.head, model.config
+    got = codec.latent_shape(side)
+    if got != head.latent_shape:
+        raise ValueError(
+            f"the image codec turns {side} pixels into {_shape(got)} latents, but model.{sizes.head}_head expects "
+            f"{_shape(head.latent_shape)}"
+        )
+    check_codec(codec, sizes)
     if side != sizes.vision.image_size:
         raise ValueError(f"data.image_size {side} differs from model.vision.image_size {sizes.vision.image_size}")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def locate(path: str) -> str:
