@@ -21,7 +21,7 @@ from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.models.vision import VisionConfig
-from janusflow.processor_files import companion_files
+from janusflow.processor_files import chat_template, companion_files
 from janusflow.repa import RepaConfig
 from janusflow.weights import KeyMap, View
 
@@ -241,4 +241,5 @@ def config_files(
     images = {"image_token": IMAGE_PLACEHOLDER, "boi_token": BEGIN_OF_IMAGE, "eoi_token": END_OF_IMAGE}
     files["tokenizer_config.json"] |= {"extra_special_tokens": images, "processor_class": "JanusProcessor"}
     generation = {**special, "pad_token_id": tokenizer.pad, "generation_kwargs": {"boi_token_id": tokenizer.boi}}
+    files["chat_template.json"] = {"chat_template": chat_template(chat)}
     return {"config.json": config.to_dict(), "generation_config.json": generation, **files}

@@ -73,6 +73,25 @@ def chat_params(chat: ChatConfig) -> dict[str, str]:
     return {theirs: getattr(chat, ours) for ours, theirs in CHAT_FIELDS.items()}
 
 
+def chat_template(chat: ChatConfig) -> str:
+    """The chat format as a template of transformers, for messages whose images stand in front of their text."""
+    system = f"{chat.system}\n\n" if chat.system else ""
+    return (
+        f"{BOS}{system}"
+        "{% for message in messages %}"
+        "{% set texts = message['content'] | selectattr('type', 'equalto', 'text') | map(attribute='text') | join %}"
+        "{% set images = message['content'] | selectattr('type', 'equalto', 'image') | list %}"
+        "{% if message['role'] == 'user' %}"
+        f"{chat.user}: {{{{ '{IMAGE_PLACEHOLDER}\n' * (images | length) }}}}{{{{ texts }}}}"
+        "{{ '\n\n' }}"
+        "{% else %}"
+        f"{chat.assistant}: {{{{ texts }}}}{EOS}"
+        "{% endif %}"
+        "{% endfor %}"
+        f"{{% if add_generation_prompt %}}{chat.assistant}:{{% endif %}}"
+    )
+
+
 def read_preprocessing(folder: Path) -> Preprocessing:
     """Pixel settings of ``preprocessor_config.json`` (newer transformers: a part of ``processor_config.json``).
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import AutoProcessor
 
 from janusflow import hf_janus, janus
 from janusflow.checkpoint import Bundle, load_pretrained, read_config, save_pretrained
@@ -234,3 +235,23 @@ def test_key_maps_are_reversible(janus_bundle):
     ):
         assert all(keys.ours(keys.stored(name)) == name for name in names)
         assert len({keys.stored(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("roles", [("User", "Assistant", ""), ("<|User|>", "<|Assistant|>", "Be brief.")])
+def test_transformers_writes_conversations_as_we_do(tiny_janus, tiny_vq, tokenizer, tmp_path, roles):
+    chat = ChatConfig(*roles)
+    bundle = Bundle(tiny_janus, tiny_vq, tokenizer, chat)
+    save_pretrained(bundle, tmp_path, "transformers")
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    processor.num_image_tokens = bundle.model.head.num_tokens  # they write Janus's number whatever the model has
+    processor.use_default_system_prompt = False
+    image = Image.new("RGB", (16, 16))
+    asked = {"role": "user", "content": [{"type": "image", "image": image}, {"type": "text", "text": "how many?"}]}
+    answered = {"role": "assistant", "content": [{"type": "text", "text": "two"}]}
+    again = {"role": "user", "content": [{"type": "text", "text": "what color?"}]}
+    theirs = processor.apply_chat_template(
+        [asked, answered, again], add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+    ours = bundle.template.conversation([("how many?", "two"), ("what color?", None)], images=1)
+    assert theirs["input_ids"][0].tolist() == ours.ids
+    assert load_pretrained(tmp_path).chat == chat
