@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor
 
-from janusflow import hf_janus, janus
+from janusflow import hf_janus, janus, layouts
 from janusflow.checkpoint import Bundle, load_pretrained, read_config, save_pretrained
 from janusflow.cli import main
 from janusflow.codecs import load_codec
@@ -165,7 +165,7 @@ def test_released_configurations(shared, name):
     assert {key: ours[key] for key in ours if key != "language_config"} == {
         key: value for key, value in values.items() if key not in ("language_config", "transformers_version")
     }
-    for layer in (values["language_config"], janus.deepseek.llm_params(config.llm)):
+    for layer in (values["language_config"], layouts.llm_params(config.llm)):
         assert layer.items() <= ours["language_config"].items()
 
 

@@ -103,6 +103,7 @@ def test_greedy_codes(pair):
             generation_mode="image",
             do_sample=False,
             guidance_scale=5.0,
+            num_return_sequences=1,  # transformers 5.0 has no default
         )[0]
         for prompt in PROMPTS
     ]
