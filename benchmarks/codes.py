@@ -72,7 +72,6 @@ class Case:
             attention_mask=torch.ones_like(ids),
             generation_mode="image",
             do_sample=False,
-            num_return_sequences=1,  # transformers 5.0 has no default
             guidance_scale=self.guidance,
         )
 
