@@ -8,12 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from PIL import Image
 from tqdm import tqdm
 
 from eval.compare.config import CompareConfig, short_name
-from eval.compare.cost import measure_cost
+from eval.compare.cost import machine, measure_cost
 from eval.compare.judging import judge_answers, judge_pictures
 from eval.compare.points import Result, measured
 from eval.compare.sweep import cost_prompts, measure_point
@@ -53,7 +52,8 @@ class Measured(NamedTuple):
 def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str, with_cost: bool) -> Measured:
     """All points of one model, in the folder ``home``. Raises ``ValueError`` where that cannot be written."""
     main, swept = config.main_options(bundle.model.head), config.sweep_options(bundle.model.head)
-    facts, timed = describe(bundle), {"threads": torch.get_num_threads()}
+    facts = describe(bundle)
+    timed = {"machine": machine(bundle.model.llm.causal_lm.device)}
     with_cost = with_cost and config.generates
     with tqdm(total=1 + with_cost + len(swept), desc=label, unit="point") as bar:
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from eval.compare.config import CompareConfig
 from eval.compare.contestants import Contestant, check_comparable, claim_folder
+from eval.compare.cost import machine
 from eval.compare.measure import Measured, measure_model, shown_prompts
 from eval.compare.page import write_page
 from eval.compare.plots import DPI, draw_side_by_side, plot_sweep
@@ -98,13 +95,6 @@ def found_in_all(found: Found, name: str) -> Any:
     facts = {model: seeds[0].facts[name] for model, seeds in found.items()}
     first = next(iter(facts.values()))
     return first if all(fact == first for fact in facts.values()) else facts
-
-
-def machine(device: str) -> str:
-    """What the times were taken on."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
 
 
 def draw_pictures(folder: Path, comparison: dict[str, Any], found: Found, config: CompareConfig) -> dict[str, Path]:
