@@ -22,7 +22,7 @@ from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import read_image, save_png
 from janusflow.sampling import Sampling
 
-FORMAT = 1  # of the points; raised where a change of the code changes what they mean
+FORMAT = 2  # of the points; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side
 SHOWN_SEEDS = 2
 LIBRARIES = ("torch", "transformers", "diffusers", "timm", "numpy")

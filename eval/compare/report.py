@@ -9,8 +9,10 @@ from typing import Any
 from eval.compare.page import Part, Picture, Section, Table, Text
 from eval.compare.papers import as_printed, family_rows, published_tables
 from eval.compare.plots import COST_NAMES, QUALITY_NAMES
+from eval.compare.summary import GENEVAL, MEAN
 from eval.compare.sweep import COSTS, QUALITIES
 from eval.shapes.report import number
+from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 
 SPLIT_NAMES = {"in_distribution": "In distribution", "held_out": "Held out"}
 INTERVALS = (
@@ -125,13 +127,15 @@ def _cost(comparison: dict[str, Any]) -> Section:
 
 def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
     protocol = comparison["protocol"]
-    images = protocol["sweep_prompts_per_tag"] * protocol["sweep_images_per_prompt"] * 6
+    images = protocol["sweep_prompts_per_tag"] * protocol["sweep_images_per_prompt"] * len(GENEVAL_TAGS)
+    batch = next(point["timed_batch"] for points in comparison["sweep"].values() for point in points)
     said = (
         f"Each point is {images} images in distribution (prompts of each tag: {protocol['sweep_prompts_per_tag']}, "
-        f"seeds of each prompt: {protocol['sweep_images_per_prompt']}), timed at batch {protocol['batch_size']}. Its "
-        "Fréchet distance is comparable to other points' and not to the main table's: few images lie farther away. "
-        "Labels: 30w4 is 30 steps at guidance 4, T1w4 is temperature 1 at guidance 4. Lines are Pareto fronts "
-        "of the values as they are, noise included. Labels without room are left out; the tables have all."
+        f"seeds of each prompt: {protocol['sweep_images_per_prompt']}), timed at batch {batch} "
+        "after one picture to warm up. Its Fréchet distance is comparable to other points' and not to the main "
+        "table's: few images lie farther away. Labels: 30w4 is 30 steps at guidance 4, T1w4 is temperature 1 at "
+        "guidance 4. Lines are Pareto fronts of the values as they are, noise included. Labels without room are left "
+        "out; the tables have all."
     )
     parts: list[Part] = [Text(said)]
     for quality in QUALITIES:
@@ -178,7 +182,7 @@ def _papers(comparison: dict[str, Any]) -> list[Section]:
             rows += [
                 _our_geneval(name, ours, len(table["columns"]))
                 for name in comparison["models"]
-                if "GenEval rules: mean of the tags" in ours
+                if f"{GENEVAL}: {MEAN}" in ours
             ]
         said = f"{table['paper']}, Table {table['table']}: {table['title']}. Protocol: {table['protocol']}."
         parts += [Text(said), Table(table["columns"], rows)]
@@ -186,8 +190,7 @@ def _papers(comparison: dict[str, Any]) -> list[Section]:
 
 
 def _our_geneval(name: str, ours: dict[str, Any], columns: int) -> list[str]:
-    tags = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "mean of the tags")
-    values = [number(ours[f"GenEval rules: {tag}"][name]["value"]) for tag in tags]
+    values = [number(ours[f"{GENEVAL}: {tag}"][name]["value"]) for tag in (*GENEVAL_TAGS, MEAN)]
     return [f"shapes world: {name}", *["–"] * (columns - 1 - len(values)), *values]
 
 

@@ -16,6 +16,7 @@ from eval.compare.bootstrap import Array, Interval, group_means, jackknife, perc
 from eval.shapes.report import FEATURE_SCORES
 
 Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> what judging gave
+GENEVAL = "GenEval rules"
 MEAN = "mean of the tags"
 UNKNOWN = (float("nan"), float("nan"))  # ends of an interval that nobody computed
 ALL_PAIRS = 3  # with more models, differences are to the first only
@@ -31,7 +32,7 @@ def summarize_split(results: Results, resamples: int) -> list[dict[str, Any]]:
     first = next(iter(results.values()))[0]
     rows: list[dict[str, Any]] = []
     if "correct" in first:
-        rows += mean_rows(results, "correct", first["tags"], resamples, "GenEval rules", MEAN)
+        rows += mean_rows(results, "correct", first["tags"], resamples, GENEVAL, MEAN)
         rows.append(frechet_row(results, first["tags"]))
         floor = {name: entry(Interval(seeds[0]["frechet_floor"], *UNKNOWN)) for name, seeds in results.items()}
         rows.append({"label": FEATURE_SCORES["frechet_siglip_floor"], "models": floor, "differences": {}})

@@ -49,6 +49,7 @@ def point_summary(options: Sampling, seeds: Sequence[dict[str, Any]], resamples:
             name: float(np.mean([one[name] for one in seeds]))
             for name in ("frechet", "seconds", "flops", "flops_codec", "llm_rows", "llm_positions")
         },
+        "timed_batch": seeds[0]["timed_batch"],
         "similarity": float(np.mean([one["similarity"] for one in seeds])),
     }
 

@@ -10,7 +10,7 @@ from eval.compare import measure
 SMALL = [
     *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "4"),
     *("--flow-steps", "2", "--steps", "1", "2", "--guidance", "4", "--temperatures", "1"),
-    *("--sweep-prompts-per-tag", "1", "--repeats", "1", "--bootstrap", "20", "--batch-size", "4"),
+    *("--sweep-prompts-per-tag", "1", "--repeats", "1", "--bootstrap", "20", "--batch-size", "8"),
 ]
 
 
@@ -61,6 +61,7 @@ def test_report_has_all_sections_and_pictures(finished):
         "The papers' numbers",
         "Protocol",
     ]
+    assert "Each point is 6 images" in page and "timed at batch 6 " in page and "| seconds, batch 8 |" in page
     assert "| shapes world: flow | 0.000 |" in page.replace("| – ", "") and "not comparable" in page
     for name in ("samples", "overall-flops", "overall-seconds", "frechet-flops", "frechet-seconds"):
         assert f"({name}.png)" in page and (finished / f"{name}.png").exists()
