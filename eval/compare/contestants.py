@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from eval.compare.points import write
 from janusflow.checkpoint import ASSETS, find_folder, read_config
 from janusflow.config import load_config
 from janusflow.parts.siglip import load_siglip
+from janusflow.processor_files import read_json
 from janusflow.training.config import REPORT_TASKS, RunConfig
 
 NAME = re.compile(r"[\w.+-]+")
@@ -81,15 +81,17 @@ def claim_folder(folder: Path, contestants: Sequence[Contestant]) -> None:
     Raises ``ValueError`` where something else is in it, or a comparison in which a model is missing here or another.
     """
     record = folder / RECORD
-    now = {contestant.name: list(contestant.paths) for contestant in contestants}
+    now = {contestant.name: [_resolve(path) for path in contestant.paths] for contestant in contestants}
     if record.exists():
-        try:
-            before = json.loads(record.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"cannot read {record}: {error}") from error
+        before = read_json(record)
         gone = [name for name in before if now.get(name) != before[name]]
         if gone:
             raise ValueError(f"{folder} holds another comparison, of {', '.join(before)}: choose another --out")
     elif folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no comparison: choose another --out")
     write(record, now)
+
+
+def _resolve(path: str) -> str:
+    """A folder however it is written; hub ids as they are."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
