@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,7 @@ from eval.shapes.score import BENCHMARK_SEED, SPLITS
 from janusflow.checkpoint import Bundle
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import read_image, save_png
-from janusflow.sampling import Sampling
+from janusflow.sampling import FAMILIES, Sampling
 
 FORMAT = 2  # of the points; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side
@@ -86,13 +87,15 @@ def describe(bundle: Bundle) -> Result:
     """What every point of a model says about it."""
     parameters = list(bundle.model.parameters())
     return {
-        "head": "flow" if bundle.model.config.head == "flow" else "autoregressive",
+        "head": FAMILIES[bundle.model.head.options],
         "checkpoint": bundle.digest,
         "codec": bundle.required_codec.digest,
         "parameters": sum(parameter.numel() for parameter in parameters),
         "resolution": bundle.model.config.vision.image_size,
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "device": parameters[0].device.type,
+        "chat": dataclasses.asdict(bundle.chat),
+        "preprocessing": dataclasses.asdict(bundle.preprocessing),
         "benchmark_seed": BENCHMARK_SEED,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }

@@ -65,7 +65,7 @@ def _models(comparison: dict[str, Any]) -> Table:
         ]
         for name, model in comparison["models"].items()
     ]
-    return Table(["model", "head", "parameters", "drawn with", "training seeds", "checkpoints"], rows)
+    return Table(["model", "drawn by", "parameters", "settings", "training seeds", "checkpoints"], rows)
 
 
 def score_tables(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
@@ -231,4 +231,6 @@ def digits(value: float) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())
+    if value is None or value == "":
+        return "–"
     return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)

@@ -84,7 +84,7 @@ def describe_model(seeds: Sequence[Measured]) -> dict[str, Any]:
     """A model's own part of the protocol."""
     facts = seeds[0].facts
     return {
-        **{name: facts[name] for name in ("head", "parameters", "sampling")},
+        **{name: facts[name] for name in ("head", "parameters", "sampling", "chat", "preprocessing")},
         "checkpoints": [one.facts["checkpoint"] for one in seeds],
         "codecs": [one.facts["codec"] for one in seeds],
     }

@@ -1,5 +1,6 @@
 """Which points of a model are measured anew, and what they say about themselves."""
 
+import dataclasses
 import platform
 
 import pytest
@@ -7,9 +8,12 @@ import pytest
 from eval.compare import judging
 from eval.compare.config import CompareConfig
 from eval.compare.judging import draw_timed
-from eval.compare.measure import measure_model
+from eval.compare.measure import describe, measure_model
 from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
+from janusflow.data.template import ChatConfig
+from janusflow.data.transforms import Preprocessing
 from janusflow.models.flow_head import FlowSampling
+from janusflow.sampling import FAMILIES
 
 SMALL = CompareConfig(
     prompts_per_tag=1,
@@ -74,3 +78,18 @@ def test_first_draws_are_not_timed(bundles, monkeypatch):
 def test_sweep_tells_its_batch(bundles, home):
     judged = measure_model(bundles["flow"], SMALL, home, "flow", with_cost=True).sweep
     assert [point["timed_batch"] for _, point in judged] == [len(GENEVAL_TAGS)]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"chat": ChatConfig(user="Human")}, {"preprocessing": Preprocessing(normalize=False)}]
+)
+def test_another_chat_or_other_pixels_are_another_model(bundles, home, changed):
+    measure_model(bundles["flow"], SMALL, home, "flow", with_cost=True)
+    assert describe(dataclasses.replace(bundles["flow"], **changed)) != describe(bundles["flow"])
+    names = {"scores.json", "cost.json", "sweep/1w1.json"}
+    assert measured_anew(dataclasses.replace(bundles["flow"], **changed), home) == names
+
+
+def test_heads_have_one_name_each(bundles):
+    for bundle in bundles.values():
+        assert describe(bundle)["head"] == FAMILIES[bundle.model.head.options]
