@@ -22,6 +22,7 @@ INTERVALS = (
     "prompts, since a resample that repeats pictures is always farther away. Where all prompts agree, an interval has "
     "no width, which is no certainty."
 )
+NO_INTERVAL = "[–]: no interval, since a tag's only prompt (a kind's only question) cannot tell how much others differ."
 SPREAD = "After ±: the sample standard deviation over training seeds; the score in front of it is their mean."
 SEED_NOTE = "A model with one training seed says nothing about how much another training would differ."
 PAIRED = (
@@ -38,7 +39,7 @@ NOT_COMPARABLE = (
 def build_sections(comparison: dict[str, Any], pictures: dict[str, Path]) -> list[Section]:
     """The page. ``pictures`` are files by name: samples, losses, and ``overall-flops`` … of the sweep."""
     names = list(comparison["models"])
-    sections = [Section(" against ".join(names), [_models(comparison)], level=1), *_scores(comparison)]
+    sections = [Section(" against ".join(names), [_models(comparison)], level=1), *score_sections(comparison)]
     if "samples" in pictures:
         said = Text(
             "Rows: the benchmark's first prompts of each tag. Every model drew them with the same seeds, 0 first."
@@ -80,13 +81,17 @@ def score_tables(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
     ]
 
 
-def _scores(comparison: dict[str, Any]) -> list[Section]:
+def score_sections(comparison: dict[str, Any]) -> list[Section]:
+    """The scores and their differences between models, and what their intervals mean."""
     parts: list[Part] = []
     for title, table in score_tables(comparison):
         parts += [Text(f"{title}:"), table]
     several = any(len(model["checkpoints"]) > 1 for model in comparison["models"].values())
-    said = INTERVALS.format(bootstrap=comparison["protocol"]["bootstrap"])
-    return [Section("Scores", [*parts, Text(f"{said} {SPREAD if several else SEED_NOTE}")]), *_differences(comparison)]
+    said = [INTERVALS.format(bootstrap=comparison["protocol"]["bootstrap"])]
+    cells = [one for rows in comparison["scores"].values() for row in rows for one in row["models"].values()]
+    said += [NO_INTERVAL] if lacks_interval(cells) else []
+    said.append(SPREAD if several else SEED_NOTE)
+    return [Section("Scores", [*parts, Text(" ".join(said))]), *_differences(comparison)]
 
 
 def _differences(comparison: dict[str, Any]) -> list[Section]:
@@ -137,6 +142,8 @@ def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
         "guidance 4. Lines are Pareto fronts of the values as they are, noise included. Labels without room are left "
         "out; the tables have all."
     )
+    if lacks_interval([point for points in comparison["sweep"].values() for point in points]):
+        said += f" {NO_INTERVAL}"
     parts: list[Part] = [Text(said)]
     for quality in QUALITIES:
         for cost in COSTS:
@@ -211,16 +218,25 @@ def _protocol(comparison: dict[str, Any]) -> Section:
 
 
 def cell(entry: dict[str, Any]) -> str:
-    """A score: its value, spread over training seeds and interval, as far as it has them."""
+    """A score: its value, spread over training seeds and interval, as far as it has them; [–] where it should."""
     spread = "" if entry["sd"] is None else f" ± {entry['sd']:.3f}"
-    ends = "" if entry["low"] is None else f" [{number(entry['low'])}, {number(entry['high'])}]"
-    return number(entry["value"]) + spread + ends
+    if "low" not in entry:
+        return number(entry["value"]) + spread
+    ends = "–" if entry["low"] is None else f"{number(entry['low'])}, {number(entry['high'])}"
+    return f"{number(entry['value'])}{spread} [{ends}]"
 
 
 def gap(entry: dict[str, Any]) -> str:
     """A difference with its interval, and a star where that is on one side of 0."""
+    if entry["low"] is None:
+        return f"{entry['value']:+.3f} [–]"
     star = " *" if entry["low"] > 0 or entry["high"] < 0 else ""
     return f"{entry['value']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}]{star}"
+
+
+def lacks_interval(entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an interval could not be computed."""
+    return any("low" in entry and entry["low"] is None for entry in entries)
 
 
 def digits(value: float) -> str:

@@ -31,3 +31,4 @@ def test_training_seeds_are_averaged():
     assert point["overall"] == pytest.approx((0.75 + 0.25) / 2)
     assert (point["short"], point["frechet"], point["seconds"], point["similarity"]) == ("8w2", 1.5, 1.5, 2.0)
     assert point["timed_batch"] == 2
+    assert point["low"] is point["high"] is None, "one prompt of each tag"
