@@ -30,6 +30,8 @@ FLAGS = {
     "flow_guidance": "main table, flow: classifier-free guidance weight",
     "ar_temperature": "main table, autoregressive: temperature, 0 is greedy",
     "ar_guidance": "main table, autoregressive: classifier-free guidance weight",
+    "ar_top_k": "main table, autoregressive: draw from that many likeliest codes only (default: from all)",
+    "ar_top_p": "main table, autoregressive: draw from the fewest codes of this probability",
     "steps": "sweep, flow: numbers of solver steps",
     "guidance": "sweep, both heads: guidance weights",
     "temperatures": "sweep, autoregressive: temperatures",
@@ -65,7 +67,7 @@ def add_parser(commands: Any) -> None:
     for name, what in FLAGS.items():
         default = getattr(CompareConfig, name)
         several = isinstance(default, tuple)
-        kind = type(default[0]) if several else type(default)
+        kind = int if default is None else type(default[0]) if several else type(default)
         values = {"nargs": "+"} if several else {}
         parser.add_argument("--" + name.replace("_", "-"), type=kind, default=default, help=what, **values)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from eval.compare.config import CompareConfig
 from eval.compare.points import write
 from janusflow.checkpoint import ASSETS, find_folder, read_config
 from janusflow.config import load_config
@@ -51,8 +52,8 @@ def _parse(text: str) -> Contestant:
     return Contestant(name, paths)
 
 
-def check_comparable(contestants: Sequence[Contestant], tasks: Sequence[str]) -> None:
-    """Raise ``ValueError`` where a model is missing, cannot do one of the tasks, or has another size of image."""
+def check_comparable(contestants: Sequence[Contestant], compared: CompareConfig) -> None:
+    """Raise ``ValueError`` where a model is missing, cannot do what is compared, or has another size of image."""
     sight = load_siglip(ASSETS / "shapes").config.image_size
     for contestant in contestants:
         configs = [read_config(find_folder(path)).model for path in contestant.paths]
@@ -63,7 +64,10 @@ def check_comparable(contestants: Sequence[Contestant], tasks: Sequence[str]) ->
                 )
             if config != configs[0]:
                 raise ValueError(f"{path} and {contestant.paths[0]} are no seeds of one model: their sizes differ")
-            for task in tasks:
+            codes = config.ar_head.codebook_size
+            if compared.generates and config.head == "ar" and (compared.ar_top_k or 0) > codes:
+                raise ValueError(f"ar_top_k {compared.ar_top_k} is more than the {codes} codes of {path}")
+            for task in compared.tasks:
                 if task not in trained_tasks(path):
                     can = " ".join(trained_tasks(path))
                     raise ValueError(f"{path} was not trained for {task}; the comparison can be of --tasks {can}")

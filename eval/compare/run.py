@@ -31,7 +31,7 @@ def compare(contestants: Sequence[Contestant], config: CompareConfig, folder: Pa
     Returns the report's path. Raises ``ValueError`` for models that cannot be compared, and for a folder that holds
     anything else.
     """
-    check_comparable(contestants, config.tasks)
+    check_comparable(contestants, config)
     claim_folder(folder, contestants)
     found: dict[str, list[Measured]] = {}
     for name, paths in contestants:
