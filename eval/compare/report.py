@@ -22,7 +22,7 @@ INTERVALS = (
     "prompts, since a resample that repeats pictures is always farther away. Where all prompts agree, an interval has "
     "no width, which is no certainty."
 )
-NO_INTERVAL = "[–]: no interval, since a tag's only prompt (a kind's only question) cannot tell how much others differ."
+NO_INTERVAL = "[–] is no interval: a tag's only prompt (a kind's only question) cannot tell how much others differ."
 SPREAD = "After ±: the sample standard deviation over training seeds; the score in front of it is their mean."
 SEED_NOTE = "A model with one training seed says nothing about how much another training would differ."
 PAIRED = (

@@ -88,7 +88,7 @@ def frechet_row(results: Results, groups: Sequence[str]) -> dict[str, Any]:
 
 
 def entry(interval: Interval, seeds: Sequence[float] = ()) -> dict[str, Any]:
-    """A cell: value, interval (None: there is none), and the sample deviation over training seeds where there are several."""
+    """A cell: value, interval (None: there is none) and, of several training seeds, the sample standard deviation."""
     low, high = (None if np.isnan(end) else end for end in (interval.low, interval.high))
     spread = statistics.stdev(seeds) if len(seeds) > 1 else None
     return {"value": interval.value, "low": low, "high": high, "sd": spread, "seeds": list(seeds)}

@@ -47,4 +47,4 @@ def test_the_report_says_why_there_is_no_interval():
         sections = score_sections({"models": models, "scores": scores, "protocol": {"bootstrap": 50}})
         return " ".join(part.text for section in sections for part in section.parts if part.kind == "text")
 
-    assert "[–]: no interval" in said(1) and "[–]" not in said(2)
+    assert "[–] is no interval" in said(1) and "[–]" not in said(2)
