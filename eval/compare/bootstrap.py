@@ -19,7 +19,7 @@ SEED = 95_000
 
 
 class Interval(NamedTuple):
-    """A value and the ends of its 95 % interval."""
+    """A value and the ends of its 95 % interval, NaN where there is none."""
 
     value: float
     low: float
@@ -37,13 +37,17 @@ def resampled_means(values: Array, groups: Sequence[str], resamples: int, seed: 
     """:func:`group_means` of resampled prompts, (N, M, T + 1), from values (M, P).
 
     Prompts are drawn with replacement within their group, and every model gets the same ones, so that differences
-    between models are paired. A prompt's value is the mean over all of its images.
+    between models are paired. A prompt's value is the mean over all of its images. A group of one prompt says nothing
+    about others: its means and those over all groups are NaN.
     """
     rng = np.random.default_rng(seed)
     labels = np.asarray(groups)
     means = []
     for name in dict.fromkeys(groups):
         members = values[:, labels == name]
+        if members.shape[1] == 1:
+            means.append(np.full((resamples, len(values)), np.nan))
+            continue
         chosen = rng.integers(members.shape[1], size=(resamples, members.shape[1]))
         means.append(np.stack([of_model[chosen].mean(-1) for of_model in members], axis=1))  # (N, M)
     return np.stack([*means, np.mean(means, axis=0)], axis=-1)
@@ -58,12 +62,15 @@ def percentiles(value: float, samples: Array) -> Interval:
 def jackknife(value: float, without: Array, groups: Sequence[str]) -> Interval:
     """The 95 % interval of a statistic from its values (P,) with one prompt left out each, stratified by group.
 
-    For a Fréchet distance: it grows as pictures repeat, so all its bootstrap resamples lie above it.
+    For a Fréchet distance: it grows as pictures repeat, so all its bootstrap resamples lie above it. No interval where
+    a group has one prompt.
     """
     labels = np.asarray(groups)
     variance = 0.0
     for name in dict.fromkeys(groups):
         members = without[labels == name]
+        if len(members) == 1:
+            return Interval(float(value), np.nan, np.nan)
         variance += (len(members) - 1) / len(members) * float(((members - members.mean()) ** 2).sum())
     reach = NORMAL * variance**0.5
     return Interval(float(value), float(value) - reach, float(value) + reach)

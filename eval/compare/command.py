@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.compare.config import CompareConfig
-from eval.compare.contestants import Contestant, claim_folder, parse_contestants
+from eval.compare.contestants import parse_contestants
 
+OUT = Path("results/compare")
+RECORDED_OUT = Path("results/recorded")
 EPILOG = """\
 examples:
   python -m eval compare flow=runs/flow ar=runs/ar
@@ -30,6 +30,8 @@ FLAGS = {
     "flow_guidance": "main table, flow: classifier-free guidance weight",
     "ar_temperature": "main table, autoregressive: temperature, 0 is greedy",
     "ar_guidance": "main table, autoregressive: classifier-free guidance weight",
+    "ar_top_k": "main table, autoregressive: draw from that many likeliest codes only (default: from all)",
+    "ar_top_p": "main table, autoregressive: draw from the fewest codes of this probability",
     "steps": "sweep, flow: numbers of solver steps",
     "guidance": "sweep, both heads: guidance weights",
     "temperatures": "sweep, autoregressive: temperatures",
@@ -56,60 +58,49 @@ def add_parser(commands: Any) -> None:
         metavar="[NAME=]PATH[,PATH…]",
         help="model folders, run folders or hub ids; several paths under one name are training seeds of one model",
     )
-    parser.add_argument("--out", type=Path, default=Path("results/compare"), help="folder of the comparison")
+    parser.add_argument(
+        "--out", type=Path, help=f"folder of the comparison (default: {OUT}; {RECORDED_OUT} with --recorded)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda …")
     parser.add_argument("--no-sweep", action="store_true", help="leave out the sweep over settings")
     parser.add_argument("--recorded", action="store_true", help="only show what run folders recorded; draw nothing")
     for name, what in FLAGS.items():
         default = getattr(CompareConfig, name)
         several = isinstance(default, tuple)
-        kind = type(default[0]) if several else type(default)
+        kind = int if default is None else type(default[0]) if several else type(default)
         values = {"nargs": "+"} if several else {}
         parser.add_argument("--" + name.replace("_", "-"), type=kind, default=default, help=what, **values)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults behind every option; the examples as they are."""
+    """Defaults behind every option that has one; the examples as they are."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def run_compare(args: argparse.Namespace) -> int:
     """Compare, and print the scores' table and where the report is."""
     from eval.compare.page import markdown_table
+    from eval.compare.recorded import write_recorded
     from eval.compare.report import score_tables
     from eval.compare.run import compare
     from janusflow.cli import find_device
+    from janusflow.processor_files import read_json
 
     contestants = parse_contestants(args.models)
     if args.recorded:
-        return show_recorded(contestants, args.out)
+        lines, pictures = write_recorded(contestants, args.out or RECORDED_OUT)
+        print("\n".join([*lines, *map(str, pictures)]))
+        return 0
+    out = args.out or OUT
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in vars(args).items() if name in FLAGS
     }
     config = CompareConfig(**given, sweep=not args.no_sweep)
-    page = compare(contestants, config, args.out, str(find_device(args.device)))
-    comparison = json.loads((args.out / "comparison.json").read_text(encoding="utf-8"))
+    page = compare(contestants, config, out, str(find_device(args.device)))
+    comparison = read_json(out / "comparison.json")
     for title, table in score_tables(comparison):
         print(f"\n{title}\n\n" + "\n".join(markdown_table(table)))
     print(f"\n{page}")
-    return 0
-
-
-def show_recorded(contestants: Sequence[Contestant], folder: Path) -> int:
-    """Tabulate the ``scores.json`` of run folders, where they have any, and plot their losses."""
-    from eval.compare.run import draw_losses
-    from eval.shapes.report import comparison_table
-
-    scores = {}
-    for name, paths in contestants:
-        for path in paths:
-            if not Path(path).is_dir():
-                raise ValueError(f"no run folder at {path}")
-            file = Path(path) / "scores.json"
-            if file.exists() and (found := json.loads(file.read_text(encoding="utf-8"))):
-                scores[name if len(paths) == 1 else f"{name}: {Path(path).name}"] = found
-    if scores:
-        print("\n".join(comparison_table(scores)))
-    claim_folder(folder, contestants)
-    for picture in draw_losses(folder, contestants).values():
-        print(picture)
     return 0

@@ -37,6 +37,8 @@ class CompareConfig:
     flow_guidance: float = 4.0  # main table, flow
     ar_temperature: float = 1.0  # main table, autoregressive
     ar_guidance: float = 4.0  # main table, autoregressive
+    ar_top_k: int | None = None  # main table, autoregressive
+    ar_top_p: float = 1.0  # main table, autoregressive
     sweep: bool = True
     steps: tuple[int, ...] = (1, 2, 4, 8, 16, 30, 64)  # sweep, flow
     guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)  # sweep, both heads
@@ -77,7 +79,7 @@ class CompareConfig:
         return FlowSampling(self.flow_steps, self.flow_guidance, self.flow_sampler)
 
     def _codes(self) -> Sampling:
-        return CodeSampling(self.ar_guidance, self.ar_temperature)
+        return CodeSampling(self.ar_guidance, self.ar_temperature, self.ar_top_k, self.ar_top_p)
 
     def _flow_sweep(self) -> list[Sampling]:
         return [FlowSampling(steps, weight, self.flow_sampler) for weight in self.guidance for steps in self.steps]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from eval.compare.config import CompareConfig
 from eval.compare.points import write
 from janusflow.checkpoint import ASSETS, find_folder, read_config
 from janusflow.config import load_config
 from janusflow.parts.siglip import load_siglip
+from janusflow.processor_files import read_json
 from janusflow.training.config import REPORT_TASKS, RunConfig
 
 NAME = re.compile(r"[\w.+-]+")
@@ -51,8 +52,8 @@ def _parse(text: str) -> Contestant:
     return Contestant(name, paths)
 
 
-def check_comparable(contestants: Sequence[Contestant], tasks: Sequence[str]) -> None:
-    """Raise ``ValueError`` where a model is missing, cannot do one of the tasks, or has another size of image."""
+def check_comparable(contestants: Sequence[Contestant], compared: CompareConfig) -> None:
+    """Raise ``ValueError`` where a model is missing, cannot do what is compared, or has another size of image."""
     sight = load_siglip(ASSETS / "shapes").config.image_size
     for contestant in contestants:
         configs = [read_config(find_folder(path)).model for path in contestant.paths]
@@ -63,7 +64,10 @@ def check_comparable(contestants: Sequence[Contestant], tasks: Sequence[str]) ->
                 )
             if config != configs[0]:
                 raise ValueError(f"{path} and {contestant.paths[0]} are no seeds of one model: their sizes differ")
-            for task in tasks:
+            codes = config.ar_head.codebook_size
+            if compared.generates and config.head == "ar" and (compared.ar_top_k or 0) > codes:
+                raise ValueError(f"ar_top_k {compared.ar_top_k} is more than the {codes} codes of {path}")
+            for task in compared.tasks:
                 if task not in trained_tasks(path):
                     can = " ".join(trained_tasks(path))
                     raise ValueError(f"{path} was not trained for {task}; the comparison can be of --tasks {can}")
@@ -81,15 +85,17 @@ def claim_folder(folder: Path, contestants: Sequence[Contestant]) -> None:
     Raises ``ValueError`` where something else is in it, or a comparison in which a model is missing here or another.
     """
     record = folder / RECORD
-    now = {contestant.name: list(contestant.paths) for contestant in contestants}
+    now = {contestant.name: [_resolve(path) for path in contestant.paths] for contestant in contestants}
     if record.exists():
-        try:
-            before = json.loads(record.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"cannot read {record}: {error}") from error
+        before = read_json(record)
         gone = [name for name in before if now.get(name) != before[name]]
         if gone:
             raise ValueError(f"{folder} holds another comparison, of {', '.join(before)}: choose another --out")
     elif folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no comparison: choose another --out")
     write(record, now)
+
+
+def _resolve(path: str) -> str:
+    """A folder however it is written; hub ids as they are."""
+    return str(Path(path).resolve()) if Path(path).exists() else path

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -35,6 +35,14 @@ from janusflow.sampling import Sampling
 Pictures = list[list[Image.Image]]  # of each prompt, seeds 0, 1, …
 
 
+class Timed(NamedTuple):
+    """Pictures, and seconds a picture: the median over the whole batches, of ``batch`` pictures each."""
+
+    images: list[Image.Image]
+    seconds: float
+    batch: int
+
+
 @lru_cache(maxsize=1)
 def towers() -> SigLIP:
     """The small SigLIP."""
@@ -61,7 +69,7 @@ def judge_pictures(
     prompts = benchmark_prompts(per_tag, split, BENCHMARK_SEED)
     repeated = [prompt for prompt in prompts for _ in range(per_prompt)]
     texts, seeds = [prompt["prompt"] for prompt in repeated], list(range(per_prompt)) * len(prompts)
-    images, seconds = draw_timed(bundle, texts, seeds, options, config.batch_size)
+    images, seconds, batch = draw_timed(bundle, texts, seeds, options, config.batch_size)
     drawn = examine(towers(), images, repeated)
     target = reference(split, config.reference_images)
     result = {
@@ -73,6 +81,7 @@ def judge_pictures(
         "frechet_without": frechet_without(drawn, target, per_prompt),
         "failures": tag_scores(drawn.verdicts, [prompt["tag"] for prompt in repeated])["failures"],
         "seconds": seconds,
+        "timed_batch": batch,
     }
     return result, _by_prompt(images, per_prompt)
 
@@ -83,20 +92,20 @@ def judge_answers(bundle: Bundle, split: Split, config: CompareConfig) -> dict[s
     return {"kinds": [one.kind for one in answered], "right": [[one.right] for one in answered]}
 
 
-def draw_timed(
-    bundle: Bundle, texts: Sequence[str], seeds: Sequence[int], options: Sampling, batch_size: int
-) -> tuple[list[Image.Image], float]:
-    """The pictures, and seconds a picture: the median over batches, without the last where it is smaller."""
+def draw_timed(bundle: Bundle, texts: Sequence[str], seeds: Sequence[int], options: Sampling, batch_size: int) -> Timed:
+    """Draw ``batch_size`` pictures at a time, fewer where there are no more; one is drawn before, to warm up."""
+    batch = min(batch_size, len(texts))
     images: list[Image.Image] = []
     taken: list[float] = []
-    for first in tqdm(range(0, len(texts), batch_size), "batches", leave=False):
-        part = slice(first, first + batch_size)
+    generate_images(bundle, texts[:1], seeds[:1], options, 1)
+    for first in tqdm(range(0, len(texts), batch), "batches", leave=False):
+        part = slice(first, first + batch)
         start = time.perf_counter()
-        drawn = generate_images(bundle, texts[part], seeds[part], options, batch_size)
-        if len(drawn) == batch_size or not taken:
-            taken.append((time.perf_counter() - start) / len(drawn))
+        drawn = generate_images(bundle, texts[part], seeds[part], options, batch)
+        if len(drawn) == batch:
+            taken.append((time.perf_counter() - start) / batch)
         images += drawn
-    return images, statistics.median(taken)
+    return Timed(images, statistics.median(taken), batch)
 
 
 def frechet_without(drawn: Drawn, target: GaussianStats, per_prompt: int) -> list[float]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from PIL import Image
 from tqdm import tqdm
 
 from eval.compare.config import CompareConfig, short_name
-from eval.compare.cost import measure_cost
+from eval.compare.cost import machine, measure_cost
 from eval.compare.judging import judge_answers, judge_pictures
 from eval.compare.points import Result, measured
 from eval.compare.sweep import cost_prompts, measure_point
@@ -21,9 +21,9 @@ from eval.shapes.score import BENCHMARK_SEED, SPLITS
 from janusflow.checkpoint import Bundle
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import read_image, save_png
-from janusflow.sampling import Sampling
+from janusflow.sampling import FAMILIES, Sampling
 
-FORMAT = 1  # of the points; raised where a change of the code changes what they mean
+FORMAT = 2  # of the points; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side
 SHOWN_SEEDS = 2
 LIBRARIES = ("torch", "transformers", "diffusers", "timm", "numpy")
@@ -53,7 +53,8 @@ class Measured(NamedTuple):
 def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str, with_cost: bool) -> Measured:
     """All points of one model, in the folder ``home``. Raises ``ValueError`` where that cannot be written."""
     main, swept = config.main_options(bundle.model.head), config.sweep_options(bundle.model.head)
-    facts, timed = describe(bundle), {"threads": torch.get_num_threads()}
+    facts = describe(bundle)
+    timed = {"machine": machine(bundle.model.llm.causal_lm.device)}
     with_cost = with_cost and config.generates
     with tqdm(total=1 + with_cost + len(swept), desc=label, unit="point") as bar:
 
@@ -86,13 +87,15 @@ def describe(bundle: Bundle) -> Result:
     """What every point of a model says about it."""
     parameters = list(bundle.model.parameters())
     return {
-        "head": "flow" if bundle.model.config.head == "flow" else "autoregressive",
+        "head": FAMILIES[bundle.model.head.options],
         "checkpoint": bundle.digest,
         "codec": bundle.required_codec.digest,
         "parameters": sum(parameter.numel() for parameter in parameters),
         "resolution": bundle.model.config.vision.image_size,
         "dtype": str(parameters[0].dtype).removeprefix("torch."),
         "device": parameters[0].device.type,
+        "chat": dataclasses.asdict(bundle.chat),
+        "preprocessing": dataclasses.asdict(bundle.preprocessing),
         "benchmark_seed": BENCHMARK_SEED,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     }

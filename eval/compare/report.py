@@ -9,8 +9,10 @@ from typing import Any
 from eval.compare.page import Part, Picture, Section, Table, Text
 from eval.compare.papers import as_printed, family_rows, published_tables
 from eval.compare.plots import COST_NAMES, QUALITY_NAMES
+from eval.compare.summary import GENEVAL, MEAN
 from eval.compare.sweep import COSTS, QUALITIES
 from eval.shapes.report import number
+from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 
 SPLIT_NAMES = {"in_distribution": "In distribution", "held_out": "Held out"}
 INTERVALS = (
@@ -20,6 +22,7 @@ INTERVALS = (
     "prompts, since a resample that repeats pictures is always farther away. Where all prompts agree, an interval has "
     "no width, which is no certainty."
 )
+NO_INTERVAL = "[–] is no interval: a tag's only prompt (a kind's only question) cannot tell how much others differ."
 SPREAD = "After ±: the sample standard deviation over training seeds; the score in front of it is their mean."
 SEED_NOTE = "A model with one training seed says nothing about how much another training would differ."
 PAIRED = (
@@ -36,7 +39,7 @@ NOT_COMPARABLE = (
 def build_sections(comparison: dict[str, Any], pictures: dict[str, Path]) -> list[Section]:
     """The page. ``pictures`` are files by name: samples, losses, and ``overall-flops`` … of the sweep."""
     names = list(comparison["models"])
-    sections = [Section(" against ".join(names), [_models(comparison)], level=1), *_scores(comparison)]
+    sections = [Section(" against ".join(names), [_models(comparison)], level=1), *score_sections(comparison)]
     if "samples" in pictures:
         said = Text(
             "Rows: the benchmark's first prompts of each tag. Every model drew them with the same seeds, 0 first."
@@ -63,7 +66,7 @@ def _models(comparison: dict[str, Any]) -> Table:
         ]
         for name, model in comparison["models"].items()
     ]
-    return Table(["model", "head", "parameters", "drawn with", "training seeds", "checkpoints"], rows)
+    return Table(["model", "drawn by", "parameters", "settings", "training seeds", "checkpoints"], rows)
 
 
 def score_tables(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
@@ -78,13 +81,17 @@ def score_tables(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
     ]
 
 
-def _scores(comparison: dict[str, Any]) -> list[Section]:
+def score_sections(comparison: dict[str, Any]) -> list[Section]:
+    """The scores and their differences between models, and what their intervals mean."""
     parts: list[Part] = []
     for title, table in score_tables(comparison):
         parts += [Text(f"{title}:"), table]
     several = any(len(model["checkpoints"]) > 1 for model in comparison["models"].values())
-    said = INTERVALS.format(bootstrap=comparison["protocol"]["bootstrap"])
-    return [Section("Scores", [*parts, Text(f"{said} {SPREAD if several else SEED_NOTE}")]), *_differences(comparison)]
+    said = [INTERVALS.format(bootstrap=comparison["protocol"]["bootstrap"])]
+    cells = [one for rows in comparison["scores"].values() for row in rows for one in row["models"].values()]
+    said += [NO_INTERVAL] if lacks_interval(cells) else []
+    said.append(SPREAD if several else SEED_NOTE)
+    return [Section("Scores", [*parts, Text(" ".join(said))]), *_differences(comparison)]
 
 
 def _differences(comparison: dict[str, Any]) -> list[Section]:
@@ -125,14 +132,18 @@ def _cost(comparison: dict[str, Any]) -> Section:
 
 def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
     protocol = comparison["protocol"]
-    images = protocol["sweep_prompts_per_tag"] * protocol["sweep_images_per_prompt"] * 6
+    images = protocol["sweep_prompts_per_tag"] * protocol["sweep_images_per_prompt"] * len(GENEVAL_TAGS)
+    batch = next(point["timed_batch"] for points in comparison["sweep"].values() for point in points)
     said = (
         f"Each point is {images} images in distribution (prompts of each tag: {protocol['sweep_prompts_per_tag']}, "
-        f"seeds of each prompt: {protocol['sweep_images_per_prompt']}), timed at batch {protocol['batch_size']}. Its "
-        "Fréchet distance is comparable to other points' and not to the main table's: few images lie farther away. "
-        "Labels: 30w4 is 30 steps at guidance 4, T1w4 is temperature 1 at guidance 4. Lines are Pareto fronts "
-        "of the values as they are, noise included. Labels without room are left out; the tables have all."
+        f"seeds of each prompt: {protocol['sweep_images_per_prompt']}), timed at batch {batch} "
+        "after one picture to warm up. Its Fréchet distance is comparable to other points' and not to the main "
+        "table's: few images lie farther away. Labels: 30w4 is 30 steps at guidance 4, T1w4 is temperature 1 at "
+        "guidance 4. Lines are Pareto fronts of the values as they are, noise included. Labels without room are left "
+        "out; the tables have all."
     )
+    if lacks_interval([point for points in comparison["sweep"].values() for point in points]):
+        said += f" {NO_INTERVAL}"
     parts: list[Part] = [Text(said)]
     for quality in QUALITIES:
         for cost in COSTS:
@@ -178,7 +189,7 @@ def _papers(comparison: dict[str, Any]) -> list[Section]:
             rows += [
                 _our_geneval(name, ours, len(table["columns"]))
                 for name in comparison["models"]
-                if "GenEval rules: mean of the tags" in ours
+                if f"{GENEVAL}: {MEAN}" in ours
             ]
         said = f"{table['paper']}, Table {table['table']}: {table['title']}. Protocol: {table['protocol']}."
         parts += [Text(said), Table(table["columns"], rows)]
@@ -186,8 +197,7 @@ def _papers(comparison: dict[str, Any]) -> list[Section]:
 
 
 def _our_geneval(name: str, ours: dict[str, Any], columns: int) -> list[str]:
-    tags = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "mean of the tags")
-    values = [number(ours[f"GenEval rules: {tag}"][name]["value"]) for tag in tags]
+    values = [number(ours[f"{GENEVAL}: {tag}"][name]["value"]) for tag in (*GENEVAL_TAGS, MEAN)]
     return [f"shapes world: {name}", *["–"] * (columns - 1 - len(values)), *values]
 
 
@@ -208,16 +218,25 @@ def _protocol(comparison: dict[str, Any]) -> Section:
 
 
 def cell(entry: dict[str, Any]) -> str:
-    """A score: its value, spread over training seeds and interval, as far as it has them."""
+    """A score: its value, spread over training seeds and interval, as far as it has them; [–] where it should."""
     spread = "" if entry["sd"] is None else f" ± {entry['sd']:.3f}"
-    ends = "" if entry["low"] is None else f" [{number(entry['low'])}, {number(entry['high'])}]"
-    return number(entry["value"]) + spread + ends
+    if "low" not in entry:
+        return number(entry["value"]) + spread
+    ends = "–" if entry["low"] is None else f"{number(entry['low'])}, {number(entry['high'])}"
+    return f"{number(entry['value'])}{spread} [{ends}]"
 
 
 def gap(entry: dict[str, Any]) -> str:
     """A difference with its interval, and a star where that is on one side of 0."""
+    if entry["low"] is None:
+        return f"{entry['value']:+.3f} [–]"
     star = " *" if entry["low"] > 0 or entry["high"] < 0 else ""
     return f"{entry['value']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}]{star}"
+
+
+def lacks_interval(entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an interval could not be computed."""
+    return any("low" in entry and entry["low"] is None for entry in entries)
 
 
 def digits(value: float) -> str:
@@ -228,4 +247,6 @@ def digits(value: float) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(part)}" for key, part in value.items())
+    if value is None or value == "":
+        return "–"
     return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)

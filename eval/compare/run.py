@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from eval.compare.config import CompareConfig
 from eval.compare.contestants import Contestant, check_comparable, claim_folder
+from eval.compare.cost import machine
 from eval.compare.measure import Measured, measure_model, shown_prompts
 from eval.compare.page import write_page
 from eval.compare.plots import DPI, draw_side_by_side, plot_sweep
@@ -34,7 +31,7 @@ def compare(contestants: Sequence[Contestant], config: CompareConfig, folder: Pa
     Returns the report's path. Raises ``ValueError`` for models that cannot be compared, and for a folder that holds
     anything else.
     """
-    check_comparable(contestants, config.tasks)
+    check_comparable(contestants, config)
     claim_folder(folder, contestants)
     found: dict[str, list[Measured]] = {}
     for name, paths in contestants:
@@ -87,7 +84,7 @@ def describe_model(seeds: Sequence[Measured]) -> dict[str, Any]:
     """A model's own part of the protocol."""
     facts = seeds[0].facts
     return {
-        **{name: facts[name] for name in ("head", "parameters", "sampling")},
+        **{name: facts[name] for name in ("head", "parameters", "sampling", "chat", "preprocessing")},
         "checkpoints": [one.facts["checkpoint"] for one in seeds],
         "codecs": [one.facts["codec"] for one in seeds],
     }
@@ -98,13 +95,6 @@ def found_in_all(found: Found, name: str) -> Any:
     facts = {model: seeds[0].facts[name] for model, seeds in found.items()}
     first = next(iter(facts.values()))
     return first if all(fact == first for fact in facts.values()) else facts
-
-
-def machine(device: str) -> str:
-    """What the times were taken on."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
 
 
 def draw_pictures(folder: Path, comparison: dict[str, Any], found: Found, config: CompareConfig) -> dict[str, Path]:

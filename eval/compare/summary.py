@@ -16,8 +16,8 @@ from eval.compare.bootstrap import Array, Interval, group_means, jackknife, perc
 from eval.shapes.report import FEATURE_SCORES
 
 Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> what judging gave
+GENEVAL = "GenEval rules"
 MEAN = "mean of the tags"
-UNKNOWN = (float("nan"), float("nan"))  # ends of an interval that nobody computed
 ALL_PAIRS = 3  # with more models, differences are to the first only
 
 
@@ -31,9 +31,9 @@ def summarize_split(results: Results, resamples: int) -> list[dict[str, Any]]:
     first = next(iter(results.values()))[0]
     rows: list[dict[str, Any]] = []
     if "correct" in first:
-        rows += mean_rows(results, "correct", first["tags"], resamples, "GenEval rules", MEAN)
+        rows += mean_rows(results, "correct", first["tags"], resamples, GENEVAL, MEAN)
         rows.append(frechet_row(results, first["tags"]))
-        floor = {name: entry(Interval(seeds[0]["frechet_floor"], *UNKNOWN)) for name, seeds in results.items()}
+        floor = {name: {"value": seeds[0]["frechet_floor"], "sd": None} for name, seeds in results.items()}
         rows.append({"label": FEATURE_SCORES["frechet_siglip_floor"], "models": floor, "differences": {}})
         (similarity,) = mean_rows(results, "similarity", first["tags"], resamples, "", "")[:1]
         rows.append({**similarity, "label": FEATURE_SCORES["similarity"]})
@@ -88,7 +88,7 @@ def frechet_row(results: Results, groups: Sequence[str]) -> dict[str, Any]:
 
 
 def entry(interval: Interval, seeds: Sequence[float] = ()) -> dict[str, Any]:
-    """A cell: value, interval, and the sample standard deviation over training seeds where there are several."""
+    """A cell: value, interval (None: there is none) and, of several training seeds, the sample standard deviation."""
     low, high = (None if np.isnan(end) else end for end in (interval.low, interval.high))
     spread = statistics.stdev(seeds) if len(seeds) > 1 else None
     return {"value": interval.value, "low": low, "high": high, "sd": spread, "seeds": list(seeds)}

@@ -11,6 +11,7 @@ from eval.compare.bootstrap import group_means, percentiles, resampled_means
 from eval.compare.config import CompareConfig, short_name
 from eval.compare.cost import count_work
 from eval.compare.judging import judge_pictures
+from eval.compare.summary import entry
 from eval.shapes.score import BENCHMARK_SEED
 from janusflow.checkpoint import Bundle
 from janusflow.data.shapes.prompts import benchmark_prompts
@@ -38,17 +39,18 @@ def point_summary(options: Sampling, seeds: Sequence[dict[str, Any]], resamples:
     tags = seeds[0]["tags"]
     correct = np.mean([np.mean(one["correct"], axis=1) for one in seeds], axis=0)  # (P,)
     means = group_means(correct, tags)
-    overall = percentiles(means[-1], resampled_means(correct[None], tags, resamples)[:, 0, -1])
+    overall = entry(percentiles(means[-1], resampled_means(correct[None], tags, resamples)[:, 0, -1]))
     return {
         "setting": options.describe(),
         "short": short_name(options),
-        "overall": overall.value,
-        "low": overall.low,
-        "high": overall.high,
+        "overall": overall["value"],
+        "low": overall["low"],
+        "high": overall["high"],
         **{
             name: float(np.mean([one[name] for one in seeds]))
             for name in ("frechet", "seconds", "flops", "flops_codec", "llm_rows", "llm_positions")
         },
+        "timed_batch": seeds[0]["timed_batch"],
         "similarity": float(np.mean([one["similarity"] for one in seeds])),
     }
 

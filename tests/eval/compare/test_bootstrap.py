@@ -56,3 +56,11 @@ def test_jackknife_of_a_mean_is_its_standard_error():
     value, low, high = jackknife(values.mean(), without, ["a"] * 80)
     assert (high - value) == pytest.approx(NORMAL * values.std(ddof=1) / 80**0.5)
     assert value - low == pytest.approx(high - value)
+
+
+def test_one_prompt_of_a_group_gives_no_interval():
+    values, groups = np.random.default_rng(5).normal(size=(2, 5)), ["a", "a", "b", "a", "a"]
+    samples = resampled_means(values, groups, 20)
+    assert np.isfinite(samples[..., 0]).all() and np.isnan(samples[..., 1:]).all(), "of b, and so of the mean"
+    assert percentiles(0.5, samples[:, 0, 1])[0] == 0.5 and np.isnan(percentiles(0.5, samples[:, 0, 1])[1:]).all()
+    assert np.isnan(jackknife(0.5, values[0], groups)[1:]).all()

@@ -10,7 +10,7 @@ from eval.compare import measure
 SMALL = [
     *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "4"),
     *("--flow-steps", "2", "--steps", "1", "2", "--guidance", "4", "--temperatures", "1"),
-    *("--sweep-prompts-per-tag", "1", "--repeats", "1", "--bootstrap", "20", "--batch-size", "4"),
+    *("--sweep-prompts-per-tag", "1", "--repeats", "1", "--bootstrap", "20", "--batch-size", "8"),
 ]
 
 
@@ -61,6 +61,7 @@ def test_report_has_all_sections_and_pictures(finished):
         "The papers' numbers",
         "Protocol",
     ]
+    assert "Each point is 6 images" in page and "timed at batch 6 " in page and "| seconds, batch 8 |" in page
     assert "| shapes world: flow | 0.000 |" in page.replace("| – ", "") and "not comparable" in page
     for name in ("samples", "overall-flops", "overall-seconds", "frechet-flops", "frechet-seconds"):
         assert f"({name}.png)" in page and (finished / f"{name}.png").exists()
@@ -79,9 +80,11 @@ def test_finished_points_stay_and_the_missing_one_is_measured(models, finished):
 
 def test_a_changed_setting_is_measured_anew(models, finished):
     before = points(finished)
-    assert compare(models, finished, *SMALL, "--ar-temperature", "0.5") == 0
+    cut = ["--ar-temperature", "0.5", "--ar-top-k", "32", "--ar-top-p", "0.9"]
+    assert compare(models, finished, *SMALL, *cut) == 0
     changed = {str(name) for name, time in points(finished).items() if time != before[name]}
     assert changed == {"ar-0/scores.json", "ar-1/scores.json", "ar-0/cost.json"}
+    assert "temperature 0.5, top-k 32, top-p 0.9" in (finished / "report.md").read_text()
 
 
 def test_a_kill_loses_one_point(models, tmp_path, monkeypatch):
@@ -124,6 +127,9 @@ def test_a_model_may_join(models, tmp_path):
         (["{flow}", "--temperatures", "-1"], "-1"),
         (["{flow}", "--flow-sampler", "rk9"], "rk9"),
         (["{flow}", "--bootstrap", "0"], "bootstrap"),
+        (["{flow}", "--ar-top-k", "0"], "0"),
+        (["{flow}", "--ar-top-p", "1.5"], "1.5"),
+        (["{flow}", "{ar}", "--ar-top-k", "33"], "ar_top_k 33 is more than the 32 codes of"),
         (["{flow}", "--tasks", "dancing"], "dancing"),
         (["{flow}", "{flow}"], "two models are called flow"),
         (["both={flow},{ar}"], "no seeds of one model"),

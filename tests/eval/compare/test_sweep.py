@@ -23,10 +23,12 @@ def test_points_are_marked_in_every_plane():
 
 def test_training_seeds_are_averaged():
     def seed(correct, frechet):
-        cost = {"flops": 10, "flops_codec": 1, "llm_rows": 4, "llm_positions": 8, "seconds": frechet}
+        cost = {"flops": 10, "flops_codec": 1, "llm_rows": 4, "llm_positions": 8, "seconds": frechet, "timed_batch": 2}
         return {"tags": ["colors", "position"], "correct": correct, "similarity": [[1, 3]], "frechet": frechet, **cost}
 
     seeds = [seed([[True, True], [False, False]], 1.0), seed([[True, False], [False, True]], 2.0)]
     point = point_summary(FlowSampling(8, 2.0), seeds, resamples=10)
     assert point["overall"] == pytest.approx((0.75 + 0.25) / 2)
     assert (point["short"], point["frechet"], point["seconds"], point["similarity"]) == ("8w2", 1.5, 1.5, 2.0)
+    assert point["timed_batch"] == 2
+    assert point["low"] is point["high"] is None, "one prompt of each tag"
