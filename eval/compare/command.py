@@ -86,7 +86,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from eval.compare.report import score_tables
     from eval.compare.run import compare
     from janusflow.cli import find_device
-    from janusflow.processor_files import read_json
+    from janusflow.weights import read_json
 
     contestants = parse_contestants(args.models)
     if args.recorded:

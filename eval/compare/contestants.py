@@ -12,8 +12,8 @@ from eval.compare.points import write
 from janusflow.checkpoint import ASSETS, find_folder, read_config
 from janusflow.config import load_config
 from janusflow.parts.siglip import load_siglip
-from janusflow.processor_files import read_json
 from janusflow.training.config import REPORT_TASKS, RunConfig
+from janusflow.weights import read_json
 
 NAME = re.compile(r"[\w.+-]+")
 RECORD = "models.json"  # in the output folder: whose comparison it is

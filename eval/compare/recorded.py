@@ -10,7 +10,7 @@ from eval.compare.contestants import Contestant
 from eval.compare.run import draw_losses
 from eval.shapes.report import comparison_table
 from eval.shapes.score import SPLITS
-from janusflow.processor_files import read_json
+from janusflow.weights import read_json
 
 PAGE = "recorded.md"
 OWN = {PAGE, "losses.png"}  # what may be written over
