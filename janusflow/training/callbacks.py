@@ -139,6 +139,16 @@ class Meter(L.Callback):
         return metrics
 
 
+class EndOfStep(L.Callback):
+    """Tells the meter when all callbacks of a step are done: what is left between two steps is waiting for data."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.meter.ended = time.perf_counter()
+
+
 class Faults(L.Callback):
     """Lists unreadable samples in ``faults.csv``; stops the run on all ranks where their share exceeds ``limit``."""
 

@@ -29,6 +29,7 @@ from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
 from janusflow.training.build import build_bundle
 from janusflow.training.callbacks import (
+    EndOfStep,
     Faults,
     Meter,
     MetricsCSV,
@@ -192,7 +193,7 @@ class Run:
         if distributed.is_main():
             plan = describe_stage(name, stage, config.optim, data.source, ranks, config.trainer.accumulate)
             print(plan, flush=True)
-        signals = StopOnSignals()
+        signals, meter = StopOnSignals(), Meter(config.trainer.log_every)
         trainer = L.Trainer(
             accelerator="auto",
             devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
@@ -206,9 +207,10 @@ class Run:
                 signals,
                 RestoreState(state),
                 Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
+                meter,  # before the state is saved: a run that is killed behind that would lack the step's line
                 SaveStates(self.checkpoints, name, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, examples),
-                Meter(config.trainer.log_every),  # the last: what is left between two steps is waiting for data
+                EndOfStep(meter),
             ],
             enable_checkpointing=False,
             enable_model_summary=False,

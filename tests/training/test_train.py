@@ -15,6 +15,7 @@ import train
 from eval.__main__ import main as evaluate
 from janusflow.checkpoint import load_pretrained
 from janusflow.data.shapes.source import ShapesSource
+from janusflow.training import checkpoints
 from janusflow.training.callbacks import Faults
 from janusflow.training.module import UnifiedModule
 from tests.conftest import ROOT
@@ -180,7 +181,7 @@ def test_steps_without_a_finite_gradient_are_left_out_and_counted(config, tmp_pa
     def losses_with_accidents(self, batch, counts):
         found = real(self, batch, counts)
         step = 0 if self.result is None else self.result.step + 1
-        return found._replace(flow=found.flow * float("nan")) if self.stage.steps == 7 and step in bad else found
+        return found._replace(image=found.image * float("nan")) if self.stage.steps == 7 and step in bad else found
 
     monkeypatch.setattr(UnifiedModule, "losses", losses_with_accidents)
     assert train.main([str(config), "report.tasks=[]"]) == 0
@@ -193,8 +194,6 @@ def test_steps_without_a_finite_gradient_are_left_out_and_counted(config, tmp_pa
 
 
 def test_a_state_that_cannot_be_written_ends_the_run_and_leaves_the_last_one(config, tmp_path, monkeypatch, capsys):
-    from janusflow.training import checkpoints
-
     save = checkpoints.dcp.save
 
     def full_disk(state, checkpoint_id, **kwargs):
@@ -352,3 +351,17 @@ def test_runs_are_compared_anew_with_their_losses(finished, tmp_path, capsys):
     assert "| answers: all |" in capsys.readouterr().out
     assert "![Training losses, smoothed](losses.png)" in (out / "report.md").read_text()
     Image.open(out / "losses.png").verify()
+
+
+def test_a_saved_step_has_its_line_in_the_metrics(config, tmp_path, monkeypatch):
+    """A kill right behind the saving of a state loses nothing: the resumed run would not write that line again."""
+    lines = {}
+
+    def look(folder, stage, done, *rest):
+        with (tmp_path / "runs" / "small" / "metrics.csv").open(newline="") as file:
+            lines[stage, done] = max(int(row["step"]) for row in csv.DictReader(file) if row["stage"] == stage)
+
+    monkeypatch.setattr(checkpoints, "save", look)
+    assert train.main([str(config), "report.tasks=[]"]) == 0
+    saved = [("stage1", 3), ("stage1", 4), ("stage2", 3), ("stage2", 6), ("stage2", 7)]
+    assert lines == {(stage, done): done - 1 for stage, done in saved}
