@@ -92,5 +92,5 @@ class VQCodec(ImageCodec):
         if side**2 != latents.shape[1]:
             raise ValueError(f"the codes of a square image are a square number, not {latents.shape[1]}")
         with torch.autocast(latents.device.type, enabled=False):
-            rows = rearrange(self.codebook[latents], "b (h w) c -> b c h w", h=side).to(self.dtype)
+            rows = rearrange(self.codebook[latents], "b (h w) c -> b c h w", h=side).contiguous().to(self.dtype)
             return self.module.decoder(self.module.post_quant_conv(rows)).float().clamp(-1, 1)
