@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 CELL = 96  # least side of a picture in a grid, in pixels; small pictures are enlarged by whole factors
 GAP = 4
 CAPTION_HEIGHT = 18
+Turn = Image.Transpose
+TURNS = {  # EXIF's orientation -> what makes the picture upright
+    2: Turn.FLIP_LEFT_RIGHT,
+    3: Turn.ROTATE_180,
+    4: Turn.FLIP_TOP_BOTTOM,
+    5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270,
+    7: Turn.TRANSVERSE,
+    8: Turn.ROTATE_90,
+}
 
 
 def grid(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = ()) -> Image.Image:
@@ -59,11 +69,17 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.
     name = str(source) if name is None else name
     try:
         with Image.open(source) as image:
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(upright(image))
     except UnidentifiedImageError as error:
         raise ValueError(f"{name} is not an image that can be read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
         raise ValueError(f"cannot read the image {name}: {error}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF data say. Pillow's own way writes the other tags anew, which odd ones prevent."""
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

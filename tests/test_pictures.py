@@ -3,9 +3,10 @@
 import struct
 import zlib
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from janusflow.data.transforms import generation_pixels, understanding_pixels
 from janusflow.pictures import read_image
@@ -72,6 +73,31 @@ def test_sixteen_bits_transparency_and_rotation(tmp_path):
     Image.new("F", (4, 4)).save(tmp_path / "float.tiff")
     with pytest.raises(ValueError, match=r"float\.tiff.*floating-point"):
         read_image(tmp_path / "float.tiff")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("odd", [False, True])
+def test_pictures_are_turned_as_exif_says(tmp_path, orientation, odd):
+    image = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3))
+    width = struct.pack("<HHII", 0x0100, 1, 1, 200)  # the width as a byte, which Pillow cannot write again
+    turned = struct.pack("<HHII", 0x0112, 3, 1, orientation)
+    tags = [width, turned] if odd else [turned]
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(tags) + struct.pack("<I", 0)
+    image.save(tmp_path / "photo.png", exif=exif)
+    image.getexif()[0x0112] = orientation
+    expected = ImageOps.exif_transpose(image)
+    assert np.array_equal(np.asarray(read_image(tmp_path / "photo.png")), np.asarray(expected))
+
+
+def test_whatever_a_decoder_raises_is_one_line(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "photo.png")
+
+    def fail(*_):
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(ValueError, match=r"cannot read the image .*photo\.png: unpack requires"):
+        read_image(tmp_path / "photo.png")
 
 
 @pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1), (1, 1), (3, 2)])
