@@ -5,7 +5,6 @@ The samples of a step do not depend on how many ranks and micro-batches share it
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -20,7 +19,7 @@ from janusflow.data.rows import RowBuilder, TokenSequence
 from janusflow.data.sample import Batch, GenerationSample, Source, Step, Unwanted
 from janusflow.data.sources import MixedSource, open_source
 from janusflow.models.codec import ImageCodec
-from janusflow.training import distributed
+from janusflow.training import distributed, workers
 from janusflow.training.stages import StageConfig, quota, taken
 
 TRIES = 16  # samples that may be unreadable in a row in one place of the plan …
@@ -133,12 +132,6 @@ class StepSampler(Sampler[int]):
         return iter(range(self.start, self.steps))
 
 
-def outlive_first_signal(worker: int) -> None:
-    """Leave Ctrl-C and the first SIGTERM, which reach all processes of a job, to the trainer: it still needs data."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
-
-
 class StageData(L.LightningDataModule):
     """The loader of one stage from step ``start`` on. ``seed`` is the run's seed and the stage's number."""
 
@@ -172,13 +165,14 @@ class StageData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Whole steps, made ahead by worker processes."""
         part = Part(distributed.rank(), distributed.world_size(), self.micro_batches)
-        workers = self.config.workers
+        count = self.config.workers
         return DataLoader(
             StepDataset(self.source, self.builder, self.stage, self.config, self.seed, part),
             batch_size=None,
             sampler=StepSampler(self.stage.steps, self.start),
-            num_workers=workers,
-            worker_init_fn=outlive_first_signal,
-            prefetch_factor=4 if workers else None,
-            pin_memory=workers > 0 and L.pytorch.accelerators.CUDAAccelerator.is_available(),
+            num_workers=count,
+            multiprocessing_context=workers.start_method() if count else None,
+            worker_init_fn=workers.receive_signals,
+            prefetch_factor=4 if count else None,
+            pin_memory=count > 0 and L.pytorch.accelerators.CUDAAccelerator.is_available(),
         )

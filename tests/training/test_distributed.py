@@ -2,9 +2,12 @@
 
 import csv
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+from types import MappingProxyType
 
 import pytest
 from PIL import Image
@@ -27,20 +30,34 @@ def config(tmp_path_factory):
     return path
 
 
-def start(config, processes, *overrides, script=ROOT / "train.py"):
+def start(config, processes, *overrides, script=ROOT / "train.py", environment=MappingProxyType({})):
     """``script`` on ``processes`` processes."""
     several = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, str(script)] if processes == 1 else [*several, str(script)]
     arguments = [str(config), "preview.prompts=[]", *overrides]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    fixed = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"}
     return subprocess.Popen(
-        [*command, *arguments], env=environment, cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, *arguments],
+        env={**os.environ, **fixed, **environment},
+        cwd=config.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
+
+
+def output_of(process, seconds=400):
+    """All that it writes. Fails with that, and with where its processes stand, if it takes longer."""
+    try:
+        return process.communicate(timeout=seconds)[0].decode()
+    except subprocess.TimeoutExpired:
+        for pid in children(process.pid):
+            os.kill(pid, signal.SIGABRT)  # Python's fault handler writes the stacks of all threads
+        pytest.fail(f"not done after {seconds} s:\n{process.communicate()[0].decode()[-20000:]}")
 
 
 def finish(process):
     """Its output. Fails with it where the process did."""
-    output = process.communicate(timeout=400)[0].decode()
+    output = output_of(process)
     assert process.returncode == 0, output[-4000:]
     return output
 
@@ -115,7 +132,7 @@ def test_a_process_that_dies_ends_the_others(config):
     run = config.parent / "runs" / "orphan"
     wait_for(run / "checkpoints", "stage1-*/state.json")
     os.kill(children(process.pid)[0], 9)
-    output = process.communicate(timeout=120)[0].decode()
+    output = output_of(process, 120)
     assert process.returncode != 0 and not children(process.pid)[:-1]
     assert output.count("Traceback") <= 1, "torchrun's own alone"
     assert (run / "checkpoints" / "stage1-000003" / "state.json").exists()
@@ -144,12 +161,14 @@ def test_half_precision_has_nearly_the_losses_of_full(config, alone, strategy):
             assert found[key] == pytest.approx(value, abs=0.03), key
 
 
-def test_sigterm_to_the_launcher_saves_the_state(config, alone):
-    process = start(config, 2, "name=asked")
-    run = config.parent / "runs" / "asked"
+@pytest.mark.parametrize("to", ["launcher", "all"])
+def test_sigterm_saves_the_state(config, alone, to):
+    process = start(config, 2, f"name=asked-{to}", "data.workers=1")
+    run = config.parent / "runs" / f"asked-{to}"
     wait_for(run / "checkpoints", "stage1-*/state.json")
-    process.terminate()
-    output = process.communicate(timeout=120)[0].decode()
+    for pid in [process.pid] if to == "launcher" else children(process.pid):  # as schedulers do
+        os.kill(pid, signal.SIGTERM)
+    output = output_of(process, 120)
     assert process.returncode != 0 and f"--resume {run}" in output
     finish(start(config, 2, "--resume", str(run)))
     assert_same(run, alone)
@@ -177,10 +196,16 @@ raise SystemExit(train.main())
 def test_a_full_disk_on_one_process_ends_all(config):
     script = config.parent / "full.py"
     script.write_text(DISK_FULL_ON_THE_SECOND.format(root=str(ROOT)))
-    process = start(config, 2, "name=full", script=script)
-    output = process.communicate(timeout=200)[0].decode()
-    assert process.returncode != 0 and output.count("No space left on device") == 2
-    assert output.count("exitcode  : 2") == 2, "both end by themselves"
+    # Without torchrun, which ends what still runs as soon as one process has failed: both must end by themselves.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    place |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    ranks = [{**place, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    processes = [start(config, 1, "name=full", script=script, environment=rank) for rank in ranks]
+    for process in processes:
+        output = output_of(process, 200)
+        assert process.returncode == 2 and output.count("No space left on device") == 1, output[-4000:]
     states = [path.parent.name for path in (config.parent / "runs" / "full" / "checkpoints").glob("*/state.json")]
     assert "stage2-000003" in states and "stage2-000006" not in states
 
@@ -193,5 +218,5 @@ def test_devices_start_processes(config):
 
 def test_bad_input_ends_all(config):
     process = start(config, 2, "name=bad", "parts.vae=nowhere")
-    output = process.communicate(timeout=200)[0].decode()
+    output = output_of(process, 200)
     assert process.returncode != 0 and "nowhere" in output
