@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from janusflow import __version__
 
@@ -22,15 +23,31 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, or 2 for bad input (one line on stderr), 130 when interrupted."""
+    """Run the command; returns its exit code (see :func:`run_command`)."""
     args = build_parser().parse_args(argv)
+    return run_command(lambda: args.run(args))
+
+
+def run_command(command: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """What ``command`` returns, or 2 for bad input (one line on stderr), 130 when ``interrupted``, 141 when nobody
+    reads its output any more.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without a character is no reason to fail
     try:
-        return args.run(args)
-    except ValueError as error:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would write on at its end
+        return 128 + 13  # SIGPIPE
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        print(interrupted, file=sys.stderr)
+        return 128 + 2  # SIGINT
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,16 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"janusflow {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     model = argparse.ArgumentParser(add_help=False)
-    model.add_argument(
-        "--model",
-        help="model folder, run folder or hub id, such as deepseek-ai/JanusFlow-1.3B (default: the shipped one)",
-    )
-    model.add_argument("--revision", help="of a hub id: branch, tag or commit")
-    model.add_argument(
-        "--vae", help="image codec: folder, hub id or TAESD file (default: the model's own, else the SDXL-VAE)"
-    )
-    model.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
-    model.add_argument("--dtype", choices=DTYPES, help="of the weights (default: bfloat16 on cuda, else float32)")
+    add_model(model)
 
     generate = commands.add_parser(
         "generate",
@@ -59,12 +67,6 @@ def build_parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=run_generate)
     generate.add_argument("prompt", nargs="+", help="what to draw; several prompts are drawn in one batch")
     generate.add_argument("--out", type=Path, default=Path("out"), help="folder for the PNG files")
-    generate.add_argument(
-        "--guidance",
-        type=float,
-        default=argparse.SUPPRESS,
-        help="classifier-free guidance weight; 1 is none (default: the model's own, else its kind's, 2 or 5)",
-    )
     add_sampling(generate)
     generate.add_argument(
         "--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up"
@@ -122,9 +124,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_sampling(generate: argparse.ArgumentParser) -> None:
-    """The options that only one kind of generation head has; without them the head's own defaults count."""
-    flow = generate.add_argument_group("models that draw by rectified flow (JanusFlow)")
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The options that say which model, and how it is loaded (see :func:`load`)."""
+    parser.add_argument(
+        "--model",
+        help="model folder, run folder or hub id, such as deepseek-ai/JanusFlow-1.3B (default: the shipped one)",
+    )
+    parser.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    parser.add_argument(
+        "--vae", help="image codec: folder, hub id or TAESD file (default: the model's own, else the SDXL-VAE)"
+    )
+    parser.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
+    parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: bfloat16 on cuda, else float32)")
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """How pictures are drawn; without an option the model's or the head's own default counts."""
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="classifier-free guidance weight; 1 is none (default: the model's own, else its kind's, 2 or 5)",
+    )
+    flow = parser.add_argument_group("models that draw by rectified flow (JanusFlow)")
     flow.add_argument("--steps", type=int, default=argparse.SUPPRESS, help="solver steps (default: 30)")
     flow.add_argument("--sampler", default=argparse.SUPPRESS, help="euler, heun or midpoint (default: euler)")
     flow.add_argument(
@@ -141,7 +163,7 @@ def add_sampling(generate: argparse.ArgumentParser) -> None:
         metavar=("FROM", "TO"),
         help="times in which guidance acts; 0 is noise (default: 0 1)",
     )
-    codes = generate.add_argument_group("models that draw code by code (Janus, Janus-Pro)")
+    codes = parser.add_argument_group("models that draw code by code (Janus, Janus-Pro)")
     codes.add_argument("--temperature", type=float, default=argparse.SUPPRESS, help="0 is greedy (default: 1)")
     codes.add_argument(
         "--top-k", type=int, default=argparse.SUPPRESS, help="draw from that many likeliest codes (default: all)"
@@ -170,16 +192,11 @@ def run_generate(args: argparse.Namespace) -> int:
 
     from janusflow.generate import generate_images
     from janusflow.pictures import save_png
-    from janusflow.sampling import check_given, given_options
+    from janusflow.sampling import given_options
 
-    given = {name: getattr(args, name) for name in SAMPLING_FLAGS if hasattr(args, name)}
-    if "guidance_interval" in given:
-        given["guidance_interval"] = tuple(given["guidance_interval"])
-    check_given(given)
+    given = sampling_flags(args)
     bundle = load(args)
-    if bundle.guidance is not None:
-        given.setdefault("guidance", bundle.guidance)
-    options = given_options(bundle.model.head, given)
+    options = given_options(bundle.model.head, given, bundle.guidance)
     bundle.required_codec.tile(args.tile)
     prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
     seeds = [args.seed + number for _ in args.prompt for number in range(args.num_images)]
@@ -299,6 +316,17 @@ def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["sto
         revision=args.revision,
         vae=args.vae or vae,
     )
+
+
+def sampling_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """The sampling options that the command line gives. Raises ``ValueError`` for values impossible for any head."""
+    from janusflow.sampling import check_given
+
+    given = {name: getattr(args, name) for name in SAMPLING_FLAGS if hasattr(args, name)}
+    if "guidance_interval" in given:
+        given["guidance_interval"] = tuple(given["guidance_interval"])
+    check_given(given)
+    return given
 
 
 def find_device(name: str | None) -> torch.device:

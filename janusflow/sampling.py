@@ -44,8 +44,8 @@ def check_given(given: Mapping[str, Any]) -> None:
         options(**own(given, options)).check()
 
 
-def given_options(head: GenerationHead, given: Mapping[str, Any]) -> Sampling:
-    """The head's default options with those that are given.
+def given_options(head: GenerationHead, given: Mapping[str, Any], guidance: float | None = None) -> Sampling:
+    """The head's default options with those that are given; ``guidance`` is the model's own default weight.
 
     Raises ``ValueError`` for an option of the other head, or an impossible value.
     """
@@ -53,4 +53,5 @@ def given_options(head: GenerationHead, given: Mapping[str, Any]) -> Sampling:
     if foreign:
         fields = ", ".join(head.options._fields)
         raise ValueError(f"{foreign[0]} does not go with {FAMILIES[head.options]}, whose options are {fields}")
-    return head.options(**given).check()
+    own_default = {} if guidance is None else {"guidance": guidance}
+    return head.options(**{**own_default, **given}).check()

@@ -1,6 +1,9 @@
 """The command line, through the functions that users call: results, and bad input in one line with exit code 2."""
 
 import dataclasses
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from janusflow.checkpoint import SHIPPED, Bundle, save_pretrained
 from janusflow.cli import main
 from janusflow.data.shapes import render, sample_scene
 from janusflow.models.unified import UnifiedModel
+from tests.conftest import ROOT
 
 FAST = ["--steps", "2", "--num-images", "2"]
 
@@ -147,3 +151,13 @@ def test_options_of_the_other_head_are_refused(tmp_path, capsys, tiny_janus, tin
     arguments = ["generate", "a ring", "--out", tmp_path, "--num-images", "1"]
     fails(capsys, [*arguments, "--model", tmp_path / "model", flag, value], "autoregressive")
     fails(capsys, [*arguments, "--temperature", "0.5"], "temperature does not go with a flow head")
+
+
+@pytest.mark.parametrize("command", [["janusflow.cli", "generate", "a red circle", *FAST, "--out"], ["eval", "list"]])
+def test_a_reader_that_goes_away_is_no_fault(command, tmp_path):
+    command = [*command, str(tmp_path)] if command[-1] == "--out" else command
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read() and process.wait(60) == 128 + signal.SIGPIPE
