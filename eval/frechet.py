@@ -3,7 +3,10 @@
     d² = |m1 - m2|² + tr(C1) + tr(C2) - 2 tr((C1 C2)^½)
 
 Heusel et al. 2017 (arXiv:1706.08500), eq. 6. The number is called FID only when the features come from the Inception
-network that the protocol names; with any other extractor it is a Fréchet distance in that extractor's space.
+network that the protocol names; with any other extractor it is a Fréchet distance in that extractor's space::
+
+    frechet_distance(GaussianStats.of(generated), GaussianStats.of(real))  # features (N, D) and (M, D)
+
 Legend: B rows of a batch, D width of the features.
 """
 
@@ -13,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+SLACK = 1e-4  # of stored covariances, which may have been rounded to float32
+BLOCK = 4096  # rows that are summed up together: 500 take twice the time a row, as (D, D) results are written oftener
 
 
 class GaussianStats:
@@ -31,20 +36,35 @@ class GaussianStats:
         self._scatter: Array = np.zeros((dim, dim))  # (D, D), sum of (x - mean)(x - mean)^T
 
     @classmethod
+    def of(cls, features: ArrayLike) -> GaussianStats:
+        """Statistics of features (N, D). Raises ``ValueError`` as :meth:`update`."""
+        features = np.asarray(features)
+        if features.ndim != 2:
+            raise ValueError(f"expected features (N, D), got {features.shape}")
+        stats = cls(features.shape[1])
+        stats.update(features)
+        return stats
+
+    @classmethod
     def from_moments(cls, n: int, mean: ArrayLike, cov: ArrayLike) -> GaussianStats:
         """Statistics stored earlier: ``n`` at least 2, mean (D,), unbiased covariance (D, D).
 
-        Raises ``ValueError`` for other shapes, a smaller ``n`` or values that are not finite.
+        Raises ``ValueError`` for other shapes, a smaller ``n``, values that are not finite, and what no features have.
         """
         mean, cov = np.array(mean, np.float64), np.array(cov, np.float64)
         if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
             raise ValueError(f"expected a mean (D,) and a covariance (D, D), got {mean.shape} and {cov.shape}")
-        if n < 2:
+        if not (n >= 2 and n == int(n)):
             raise ValueError(f"a covariance needs at least 2 features, not {n}")
         if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
             raise ValueError("mean and covariance must be finite")
+        variances = np.diag(cov)
+        most = np.sqrt(np.outer(variances.clip(0), variances.clip(0)))  # of the entries' sizes, by Cauchy and Schwarz
+        slack = SLACK * (most + variances.max())
+        if (variances < 0).any() or (abs(cov) > most + slack).any() or (abs(cov - cov.T) > slack).any():
+            raise ValueError("this is no covariance: not symmetric, or larger than its variances allow")
         stats = cls(len(mean))
-        stats.n, stats.mean, stats._scatter = n, mean, (cov + cov.T) / 2 * (n - 1)
+        stats.n, stats.mean, stats._scatter = int(n), mean, (cov + cov.T) / 2 * (n - 1)
         return stats
 
     @property
@@ -61,16 +81,14 @@ class GaussianStats:
 
     def update(self, features: ArrayLike) -> None:
         """Add features (B, D). All or none: raises ``ValueError`` for another shape or values that are not finite."""
-        features = np.asarray(features, np.float64)
+        features = np.asarray(features)
         if features.ndim != 2 or features.shape[1] != self.dim:
             raise ValueError(f"expected features (B, {self.dim}), got {features.shape}")
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if bad.size:
             raise ValueError(f"features must be finite; {bad.size} rows are not, the first is row {bad[0]}")
-        if len(features):
-            mean = features.mean(axis=0)
-            centred = features - mean
-            self._join(len(features), mean, centred.T @ centred)
+        for start in range(0, len(features), BLOCK):  # so that only a block is ever copied to float64
+            self._add(features[start : start + BLOCK])
 
     def merge(self, other: GaussianStats) -> None:
         """Add everything ``other`` has seen. Raises ``ValueError`` for features of another width."""
@@ -79,12 +97,25 @@ class GaussianStats:
         if other.n:
             self._join(other.n, other.mean, other._scatter)
 
+    def _add(self, rows: NDArray) -> None:
+        """Join rows (B, D). The step between the means is one row more of the product, which spares a (D, D) outer."""
+        n = len(rows)
+        deviations = np.empty((n + 1, self.dim))
+        deviations[:n] = rows
+        mean = deviations[:n].mean(axis=0)
+        deviations[:n] -= mean
+        deviations[n] = (mean - self.mean) * np.sqrt(self.n * n / (self.n + n))
+        self._scatter += deviations.T @ deviations
+        self._move_mean(n, mean)
+
     def _join(self, n: int, mean: Array, scatter: Array) -> None:
-        total = self.n + n
         gap = mean - self.mean
-        self.mean = self.mean + gap * (n / total)
-        self._scatter = self._scatter + scatter + np.outer(gap, gap) * (self.n * n / total)
-        self.n = total
+        self._scatter = self._scatter + scatter + np.outer(gap, gap) * (self.n * n / (self.n + n))
+        self._move_mean(n, mean)
+
+    def _move_mean(self, n: int, mean: Array) -> None:
+        self.n += n
+        self.mean = self.mean + (mean - self.mean) * (n / self.n)
 
 
 def frechet_distance(a: GaussianStats, b: GaussianStats) -> float:
@@ -112,8 +143,26 @@ def _trace_of_root(cov_a: Array, cov_b: Array) -> float:
 
 
 def _factor(cov: Array) -> Array:
-    """F (D, rank) with F F^T = ``cov``; directions whose variance is only rounding error are left out."""
+    """F (D, rank) with F F^T = ``cov``.
+
+    Cholesky's where the matrix is safely positive: at 2048 wide it takes a small part of the time of the eigenvectors
+    (``benchmarks/fid.py``). Otherwise from the eigenvectors, without those whose variance is only rounding error.
+    """
+    try:
+        triangle = np.asarray(np.linalg.cholesky(cov), np.float64)
+    except np.linalg.LinAlgError:  # not positive definite
+        return _eigen_factor(cov)
+    pivots = np.diag(triangle) ** 2
+    return triangle if pivots.min() > _rounding(cov, pivots.max()) else _eigen_factor(cov)
+
+
+def _eigen_factor(cov: Array) -> Array:
     variances, directions = np.linalg.eigh(cov)  # ascending
-    real = variances > max(variances[-1], 0.0) * len(cov) * np.finfo(np.float64).eps
+    real = variances > _rounding(cov, variances[-1])
     factor: Array = directions[:, real] * np.sqrt(variances[real])
     return factor
+
+
+def _rounding(cov: Array, largest: float) -> float:
+    """The variance up to which a direction may be rounding error alone."""
+    return max(largest, 0.0) * len(cov) * float(np.finfo(np.float64).eps)

@@ -8,6 +8,7 @@ from typing import Any
 
 from eval.compare.config import CompareConfig
 from eval.compare.contestants import parse_contestants
+from eval.flags import HelpFormatter
 
 OUT = Path("results/compare")
 RECORDED_OUT = Path("results/recorded")
@@ -72,19 +73,12 @@ def add_parser(commands: Any) -> None:
         parser.add_argument("--" + name.replace("_", "-"), type=kind, default=default, help=what, **values)
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults behind every option that has one; the examples as they are."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
-
-
 def run_compare(args: argparse.Namespace) -> int:
     """Compare, and print the scores' table and where the report is."""
-    from eval.compare.page import markdown_table
     from eval.compare.recorded import write_recorded
     from eval.compare.report import score_tables
     from eval.compare.run import compare
+    from eval.page import markdown_table
     from janusflow.cli import find_device
     from janusflow.weights import read_json
 

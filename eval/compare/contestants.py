@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.compare.config import CompareConfig
-from eval.compare.points import write
+from eval.store import write_json
 from janusflow.checkpoint import ASSETS, find_folder, read_config
 from janusflow.config import load_config
 from janusflow.parts.siglip import load_siglip
@@ -93,7 +93,7 @@ def claim_folder(folder: Path, contestants: Sequence[Contestant]) -> None:
             raise ValueError(f"{folder} holds another comparison, of {', '.join(before)}: choose another --out")
     elif folder.is_dir() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no comparison: choose another --out")
-    write(record, now)
+    write_json(record, now)
 
 
 def _resolve(path: str) -> str:

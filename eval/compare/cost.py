@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, cycle, islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -23,24 +20,12 @@ from janusflow.generate import generate_images, sample_latents
 from janusflow.models.llm import LanguageModel
 from janusflow.sampling import Sampling
 
-CPU_INFO = Path("/proc/cpuinfo")  # Linux
-
 
 class Passes(NamedTuple):
     """Passes of the LLM: rows it ran, and positions in all of them."""
 
     rows: int
     positions: int
-
-
-def machine(device: torch.device | str) -> str:
-    """What times are taken on: the GPU, or the processor and how much of it is used."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    processors = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines() if CPU_INFO.exists() else []
-    models = (line.partition(":")[2].strip() for line in processors if line.startswith("model name"))
-    names = [platform.machine(), *islice(models, 1)]
-    return f"{', '.join(names)}, {torch.get_num_threads()} of {os.cpu_count()} cores"
 
 
 def measure_cost(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.metadata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,20 +11,20 @@ from PIL import Image
 from tqdm import tqdm
 
 from eval.compare.config import CompareConfig, short_name
-from eval.compare.cost import machine, measure_cost
+from eval.compare.cost import measure_cost
 from eval.compare.judging import judge_answers, judge_pictures
 from eval.compare.points import Result, measured
 from eval.compare.sweep import cost_prompts, measure_point
+from eval.provenance import describe, machine
 from eval.shapes.score import BENCHMARK_SEED, SPLITS
 from janusflow.checkpoint import Bundle
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import read_image, save_png
-from janusflow.sampling import FAMILIES, Sampling
+from janusflow.sampling import Sampling
 
 FORMAT = 2  # of the points; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side
 SHOWN_SEEDS = 2
-LIBRARIES = ("torch", "transformers", "diffusers", "timm", "numpy")
 MAIN_SETTINGS = (
     "tasks",
     "prompts_per_tag",
@@ -60,7 +58,11 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
 
         def point(name: str, protocol: Result, measure: Callable[[], Result]) -> Result:
             bar.set_postfix_str(name)
-            result = measured(home / f"{name}.json", {"format": FORMAT, **facts, **protocol}, measure)
+            result = measured(
+                home / f"{name}.json",
+                {"format": FORMAT, "benchmark_seed": BENCHMARK_SEED, **facts, **protocol},
+                measure,
+            )
             bar.update()
             return result
 
@@ -81,24 +83,6 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
             sweep.append((options, point(f"sweep/{short_name(options)}", asked, measure)))
     shown = [[read_image(path) for path in row] for row in files]
     return Measured({**facts, "sampling": main.describe()}, scores, cost, sweep, shown)
-
-
-def describe(bundle: Bundle) -> Result:
-    """What every point of a model says about it."""
-    parameters = list(bundle.model.parameters())
-    return {
-        "head": FAMILIES[bundle.model.head.options],
-        "checkpoint": bundle.digest,
-        "codec": bundle.required_codec.digest,
-        "parameters": sum(parameter.numel() for parameter in parameters),
-        "resolution": bundle.model.config.vision.image_size,
-        "dtype": str(parameters[0].dtype).removeprefix("torch."),
-        "device": parameters[0].device.type,
-        "chat": dataclasses.asdict(bundle.chat),
-        "preprocessing": dataclasses.asdict(bundle.preprocessing),
-        "benchmark_seed": BENCHMARK_SEED,
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-    }
 
 
 def measure_scores(bundle: Bundle, config: CompareConfig, files: list[list[Path]]) -> Result:

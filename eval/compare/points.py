@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eval.store import write_json
+
 Result = dict[str, Any]
 
 
@@ -15,7 +17,7 @@ def measured(path: Path, protocol: Result, measure: Callable[[], Result]) -> Res
     found = read(path, protocol)
     if found is None:
         found = measure()
-        write(path, {"protocol": protocol, "result": found})
+        write_json(path, {"protocol": protocol, "result": found})
     return found
 
 
@@ -28,14 +30,3 @@ def read(path: Path, protocol: Result) -> Result | None:
     if not isinstance(content, dict) or content.get("protocol") != json.loads(json.dumps(protocol)):
         return None
     return content.get("result")
-
-
-def write(path: Path, content: Result) -> None:
-    """Write JSON under another name first: a file of the right name is whole. Raises ``ValueError`` where it cannot."""
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error

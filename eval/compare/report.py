@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.compare.page import Part, Picture, Section, Table, Text
-from eval.compare.papers import as_printed, family_rows, published_tables
 from eval.compare.plots import COST_NAMES, QUALITY_NAMES
 from eval.compare.summary import GENEVAL, MEAN
 from eval.compare.sweep import COSTS, QUALITIES
+from eval.page import Part, Picture, Section, Table, Text
+from eval.papers import as_printed, family_rows, published_tables
 from eval.shapes.report import number
 from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from eval.compare.config import CompareConfig
 from eval.compare.contestants import Contestant, check_comparable, claim_folder
-from eval.compare.cost import machine
 from eval.compare.measure import Measured, measure_model, shown_prompts
-from eval.compare.page import write_page
 from eval.compare.plots import DPI, draw_side_by_side, plot_sweep
-from eval.compare.points import write
 from eval.compare.report import build_sections
 from eval.compare.summary import summarize_split
 from eval.compare.sweep import COSTS, QUALITIES, mark_fronts, point_summary
 from eval.curves import plot_losses
+from eval.page import write_page
+from eval.provenance import machine
 from eval.shapes.score import BENCHMARK_SEED, SPLITS
+from eval.store import write_json
 from janusflow.checkpoint import load_pretrained
 
 Found = Mapping[str, Sequence[Measured]]  # model -> training seeds
@@ -44,7 +44,7 @@ def compare(contestants: Sequence[Contestant], config: CompareConfig, folder: Pa
             del bundle
             gc.collect()  # before the next one is loaded
     comparison = summarize(found, config, device)
-    write(folder / "comparison.json", comparison)
+    write_json(folder / "comparison.json", comparison)
     pictures = draw_pictures(folder, comparison, found, config) | draw_losses(folder, contestants)
     return write_page(folder, build_sections(comparison, pictures))
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import linalg
 
+from eval import frechet
 from eval.frechet import GaussianStats, frechet_distance
 
 D = 12
 
 
-def stats_of(features: np.ndarray) -> GaussianStats:
-    stats = GaussianStats(features.shape[1])
-    stats.update(features)
-    return stats
+stats_of = GaussianStats.of
 
 
 def by_sqrtm(x: np.ndarray, y: np.ndarray) -> float:
@@ -37,11 +37,14 @@ def feature_sets(kind: str) -> tuple[np.ndarray, np.ndarray]:
         return rng.normal(size=(200, D)) @ rng.normal(size=(D, D)), rng.normal(size=(300, D)) @ rng.normal(size=(D, D))
     if kind == "few_samples":  # fewer features than dimensions: both covariances are singular
         return rng.normal(size=(7, D)), rng.normal(size=(9, D))
+    if kind == "wide_spectrum":  # variances over ten orders of magnitude
+        scales = np.geomspace(1e-5, 1, D)
+        return rng.normal(size=(200, D)) * scales, rng.normal(size=(300, D)) @ np.diag(scales[::-1])
     assert kind == "one_singular"
     return rng.normal(size=(200, 3)) @ rng.normal(size=(3, D)), rng.normal(size=(200, D))
 
 
-@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular"])
+@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
 def test_equals_the_matrix_square_root(kind):
     x, y = feature_sets(kind)
     distance = frechet_distance(stats_of(x), stats_of(y))
@@ -69,7 +72,7 @@ def test_points_without_spread_leave_the_means():
     assert frechet_distance(a, b) == pytest.approx(12.0, rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular"])
+@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
 def test_distance_to_itself_is_zero(kind):
     x, _ = feature_sets(kind)
     distance = frechet_distance(stats_of(x), stats_of(x[::-1]))
@@ -178,3 +181,84 @@ def test_shapes_of_stored_moments_are_checked():
         GaussianStats.from_moments(5, np.zeros(3), np.eye(2))
     with pytest.raises(ValueError, match="not 0"):
         GaussianStats(0)
+
+
+def clean_fid_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """clean-fid's own formula, whose call of ``sqrtm`` newer SciPy refuses."""
+    from cleanfid import fid
+
+    def sqrtm(matrix, disp=True):
+        root = linalg.sqrtm(matrix)
+        return root if disp else (root, 0.0)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(fid, "linalg", SimpleNamespace(sqrtm=sqrtm))
+        return float(fid.fid_from_feats(x, y))
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "one_singular"])
+def test_equals_clean_fids_formula(kind):
+    x, y = feature_sets(kind)
+    assert frechet_distance(stats_of(x), stats_of(y)) == pytest.approx(clean_fid_distance(x, y), rel=1e-6)
+
+
+def test_works_where_scipy_has_no_disp(monkeypatch):
+    """SciPy 1.18 removed the argument that clean-fid gives; ours asks for no matrix root at all."""
+    x, y = feature_sets("random")
+    expected = by_sqrtm(x, y)
+    monkeypatch.delattr(linalg, "sqrtm")
+    assert frechet_distance(stats_of(x), stats_of(y)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "wide_spectrum"])
+def test_cholesky_gives_what_eigenvectors_give(kind, monkeypatch):
+    x, y = feature_sets(kind)
+    fast = frechet_distance(stats_of(x), stats_of(y))
+    monkeypatch.setattr(frechet, "_factor", frechet._eigen_factor)
+    assert fast == pytest.approx(frechet_distance(stats_of(x), stats_of(y)), rel=1e-12)
+
+
+def test_covariance_is_unbiased():
+    stats = stats_of(np.array([[0.0, 0.0], [2.0, 4.0]]))
+    np.testing.assert_allclose(stats.cov, [[2, 4], [4, 8]])  # over n - 1; over n it is half of that
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    x = feature_sets("correlated")[0] + 1e4
+    monkeypatch.setattr(frechet, "BLOCK", 7)
+    np.testing.assert_allclose(stats_of(x).cov, np.cov(x, rowvar=False), rtol=1e-8, atol=1e-8)
+
+
+def test_float32_features_are_summed_in_float64():
+    x = (feature_sets("random")[0] + 1e3).astype(np.float32)
+    np.testing.assert_allclose(stats_of(x).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-9)
+
+
+def test_many_features_are_never_copied_whole():
+    """Features as wide as Inception's: what is allocated is bounded by a block, not by their number."""
+    x = np.zeros((20_000, 64), np.float32)
+    tracemalloc.start()
+    stats_of(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * frechet.BLOCK * 64 * 8 < 2 * x.nbytes
+
+
+@pytest.mark.parametrize("cov", [[[1, 0], [0, -4]], [[1, 2], [2, 1]], [[1, 0.5], [-0.5, 1]], [[0, 1], [1, 4]]])
+def test_what_is_no_covariance_is_rejected(cov):
+    with pytest.raises(ValueError, match="this is no covariance"):
+        GaussianStats.from_moments(10, [0, 0], cov)
+
+
+@pytest.mark.parametrize("n", [np.nan, 2.5])
+def test_a_number_of_features_is_whole(n):
+    with pytest.raises(ValueError, match="at least 2 features"):
+        GaussianStats.from_moments(n, [0, 0], np.eye(2))
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
+def test_covariances_that_were_stored_as_float32_are_taken(kind):
+    x, y = map(stats_of, feature_sets(kind))
+    stored = GaussianStats.from_moments(x.n, x.mean.astype(np.float32), x.cov.astype(np.float32))
+    assert frechet_distance(stored, y) == pytest.approx(frechet_distance(x, y), rel=1e-3)

@@ -8,7 +8,8 @@ import pytest
 from eval.compare import judging
 from eval.compare.config import CompareConfig
 from eval.compare.judging import draw_timed
-from eval.compare.measure import describe, measure_model
+from eval.compare.measure import measure_model
+from eval.provenance import describe
 from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing

@@ -30,8 +30,8 @@ def test_half_a_point_is_no_point(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         measured(path, {}, killed)
     assert not path.exists()
-    (tmp_path / "point.json.part").write_text('{"protocol": {}')
+    (tmp_path / ".point.json.host-1.part").write_text('{"protocol": {}')  # of a process that was killed
     assert measured(path, {}, lambda: {"value": 1}) == {"value": 1}
     path.write_text(path.read_text()[:20])
     assert measured(path, {}, lambda: {"value": 2}) == {"value": 2}
-    assert [file.name for file in tmp_path.iterdir()] == ["point.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".point.json.host-1.part", "point.json"]

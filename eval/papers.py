@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-NUMBERS = Path(__file__).parents[1] / "paper_numbers.yaml"
+NUMBERS = Path(__file__).parent / "paper_numbers.yaml"
 FAMILY = ("Janus", "JanusFlow", "Janus-Pro")  # and letters, the experiments of ablations
 
 
@@ -15,6 +15,13 @@ def published_tables() -> list[dict[str, Any]]:
     """Every table: paper, table, title, protocol, columns and rows (lists, None where the paper has a dash)."""
     tables: list[dict[str, Any]] = yaml.safe_load(NUMBERS.read_text(encoding="utf-8"))
     return tables
+
+
+def column_of(table: dict[str, Any], key: str) -> str | None:
+    """The column of a table that a score stands beside; a key is a column, or ``TITLE: COLUMN``. None without one."""
+    title = f"{table['title']}: "
+    column = key.removeprefix(title) if key.startswith(title) else key
+    return column if column in table["columns"] else None
 
 
 def family_rows(table: dict[str, Any]) -> list[list[Any]]:

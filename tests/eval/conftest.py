@@ -13,6 +13,8 @@ from janusflow.models.vae import LatentCodec
 from janusflow.models.vision import VisionConfig
 from janusflow.models.vq import VQCodec
 from janusflow.repa import RepaConfig
+from tests.eval.geneval_judges import clip_folder, detector_folder  # noqa: F401 - fixtures
+from tests.eval.vqa_judges import blip_folder, vilt_folder  # noqa: F401 - fixtures
 
 LLM = LLMConfig(480, 32, 64, num_layers=2, num_heads=2, num_kv_heads=2, max_positions=256)
 VISION = VisionConfig(image_size=48, patch_size=8, width=24, depth=1, num_heads=2)

@@ -4,7 +4,7 @@ import re
 
 from PIL import Image
 
-from eval.compare.page import Picture, Section, Table, Text, write_page
+from eval.page import Picture, Section, Table, Text, write_page
 
 
 def test_both_pages_hold_everything_and_html_stands_alone(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.compare.papers import as_printed, family_rows, published_tables
+from eval.papers import as_printed, family_rows, published_tables
 
 TABLES = {(table["paper"].split()[0], table["table"]): table for table in published_tables()}
 

@@ -45,6 +45,21 @@ class Picture:
 Part = Text | Table | Picture
 
 
+# Special characters, and those that pdfLaTeX has no letter for.
+LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "…": r"\dots{}",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "α": r"$\alpha$",
+    "Σ": r"$\Sigma$",
+    "≤": r"$\leq$",
+}
+
+
 class Section(NamedTuple):
     """A heading of a level (1: the page's title) and what stands under it."""
 
@@ -60,16 +75,30 @@ def markdown_table(table: Table) -> list[str]:
     return [header, "|---|" + "---:|" * (len(table.header) - 1), *rows]
 
 
+def latex_table(table: Table, caption: str) -> str:
+    """A table for LaTeX with the booktabs package."""
+    columns = "l" + "r" * (len(table.header) - 1)
+    header, *rows = [" & ".join(map(latex_text, row)) + r" \\" for row in (table.header, *table.rows)]
+    lines = [r"\begin{table}", r"  \centering", rf"  \begin{{tabular}}{{{columns}}}", r"    \toprule", f"    {header}"]
+    lines += [r"    \midrule", *(f"    {row}" for row in rows), r"    \bottomrule", r"  \end{tabular}"]
+    return "\n".join([*lines, rf"  \caption{{{latex_text(caption)}}}", r"\end{table}"])
+
+
+def latex_text(text: str) -> str:
+    """Plain text with LaTeX's special characters escaped."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
 def write_page(folder: Path, sections: Sequence[Section]) -> Path:
     """Write ``report.md`` and ``report.html``, which holds its pictures; returns the first one's path."""
     environment = Environment(
-        loader=PackageLoader("eval.compare", "."),
+        loader=PackageLoader("eval", "."),
         autoescape=select_autoescape(("html.j2",)),
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["markdown"] = markdown_table
-    for name in ("report.md", "report.html"):
-        text = environment.get_template(f"{name}.j2").render(sections=sections)
+    for name, template in (("report.md", "page.md.j2"), ("report.html", "page.html.j2")):
+        text = environment.get_template(template).render(sections=sections)
         (folder / name).write_text(text.strip() + "\n", encoding="utf-8")
     return folder / "report.md"

@@ -1,0 +1,75 @@
+"""The model that is scored: what it draws and answers for a task, and what a result says about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from PIL import Image
+
+from eval.provenance import Record, describe
+from eval.task import Drawing, Question
+from janusflow.answer import Conversation, DecodingOptions, answer, tokenize
+from janusflow.checkpoint import Bundle
+from janusflow.generate import check_length, generate_images, shorten
+from janusflow.sampling import Sampling
+
+
+class Candidate:
+    """A model with its sampling settings. ``seed`` is added to the seeds of every drawing."""
+
+    def __init__(self, bundle: Bundle, sampling: Sampling, batch_size: int, seed: int = 0) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch size must be at least 1, got {batch_size}")
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {seed}")
+        self.bundle, self.sampling, self.batch_size, self.seed = bundle, sampling, batch_size, seed
+
+    def describe(self, draws: bool) -> Record:
+        """All that its pictures (if it ``draws`` any) and answers depend on, and the machine's share of it."""
+        drawing = {"sampling": self.sampling._asdict(), "sampling_text": self.sampling.describe(), "seed": self.seed}
+        return {**describe(self.bundle), **(drawing if draws else {})}
+
+    def check_prompt(self, drawing: Drawing) -> None:
+        """Raise ``ValueError`` where the prompt with its image does not fit the model."""
+        positions = len(self.bundle.template.generation_prompt(drawing.prompt)) + self.bundle.model.head.num_tokens
+        check_length(positions, self.bundle.model.llm, f"the prompt {shorten(drawing.prompt)!r} with its image")
+
+    def draw(self, drawings: Sequence[Drawing]) -> list[Image.Image]:
+        """A picture each, or a square grid where a drawing has several seeds."""
+        prompts = [drawing.prompt for drawing in drawings for _ in drawing.seeds]
+        seeds = [self.seed + seed for drawing in drawings for seed in drawing.seeds]
+        images = iter(generate_images(self.bundle, prompts, seeds, self.sampling, self.batch_size))
+        return [square([next(images) for _ in drawing.seeds]) for drawing in drawings]
+
+    def conversation(self, question: Question, images: Sequence[Image.Image], options: DecodingOptions) -> Conversation:
+        """The question with its pictures. Raises ``ValueError`` where it does not fit the model."""
+        talk = Conversation(images, [(question.text, None)])
+        tokenize(self.bundle, talk, options)
+        return talk
+
+    def answer(self, talks: Sequence[Conversation], options: DecodingOptions) -> list[str]:
+        """The answers."""
+        return answer(self.bundle, talks, options, self.batch_size)
+
+    def with_system_prompt(self, text: str | None) -> Candidate:
+        """This model with another system prompt; None leaves its own."""
+        if text is None:
+            return self
+        chat = dataclasses.replace(self.bundle.chat, system=text)
+        return Candidate(dataclasses.replace(self.bundle, chat=chat), self.sampling, self.batch_size, self.seed)
+
+
+def square(images: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size as a square grid without gaps, row by row; one picture is itself."""
+    side = round(len(images) ** 0.5)
+    if side * side != len(images):
+        raise ValueError(f"{len(images)} pictures make no square grid")
+    if side == 1:
+        return images[0]
+    width, height = images[0].size
+    sheet = Image.new("RGB", (side * width, side * height))
+    for index, image in enumerate(images):
+        row, column = divmod(index, side)
+        sheet.paste(image, (column * width, row * height))
+    return sheet

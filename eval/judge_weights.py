@@ -1,0 +1,53 @@
+"""The weights of a judge's models: where they lie, and the hash that names them in a score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CONFIGS = ["*.json", "*.txt", "*.model"]
+FORMATS = ("*.safetensors", "*.bin")  # the first of which there is a file
+
+
+def find_model(given: str) -> Path:
+    """The folder of a transformers model: ``given`` itself, or the download of the hub id that it is.
+
+    Raises ``ValueError`` for what is neither, and for a folder without configuration or weights.
+    """
+    path = Path(given)
+    if not path.is_dir():
+        if path.exists() or given.count("/") != 1 or given.startswith((".", "/", "~")):
+            raise ValueError(f"there is no model folder {given}")
+        path = _download(given, FORMATS[0])
+        if not list(path.glob(FORMATS[0])):
+            path = _download(given, FORMATS[1])
+    if not (path / "config.json").is_file():
+        raise ValueError(f"{given} is no model: it holds no config.json")
+    weight_files(path)
+    return path
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model's weights, by name. Raises ``ValueError`` where there are none."""
+    for pattern in FORMATS:
+        files = sorted(folder.glob(pattern))
+        if files:
+            return files
+    raise ValueError(f"{folder} holds no weights: neither {' nor '.join(FORMATS)}")
+
+
+def describe_model(given: str) -> dict[str, str]:
+    """The name and the hash of a model's weights, for a protocol. Raises as :func:`find_model`."""
+    from janusflow.weights import digest
+
+    return {"name": given, "sha256": digest(weight_files(find_model(given)))}
+
+
+def _download(hub_id: str, weights: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=[*CONFIGS, weights]))
+    except (OSError, HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{hub_id} is no folder, and no model that the hub gives: {reason}") from error

@@ -1,0 +1,176 @@
+"""A task's result: every item, the score, what is wrong with it, its protocol, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval.files import read_json, read_json_lines
+from eval.store import ANSWERED, DRAWN, JUDGED, Entry, read_stage, write_json
+from eval.task import MISSING, Judged, Problems, Scored, Task, Work, joined
+
+RESULT = "result.json"
+LIMITED = "limited"  # the problem of a result of some of the items only
+PROVENANCE = (*("model", "decoding", "images", "drawn_by", "answers", "batch_size", "libraries", "machine"),)
+FIELDS: dict[str, type | tuple[type, ...]] = {  # of a result, as pages read it
+    **{"task": str, "title": str, "headline": str, "complete": bool, "scores": dict, "overview": list},
+    **{"columns": dict, "problems": dict, "protocol": dict, "provenance": dict, "items": list},
+}
+SHOWN = 5  # names of items on a line
+Result = dict[str, Any]
+
+
+def collect(
+    task: Task,
+    work: Work,
+    settings: dict[str, Any],
+    folder: Path,
+    given: Mapping[str, str] | None = None,
+    unknown: Sequence[str] = (),
+    limited: bool = False,
+) -> Result | None:
+    """Score what all shards have stored in ``folder``, and write the result; None while something is left to do.
+
+    given: answers from elsewhere, by id; a question that they leave out is a problem and not left to do.
+    unknown: those to no question. limited: whether ``work`` is a part of the benchmark.
+    """
+    undrawn = {name: one for name, one in read_stage(folder, DRAWN).items() if "problem" in one.record}
+    judged = read_stage(folder, JUDGED) | undrawn
+    answered = read_stage(folder, ANSWERED)
+    if given is not None:
+        answered = {one.id: answer_entry(given.get(one.id)) for one in work.questions}
+    done = {one.id: judged.get(one.id) for one in work.drawings}
+    done |= {one.id: answered.get(one.id) for one in work.questions}
+    entries = {name: entry for name, entry in done.items() if entry is not None}
+    if len(entries) < len(done):
+        return None
+    verdicts = {
+        one.id: Judged(entries[one.id].record["verdict"], entries[one.id].features)
+        for one in work.drawings
+        if "verdict" in entries[one.id].record
+    }
+    texts = {one.id: entries[one.id].record["answer"] for one in work.questions if "answer" in entries[one.id].record}
+    scored = task.score(work, verdicts, texts)
+    found = found_problems(work, entries, unknown)
+    told = {name for name, entry in entries.items() if "problem" in entry.record}
+    missing = [name for name in scored.problems.get(MISSING, ()) if name not in told]
+    judged_problems = {**scored.problems, MISSING: missing}
+    problems = joined(found, judged_problems, {LIMITED: [f"the first {len(entries)} items only"]} if limited else {})
+    result = {
+        "task": task.name,
+        "title": task.title,
+        "headline": scored.headline,
+        "complete": not set(problems) - set(task.tolerated),
+        "scores": scored.scores,
+        "overview": [scored.headline, *(name for name in task.overview if name in scored.scores)],
+        "columns": dict(task.columns),
+        "problems": problems,
+        "broken": bool(set(problems) - {LIMITED, *task.of_a_part, *task.tolerated}),  # by more than a limit
+        "protocol": {**work.protocol, **describe_options(task), "judge": settings["judge"]},
+        "provenance": {name: settings[name] for name in PROVENANCE},
+        "details": scored.details,
+        "items": items(work, entries, scored),
+    }
+    write_json(folder / RESULT, result)
+    task.export(folder, work, texts)
+    return result
+
+
+def found_problems(work: Work, entries: Mapping[str, Entry], unknown: Sequence[str]) -> Problems:
+    """What is wrong with the benchmark's files, the pictures and the answers: kind -> items."""
+    failed: Problems = {}
+    for name, entry in entries.items():
+        if "problem" in entry.record:
+            failed.setdefault(entry.record["problem"], []).append(f"{name}: {entry.record['reason']}")
+    strangers = [f"{name}: an answer to no question" for name in unknown]
+    return joined(failed, {"unexpected": strangers}, work.problems)
+
+
+def items(work: Work, entries: Mapping[str, Entry], scored: Scored) -> list[dict[str, Any]]:
+    """Every item: what was asked for, what came, what the judge and the scorer made of it."""
+    drawn = [
+        {"id": one.id, "prompt": one.prompt, "seeds": list(one.seeds), "path": one.path}
+        | entries[one.id].record
+        | scored.items.get(one.id, {})
+        for one in work.drawings
+    ]
+    asked = [
+        {"id": one.id, "question": one.text, "gold": one.gold} | entries[one.id].record | scored.items.get(one.id, {})
+        for one in work.questions
+    ]
+    return drawn + asked
+
+
+def describe_options(task: Task) -> dict[str, Any]:
+    """The task's own flags, as JSON data."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(task.given).items()}
+
+
+def answer_entry(text: str | None) -> Entry:
+    """An answer from elsewhere; None is a problem."""
+    return Entry({"problem": "missing", "reason": "no answer"} if text is None else {"answer": text})
+
+
+def read_result(path: Path) -> Result:
+    """A ``result.json``. Raises ``ValueError`` where it is none."""
+    result = read_json(path)
+    for name, kind in FIELDS.items():
+        if not isinstance(result, dict) or not isinstance(result.get(name), kind):
+            raise ValueError(f"{path} is no result of python -m eval run: it has no {name}, or another kind of it")
+    return result
+
+
+def read_answers(path: Path) -> dict[str, str]:
+    """Answers by question id: a JSON object (``.json``), or JSON lines of ``{"id": …, "answer": …}``.
+
+    Raises ``ValueError`` for another form, and for an id with two different answers.
+    """
+    if path.suffix == ".json":
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f'{path} must hold an object {{"id": "answer", …}}')
+        pairs = list(content.items())
+    else:
+        lines = read_json_lines(path)
+        if not all(
+            isinstance(line, dict) and "id" in line and ("answer" in line or "problem" in line) for line in lines
+        ):
+            raise ValueError(f'{path}: every line must be {{"id": …, "answer": …}}')
+        pairs = [(str(line["id"]), line["answer"]) for line in lines if "answer" in line]  # not our own problems
+    if not pairs:
+        raise ValueError(f"{path} holds no answers")
+    answers: dict[str, str] = {}
+    for name, text in pairs:
+        if not isinstance(text, str):
+            raise ValueError(f"{path}: the answer to {name} is not a text but {text!r}")
+        if answers.setdefault(name, text) != text:
+            raise ValueError(f"{path} holds two answers to {name}, {answers[name]!r} and {text!r}")
+    return answers
+
+
+def problem_lines(result: Result) -> list[str]:
+    """A line for every kind of problem: how many items, and the first of them."""
+    lines = []
+    for kind, names in result["problems"].items():
+        more = f" … and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        lines.append(f"{kind} ({len(names)}): {'; '.join(names[:SHOWN])}{more}")
+    return lines
+
+
+def score_lines(result: Result) -> list[str]:
+    """The scores as Markdown, and whether they are complete."""
+    lines = [f"{result['title']}{'' if result['complete'] else ' - INCOMPLETE'}", "", "| score | value |", "|---|---:|"]
+    for name, value in result["scores"].items():
+        strong = "**" if name == result["headline"] else ""
+        lines.append(f"| {strong}{name}{strong} | {show(value)} |")
+    return lines
+
+
+def show(value: float | None) -> str:
+    """A score in a table: three decimals, fewer of large numbers, three digits of very small ones."""
+    if value is None:
+        return "–"
+    if 0 < abs(value) < 0.1:
+        return f"{value:.3g}" if abs(value) < 0.01 else f"{value:.3f}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
