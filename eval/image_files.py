@@ -1,0 +1,70 @@
+"""The pictures of a folder or of a zip archive, read one by one: 30,000 files need not be unpacked."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from janusflow.pictures import read_image
+
+EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+class ImageFiles:
+    """Named pictures with their sizes in bytes: ``sizes`` by path inside of ``root``, in the order of the paths."""
+
+    def __init__(self, root: Path) -> None:
+        """A folder, looked through at any depth, or a ``.zip``. Raises ``ValueError`` where it is neither."""
+        self.root = root
+        self._archive = _open_archive(root) if root.is_file() else None
+        if self._archive is not None:
+            found = {one.filename: one.file_size for one in self._archive.infolist() if not one.is_dir()}
+        elif root.is_dir():
+            found = {
+                path.relative_to(root).as_posix(): path.stat().st_size for path in root.rglob("*") if path.is_file()
+            }
+        else:
+            raise ValueError(f"there is no folder or archive {root}")
+        self.sizes = {name: found[name] for name in sorted(found) if is_picture(name)}
+
+    def read(self, name: str) -> Image.Image:
+        """A picture as RGB. Raises ``ValueError`` with its name where it is damaged."""
+        if self._archive is None:
+            return read_image(self.root / name)
+        try:
+            content = self._archive.read(name)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise ValueError(f"cannot read {name} of {self.root}: {error}") from error
+        return read_image(BytesIO(content), f"{name} of {self.root}")
+
+    def by_stem(self, stems: Sequence[str]) -> list[str]:
+        """The path of every stem. Raises ``ValueError`` where a stem has no picture, or several."""
+        paths: dict[str, list[str]] = {}
+        for name in self.sizes:
+            paths.setdefault(PurePosixPath(name).stem, []).append(name)
+        missing = [stem for stem in stems if stem not in paths]
+        if missing:
+            raise ValueError(f"{self.root} lacks {len(missing)} of {len(stems)} pictures; the first is {missing[0]}")
+        twice = [stem for stem in stems if len(paths[stem]) > 1]
+        if twice:
+            raise ValueError(f"{self.root} holds {' and '.join(paths[twice[0]])}: which of them is {twice[0]}?")
+        return [paths[stem][0] for stem in stems]
+
+
+def is_picture(name: str) -> bool:
+    """Whether a path is a picture's; what operating systems add to folders and archives is not."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in EXTENSIONS and not hidden
+
+
+def _open_archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a zip archive that can be read: {error}") from error
