@@ -8,12 +8,14 @@ A prompt is a mapping in GenEval's metadata format::
     {"tag", "prompt", "include": [{"class", "count", "color"?, "position"?: [relation, index]}],
      "exclude"?: [{"class", "count"}]}
 
-``index`` points back at an earlier ``include`` entry. Boxes are in pixels, y downwards.
+``index`` points back at an earlier ``include`` entry. Boxes are in pixels, y downwards. None is as good as absent, so
+that prompts may come out of a table.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypedDict
 
@@ -63,17 +65,19 @@ class Summary(TypedDict):
 def keep(detections: Iterable[Detection], tag: str) -> dict[str, list[Detection]]:
     """The detections that count for a prompt of this tag: class name -> at least 1 and at most 16, best first.
 
-    The threshold is strict. Overlapping boxes all stay: the official default does no non-maximum suppression.
-    Raises ``ValueError`` for an unknown tag.
+    The threshold is strict; of equal scores the later detection comes first, as in the official script. Overlapping
+    boxes all stay: its default does no non-maximum suppression. Raises ``ValueError`` for an unknown tag, and for what
+    is no :class:`Detection`. A score that is not a number exceeds nothing.
     """
     _check_tag(tag)
     threshold = MIN_SCORE_COUNTING if tag == "counting" else MIN_SCORE
+    above = [detection for detection in map(_check_detection, detections) if detection.score > threshold]
+    above.sort(key=lambda d: d.score)
     kept: dict[str, list[Detection]] = {}
-    for detection in sorted(detections, key=lambda d: d.score, reverse=True):
-        if detection.score > threshold:
-            group = kept.setdefault(detection.label, [])
-            if len(group) < MAX_PER_CLASS:
-                group.append(detection)
+    for detection in reversed(above):
+        group = kept.setdefault(detection.label, [])
+        if len(group) < MAX_PER_CLASS:
+            group.append(detection)
     return kept
 
 
@@ -82,9 +86,11 @@ def relations(a_box: Box, b_box: Box) -> set[str]:
 
     The offset between the centres shrinks towards zero by a tenth of the summed sizes, axis by axis, and is then
     divided by the length of the offset *before* it shrank; a component beyond 0.5 is a relation.
+    Raises ``ValueError`` for a box that has not four sides.
     """
-    dx, reduced_x = _offset(a_box[0], a_box[2], b_box[0], b_box[2])
-    dy, reduced_y = _offset(a_box[1], a_box[3], b_box[1], b_box[3])
+    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = _sides(a_box), _sides(b_box)
+    dx, reduced_x = _offset(ax0, ax1, bx0, bx1)
+    dy, reduced_y = _offset(ay0, ay1, by0, by1)
     if abs(reduced_x) < NO_OFFSET and abs(reduced_y) < NO_OFFSET:
         return set()
     length = math.hypot(dx, dy)
@@ -100,7 +106,8 @@ def score_image(
 
     ``color_of`` names an object's colour; it is asked only about the objects that a coloured ``include`` judges,
     because it is a CLIP call in the real benchmark. By default it reads ``Detection.color``.
-    Raises ``ValueError`` for a prompt that breaks the format in the module's docstring.
+    Raises ``ValueError`` for a prompt that breaks the format in the module's docstring, and for what is no
+    :class:`Detection` (``eval.geneval.result.from_record`` makes them from JSON).
     """
     check_prompt(prompt)
     name_color = color_of if color_of is not None else (lambda detection: detection.color)
@@ -113,19 +120,22 @@ def score_image(
         if failure:
             failures.append(failure)
         matched.append(None if failure else objects)
-    for unwanted in prompt.get("exclude", ()):
+    for unwanted in prompt.get("exclude") or ():
         found = len(kept.get(unwanted["class"], []))
         if found >= unwanted["count"]:
             failures.append(f"expected fewer than {unwanted['count']} {unwanted['class']}, found {found}")
     return Verdict(not failures, "; ".join(failures))
 
 
-def summarize(verdicts: Iterable[tuple[str, bool]]) -> Summary:
-    """Accuracies from (tag, correct) of every image; see :class:`Summary`. Raises ``ValueError`` for an unknown tag."""
+def summarize(verdicts: Iterable[tuple[str, bool | Verdict]]) -> Summary:
+    """Accuracies from every image's tag and verdict, or whether it is correct; see :class:`Summary`.
+
+    Raises ``ValueError`` for an unknown tag, and for what is no verdict.
+    """
     results: dict[str, list[bool]] = {tag: [] for tag in TAGS}
     for tag, correct in verdicts:
         _check_tag(tag)
-        results[tag].append(bool(correct))
+        results[tag].append(_is_correct(correct))
     accuracies = {tag: _mean(of_tag) for tag, of_tag in results.items()}
     present = [accuracy for accuracy in accuracies.values() if accuracy is not None]
     return Summary(
@@ -140,15 +150,15 @@ def summarize(verdicts: Iterable[tuple[str, bool]]) -> Summary:
 def check_prompt(prompt: Prompt) -> None:
     """Raise ``ValueError``, with the value, where ``prompt`` breaks the format in the module's docstring."""
     _check_tag(prompt.get("tag"))
-    if not prompt.get("include"):
-        raise ValueError(f"a prompt must include at least one object: {dict(prompt)!r}")
+    if not prompt.get("include") or isinstance(prompt["include"], str | Mapping):
+        raise ValueError(f"a prompt must include a list of at least one object: {dict(prompt)!r}")
     for index, wanted in enumerate(prompt["include"]):
         _check_condition(wanted)
-        if "color" in wanted and wanted["color"] not in COLORS:
+        if wanted.get("color") is not None and wanted["color"] not in COLORS:
             raise ValueError(f"unknown color {wanted['color']!r}; choose from {', '.join(COLORS)}")
-        if "position" in wanted:
+        if wanted.get("position") is not None:
             _check_position(wanted["position"], index)
-    for unwanted in prompt.get("exclude", ()):
+    for unwanted in prompt.get("exclude") or ():
         _check_condition(unwanted)
 
 
@@ -162,11 +172,11 @@ def _failure(
     label, count = wanted["class"], wanted["count"]
     if len(objects) < count:
         return f"expected {count} {label}, found {len(objects)}"
-    if "color" in wanted:
+    if wanted.get("color") is not None:
         colors = [name_color(found) for found in objects]
         if colors.count(wanted["color"]) < count:
             return f"expected {count} {wanted['color']} {label}, found {', '.join(map(str, colors))}"
-    if "position" in wanted:
+    if wanted.get("position") is not None:
         relation, index = wanted["position"]
         targets = matched[index]
         if targets is None:
@@ -197,11 +207,41 @@ def _check_tag(tag: object) -> None:
         raise ValueError(f"unknown GenEval tag {tag!r}; choose from {', '.join(TAGS)}")
 
 
+def _check_detection(detection: Detection) -> Detection:
+    if not isinstance(detection, Detection):
+        raise ValueError(f"a detection is a Detection(label, score, box, color), not {detection!r}")
+    return detection
+
+
+def _is_correct(verdict: bool | Verdict) -> bool:
+    if isinstance(verdict, Verdict):
+        return verdict.correct
+    if verdict not in (True, False):  # NumPy's too
+        raise ValueError(f"a verdict is True, False or a Verdict, not {verdict!r}")
+    return bool(verdict)
+
+
+def _sides(box: Box) -> list[float]:
+    sides = [float(side) for side in box]  # integers of NumPy would overflow
+    if len(sides) != 4:
+        raise ValueError(f"a box is (x0, y0, x1, y1), not {box!r}")
+    return sides
+
+
+def _is_index(value: object) -> bool:
+    """Whether it is a whole number, Python's or NumPy's."""
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
 def _check_condition(condition: Condition) -> None:
-    if not condition.get("class"):
-        raise ValueError(f"a condition needs a class: {dict(condition)!r}")
+    if not isinstance(condition, Mapping) or not condition.get("class"):
+        raise ValueError(f"a condition needs a class: {condition!r}")
     count = condition.get("count")
-    if not isinstance(count, int) or count < 1:
+    if not _is_index(count) or count < 1:  # type: ignore[operator]
         raise ValueError(f"a condition needs a count of at least 1, not {count!r}: {dict(condition)!r}")
 
 
@@ -211,5 +251,5 @@ def _check_position(position: Sequence[Any], index: int) -> None:
     relation, target = position
     if relation not in RELATIONS:
         raise ValueError(f"unknown relation {relation!r}; choose from {', '.join(RELATIONS)}")
-    if not isinstance(target, int) or not 0 <= target < index:
+    if not _is_index(target) or not 0 <= target < index:
         raise ValueError(f"the position of include {index} must point at an earlier include, not {target!r}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from eval.geneval.score import TAGS, Detection, keep, score_image, summarize
+from eval.geneval.score import TAGS, Detection, keep, relations, score_image, summarize
 
 BOX = (0.0, 0.0, 10.0, 10.0)
 
@@ -226,3 +227,60 @@ def test_empty_summary():
 def test_summary_rejects_an_unknown_tag():
     with pytest.raises(ValueError, match="'compound'"):
         summarize([("compound", True)])
+
+
+def test_summary_takes_verdicts_and_nothing_else():
+    wrong, right = score_image([], ONE_DOG), score_image([dog()], ONE_DOG)
+    assert summarize([("colors", wrong), ("colors", right)])["tags"]["colors"] == 0.5
+    assert summarize([("colors", np.bool_(False)), ("colors", np.bool_(True))])["tags"]["colors"] == 0.5
+    for no_verdict in ("False", math.nan, None):
+        with pytest.raises(ValueError, match="a verdict is True, False or a Verdict"):
+            summarize([("colors", no_verdict)])
+
+
+# --- what a library is handed ---
+
+
+def test_of_equal_scores_the_later_detection_is_judged():
+    red_dog = prompt("colors", want("dog", color="red"))
+    assert score_image([dog(0.5, "blue"), dog(0.5, "red")], red_dog).correct
+    assert not score_image([dog(0.5, "red"), dog(0.5, "blue")], red_dog).correct
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_score_that_is_not_a_number_leaves_the_order(place):
+    detections = [dog(0.5), dog(0.9)]
+    detections.insert(place, dog(math.nan))
+    assert [one.score for one in keep(detections, "colors")["dog"]] == [0.9, 0.5]
+
+
+@pytest.mark.parametrize("other", [{"label": "dog", "score": 0.9, "box": BOX}, ("dog", 0.9, BOX, None)])
+def test_what_is_no_detection_is_refused(other):
+    with pytest.raises(ValueError, match="a detection is a Detection"):
+        score_image([other], ONE_DOG)
+
+
+def test_none_is_as_good_as_absent():
+    from_a_table = {"class": "dog", "count": np.int64(1), "color": None, "position": None}
+    assert score_image([dog()], {"tag": "colors", "include": [from_a_table], "exclude": None}).correct
+
+
+def test_indices_may_be_numpys():
+    position = prompt("position", want("cat"), want("dog", position=("left of", np.int64(0))))
+    assert score_image([Detection("cat", 0.9, (50, 0, 60, 10)), dog()], position).correct
+
+
+def test_boxes_may_be_numpys_small_integers():
+    box = np.array([200, 0, 250, 50], np.uint8)
+    assert relations((0, 0, 20, 50), tuple(box)) == {"left of"}
+
+
+@pytest.mark.parametrize("include", [want("dog"), "dog", ["dog"], [["dog", 1]]])
+def test_an_include_of_another_form_is_refused(include):
+    with pytest.raises(ValueError, match=r"a prompt must include a list|a condition needs a class"):
+        score_image([dog()], {"tag": "colors", "include": include})
+
+
+def test_a_box_without_four_sides_is_refused():
+    with pytest.raises(ValueError, match=r"a box is \(x0, y0, x1, y1\)"):
+        relations((0, 0, 1), BOX)

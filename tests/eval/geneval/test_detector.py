@@ -1,0 +1,165 @@
+"""How Mask2Former's outputs become objects, on made-up logits."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from eval.geneval.detector import CLASSES, TOP, Geometry, box_of, geometry_of, read_out
+
+GENEVAL_PROMPTS = Path(__file__).parents[3] / "../shared/data/prompts/geneval.jsonl"
+PLAIN = Geometry((8, 8), (8, 8), (8, 8))
+
+
+def class_logits(*labels: str | None, sure: float = 50.0) -> np.ndarray:
+    """A query a label, all but certain of it; None is "no object"."""
+    logits = np.zeros((len(labels), len(CLASSES) + 1), np.float32)
+    for row, label in enumerate(labels):
+        logits[row, len(CLASSES) if label is None else CLASSES.index(label)] = sure
+    return logits
+
+
+def mask_logits(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (8, 8), value: float = 20.0) -> np.ndarray:
+    """A mask a box (x0, y0, x1, y1), ends excluded."""
+    logits = np.full((len(boxes), *size), -20.0, np.float32)
+    for row, (x0, y0, x1, y1) in enumerate(boxes):
+        logits[row, y0:y1, x0:x1] = value
+    return logits
+
+
+def test_classes_are_cocos_in_order_under_genevals_names():
+    assert len(set(CLASSES)) == len(CLASSES) == 80
+    places = {0: "person", 16: "dog", 64: "computer mouse", 65: "tv remote", 66: "computer keyboard", 79: "toothbrush"}
+    assert {place: CLASSES[place] for place in places} == places
+
+
+@pytest.mark.skipif(not GENEVAL_PROMPTS.exists(), reason=f"no GenEval prompts at {GENEVAL_PROMPTS}")
+def test_the_prompts_use_just_these_classes():
+    prompts = [json.loads(line) for line in GENEVAL_PROMPTS.read_text().splitlines()]
+    assert {c["class"] for p in prompts for c in [*p["include"], *p.get("exclude", [])]} == set(CLASSES)
+
+
+def test_box_ends_behind_the_last_index():
+    mask = np.zeros((6, 9), bool)
+    mask[2:4, 3:8] = True
+    mask[5, 1] = True
+    assert box_of(mask) == (1.0, 2.0, 8.0, 6.0)
+
+
+def test_detection_has_label_score_box_and_mask():
+    (found,) = read_out(class_logits("tv remote"), mask_logits((1, 2, 5, 6)), PLAIN, min_score=0.3)
+    assert found.detection.label == "tv remote"
+    assert found.detection.box == (1.0, 2.0, 5.0, 6.0)
+    assert found.detection.score == pytest.approx(1.0)
+    assert found.mask.dtype == bool and found.mask.sum() == 16
+
+
+def test_score_is_class_probability_times_mean_mask_probability_over_the_mask():
+    logits = mask_logits((0, 0, 2, 1))
+    logits[0, 0, 0], logits[0, 0, 1] = math.log(3), math.log(9)  # probabilities 0.75 and 0.9
+    classes = class_logits("dog", sure=math.log(80))  # probability 80 / (80 + 80)
+    best = read_out(classes, logits, PLAIN)[0]
+    assert best.detection.label == "dog"
+    assert best.detection.score == pytest.approx(0.5 * (0.75 + 0.9) / 2)
+
+
+def test_no_object_class_takes_probability_but_is_no_object():
+    assert read_out(class_logits(None), mask_logits((0, 0, 4, 4)), PLAIN, min_score=0.01) == []
+
+
+def test_one_query_may_be_several_classes():
+    classes = class_logits("cat")
+    classes[0, CLASSES.index("dog")] = 50.0
+    found = read_out(classes, mask_logits((0, 0, 4, 4)), PLAIN, min_score=0.1)
+    assert [one.detection.label for one in found] == ["cat", "dog"]
+    assert [one.detection.score for one in found] == pytest.approx([0.5, 0.5])
+
+
+def test_only_the_top_100_pairs_become_objects():
+    labels = ["dog"] * 120
+    classes = class_logits(*labels)
+    classes[:20, CLASSES.index("dog")] = 3.0  # the weakest
+    found = read_out(classes, mask_logits(*[(0, 0, 4, 4)] * 120), PLAIN)
+    assert len(found) == TOP
+    assert all(one.detection.score > 0.99 for one in found)
+
+
+def test_best_come_first():
+    masks = mask_logits((0, 0, 2, 2), (2, 2, 4, 4))
+    masks[0][masks[0] > 0] = 1.0
+    found = read_out(class_logits("dog", "cat"), masks, PLAIN, min_score=0.3)
+    assert [one.detection.label for one in found] == ["cat", "dog"]
+
+
+def test_empty_mask_is_no_object():
+    assert read_out(class_logits("dog"), mask_logits((0, 0, 0, 0)), PLAIN) == []
+
+
+def test_logit_of_exactly_0_is_outside_the_mask():
+    logits = np.zeros((1, 8, 8), np.float32)
+    logits[0, 3, 3] = 1.0
+    (found,) = read_out(class_logits("dog"), logits, PLAIN, min_score=0.3)
+    assert found.mask.sum() == 1
+
+
+def test_min_score_is_strict():
+    found = read_out(class_logits("dog"), mask_logits((0, 0, 4, 4)), PLAIN)
+    assert read_out(class_logits("dog"), mask_logits((0, 0, 4, 4)), PLAIN, found[0].detection.score) == []
+
+
+def test_masks_are_enlarged_before_they_are_cut_off_at_0():
+    logits = np.full((1, 2, 2), -1.0, np.float32)
+    logits[0, 0, 0] = 3.0
+    (found,) = read_out(class_logits("dog"), logits, PLAIN, min_score=0.1)
+    big = torch.nn.functional.interpolate(torch.from_numpy(logits)[None], (8, 8), mode="bilinear", align_corners=False)
+    assert np.array_equal(found.mask, (big[0, 0] > 0).numpy())
+    assert found.mask.sum() != 16  # nearest neighbours of a mask that is cut off first
+
+
+def test_padding_is_cut_away_before_the_mask_is_scaled_to_the_image():
+    # An input of 8 x 8 whose upper half is the image, 4 x 8, of an original of 8 x 16.
+    geometry = Geometry((8, 16), (4, 8), (8, 8))
+    (found,) = read_out(class_logits("dog"), mask_logits((0, 0, 4, 8)), geometry, min_score=0.3)
+    assert found.mask.shape == (8, 16)
+    assert found.detection.box == (0.0, 0.0, 8.0, 8.0)  # the left half, full height
+
+
+def test_mask_in_the_padding_alone_is_no_object():
+    assert read_out(class_logits("dog"), mask_logits((0, 6, 8, 8)), Geometry((4, 8), (4, 8), (8, 8))) == []
+
+
+def test_pieces_do_not_matter(monkeypatch):
+    rng = np.random.default_rng(0)
+    classes, masks = rng.normal(size=(12, 81)) * 4, rng.normal(size=(12, 4, 4)) * 4
+    geometry = Geometry((10, 7), (9, 6), (16, 8))
+    whole = read_out(classes, masks, geometry)
+    monkeypatch.setattr("eval.geneval.detector.PIECE", 5)
+    pieces = read_out(classes, masks, geometry)
+    assert [one.detection for one in whole] == [one.detection for one in pieces]
+
+
+@pytest.mark.parametrize(
+    ("classes", "masks"), [((2, 80), (2, 4, 4)), ((2, 81), (3, 4, 4)), ((2, 81), (2, 16)), ((81,), (1, 4, 4))]
+)
+def test_other_shapes_are_refused(classes, masks):
+    with pytest.raises(ValueError, match="expected class logits"):
+        read_out(np.zeros(classes), np.zeros(masks), PLAIN)
+
+
+def test_logits_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        read_out(np.full((1, 81), np.nan), np.zeros((1, 4, 4)), PLAIN)
+
+
+def test_shorter_edge_becomes_800():
+    assert geometry_of(384, 384) == ((384, 384), (800, 800), (800, 800))
+    assert geometry_of(600, 800) == ((600, 800), (800, 1067), (800, 1088))
+
+
+def test_longer_edge_is_at_most_1333():
+    assert geometry_of(400, 1000) == ((400, 1000), (533, 1333), (544, 1344))

@@ -1,0 +1,179 @@
+"""GenEval from prompt file to scores, with the real classes of tiny models."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eval.geneval.colors import ColorClassifier
+from eval.geneval.detector import CLASSES, Detector, geometry_of, read_out
+from eval.geneval.score import COLORS, MIN_SCORE, Detection
+from eval.geneval.task import GenEval, GenEvalOptions, read_prompts
+from eval.task import Judged
+
+PROMPTS = [
+    {"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "a photo of a dog"},
+    {"tag": "colors", "include": [{"class": "dog", "count": 1, "color": "red"}], "prompt": "a photo of a red dog"},
+]
+
+
+@pytest.fixture
+def task(tmp_path, detector_folder, clip_folder):
+    path = tmp_path / "evaluation_metadata.jsonl"
+    path.write_text("".join(json.dumps(prompt) + "\n" for prompt in PROMPTS))
+    return GenEval(
+        GenEvalOptions(str(tmp_path), detector=str(detector_folder), detector_edge=64, color_model=str(clip_folder))
+    )
+
+
+@pytest.fixture
+def picture():
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8))
+
+
+def test_four_pictures_a_prompt_with_seeds_that_count_up(task):
+    work = task.prepare().check()
+    assert len(work.drawings) == 8
+    assert work.drawings[6] == ("00001/2", "a photo of a red dog", (2,), "00001/samples/00002.png")
+    assert task.prepare(limit=1).drawings == work.drawings[:4]
+    assert work.protocol["prompts"] == "original" and len(work.protocol["prompt file"]) == 12
+
+
+def test_layout_is_written_and_found_again(task, tmp_path, picture):
+    work, folder = task.prepare(), tmp_path / "pictures"
+    folder.mkdir()
+    task.write_layout(folder, work)
+    for drawing in work.drawings[1:]:
+        picture.save(folder / drawing.path)
+    found = task.find_pictures(folder, work)
+    assert found.drawings == work.drawings
+    assert found.problems == {"missing": ["00000/0"]} and work.problems == {}
+
+
+def test_judge_and_score_run_end_to_end(task, picture, monkeypatch):
+    monkeypatch.setattr("eval.geneval.task.MIN_SCORE", 0.0)  # a random detector is sure of nothing
+    work = task.prepare()
+    judge = task.load_judge()
+    (judged,) = judge.judge(work.drawings[:1], [picture])
+    assert json.loads(json.dumps(judged.record)) == judged.record
+    assert judged.record["detections"]
+    for found in judged.record["detections"]:
+        x0, y0, x1, y1 = found["box"]
+        assert 0 <= x0 < x1 <= 48 and 0 <= y0 < y1 <= 40 and found["label"] in CLASSES
+    assert judge.judge(work.drawings[:2], [picture, picture])[1] == judged  # others do not matter
+    scored = task.score(work, {work.drawings[0].id: judged}, {})
+    assert scored.items["00000/0"]["correct"] is False
+    assert len(scored.problems["missing"]) == 7
+
+
+def test_colours_are_asked_of_judged_objects_alone(task, picture, monkeypatch):
+    judge = task.load_judge()
+    mask = np.ones((40, 48), bool)
+    dog = Detection("dog", 0.9, (0.0, 0.0, 48.0, 40.0))
+    found = [(dog, mask), (dog._replace(score=0.8), mask), (dog._replace(label="cat", score=0.7), mask)]
+    found = [type("Found", (), {"detection": one, "mask": its}) for one, its in found]
+    monkeypatch.setattr(judge.detector, "detect", lambda image, least: found if least == MIN_SCORE else [])
+    work = task.prepare()
+    plain, colored = judge.judge([work.drawings[0], work.drawings[4]], [picture] * 2)
+    assert [one["color"] for one in plain.record["detections"]] == [None] * 3
+    colors = [one["color"] for one in colored.record["detections"]]
+    assert colors[0] in COLORS and colors[1:] == [None, None]
+    scored = task.score(work, {"00000/0": plain, "00001/0": colored}, {})
+    assert scored.items["00000/0"]["correct"]
+    assert scored.items["00001/0"]["correct"] == (colors[0] == "red")
+
+
+def test_detector_reads_its_model_in_the_pictures_own_geometry(detector_folder, picture):
+    detector = Detector(detector_folder, short_edge=60)
+    geometry = geometry_of(40, 48, 60)
+    assert geometry == ((40, 48), (60, 72), (64, 96))
+    pixels = detector._pixels(picture, geometry)
+    assert pixels.shape == (1, 3, 64, 96)
+    assert (pixels[..., 60:, :] == 0).all() and (pixels[..., 72:] == 0).all()
+    with torch.inference_mode():
+        output = detector.model(pixel_values=pixels)
+    expected = read_out(output.class_queries_logits[0], output.masks_queries_logits[0], geometry)
+    found = detector.detect(picture)
+    assert [one.detection for one in found] == [one.detection for one in expected]
+    assert found and all(one.mask.shape == (40, 48) for one in found)
+
+
+def test_masks_are_as_transformers_enlarges_them(detector_folder, picture):
+    # A square picture of the input's own size: one bilinear step, the same as transformers' own.
+    detector = Detector(detector_folder, short_edge=64)
+    square = picture.resize((64, 64))
+    with torch.inference_mode():
+        output = detector.model(pixel_values=detector._pixels(square, geometry_of(64, 64, 64)))
+    big = torch.nn.functional.interpolate(output.masks_queries_logits, (64, 64), mode="bilinear")[0] > 0
+    masks = {mask.numpy().tobytes() for mask in big if mask.any()}
+    assert {one.mask.tobytes() for one in detector.detect(square)} == masks
+
+
+def test_colour_is_the_same_whatever_was_asked_before(clip_folder, picture):
+    mask = np.zeros((40, 48), bool)
+    mask[5:20, 5:30] = True
+    first = ColorClassifier(clip_folder)
+    alone = first.name_color(picture, mask, (5.0, 5.0, 30.0, 20.0), "dog")
+    second = ColorClassifier(clip_folder)
+    second.name_color(picture, ~mask, (0.0, 0.0, 48.0, 40.0), "tv remote")
+    assert second.name_color(picture, mask, (5.0, 5.0, 30.0, 20.0), "dog") == alone
+
+
+def test_features_may_come_bare_or_in_an_output_object(clip_folder, picture, monkeypatch):
+    classifier = ColorClassifier(clip_folder)
+    mask, box = np.ones((40, 48), bool), (0.0, 0.0, 48.0, 40.0)
+    expected = classifier.name_color(picture, mask, box, "dog")
+    for name in ("get_image_features", "get_text_features"):
+        features = getattr(classifier.model, name)
+        bare = lambda features=features, **given: getattr(features(**given), "pooler_output", None)  # noqa: E731
+        monkeypatch.setattr(classifier.model, name, bare)
+    classifier._of_class.clear()
+    assert classifier.name_color(picture, mask, box, "dog") == expected
+
+
+def test_protocol_names_both_judges_with_hashes(task):
+    protocol = task.judge_protocol()
+    assert len(protocol["detector"]["sha256"]) == len(protocol["colours"]["sha256"]) == 12
+    assert protocol["detector's input"] == "shorter edge 64, longer at most 107"
+
+
+def test_other_models_are_refused(detector_folder, clip_folder, tmp_path):
+    with pytest.raises(ValueError, match="not a mask2former"):
+        Detector(clip_folder)
+    with pytest.raises(ValueError, match="not a clip"):
+        ColorClassifier(detector_folder)
+    with pytest.raises(ValueError, match="there is no model folder"):
+        GenEval(GenEvalOptions(detector=str(tmp_path / "none"))).judge_protocol()
+
+
+def test_without_data_the_error_says_where_it_is_had():
+    with pytest.raises(ValueError, match="geneval needs --data: prompts: https://github"):
+        GenEval(GenEvalOptions()).prepare()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[]", "prompt 1: this is no prompt"),
+        ('{"tag": "x", "prompt": "a", "include": [{"class": "dog", "count": 1}]}', "unknown GenEval tag 'x'"),
+        ('{"tag": "colors", "prompt": "a", "include": [{"class": "mouse", "count": 1}]}', "knows no class 'mouse'"),
+        ("", "holds no prompts"),
+    ],
+)
+def test_other_prompt_files_are_refused(tmp_path, line, message):
+    path = tmp_path / "geneval.jsonl"
+    path.write_text(line)
+    with pytest.raises(ValueError, match=message):
+        read_prompts(path)
+
+
+def test_a_rewriting_is_named(task):
+    rewritten = GenEval(GenEvalOptions(task.given.data, prompts_name="GPT-4o"))
+    work = rewritten.prepare()
+    assert work.protocol["prompts"] == "GPT-4o"
+    scored = rewritten.score(work, {"00000/0": Judged({"detections": []})}, {})
+    assert scored.headline not in GenEval.columns.values()
