@@ -1,0 +1,1 @@
+"""DPG-Bench (Hu et al. 2024, "ELLA"): questions about every detail of long prompts."""

@@ -1,0 +1,175 @@
+"""DPG-Bench from the question file to scores, with the real classes of tiny models."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval.dpg_bench.judges import Answerer, DPGJudge, MplugAnswerer, TransformersAnswerer, split_grid
+from eval.dpg_bench.task import DPGBench, DPGOptions
+from eval.task import Judged
+
+CSV = """\
+item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language
+p97,A red dog,,1,0,entity,whole,entity - whole (dog),Is there a dog?
+p97,A red dog,,2,1,attribute,color,"attribute - color (dog, red)",Is it red?
+12,A dog,,1,0,entity,whole,entity - whole (dog),Is there a dog?
+13,A yes,,1,0,global,,global (yes),Is it yes?
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "dpg_bench.csv").write_text(CSV)
+    return str(tmp_path)
+
+
+@pytest.fixture
+def picture():
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8))
+
+
+class Colour(Answerer):
+    """Says yes about pictures of one colour only."""
+
+    def __init__(self, color):
+        self.color, self.asked = color, []
+
+    def ask(self, images, question):
+        self.asked.append(question)
+        return ["yes" if image.getpixel((0, 0)) == self.color else "no" for image in images]
+
+
+def four(*colors):
+    """A grid of four plain pictures, row by row."""
+    grid = Image.new("RGB", (8, 6))
+    for place, color in enumerate(colors):
+        grid.paste(Image.new("RGB", (4, 3), color), (place % 2 * 4, place // 2 * 3))
+    return grid
+
+
+def test_one_grid_a_prompt_with_four_seeds(data):
+    work = DPGBench(DPGOptions(data)).prepare().check()
+    assert work.drawings[0] == ("p97", "A red dog", (0, 1, 2, 3), "p97.png")
+    assert [drawing.id for drawing in work.drawings] == ["p97", "12", "13"]
+    assert len(DPGBench(DPGOptions(f"{data}/dpg_bench.csv")).prepare(limit=2).drawings) == 2
+    assert work.problems == {}
+
+
+def test_grid_is_cut_row_by_row():
+    crops = split_grid(four("red", "green", "blue", "white"))
+    assert [crop.size for crop in crops] == [(4, 3)] * 4
+    assert [crop.getpixel((3, 2)) for crop in crops] == [(255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)]
+
+
+def test_odd_grid_is_named_and_wrong_not_fatal(data):
+    task = DPGBench(DPGOptions(data, protocol="corrected", judge="transformers"))
+    work = task.prepare()
+    (judged,) = DPGJudge(task.items, Colour((0, 0, 0))).judge(work.drawings[1:2], [Image.new("RGB", (8, 7))])
+    scored = task.score(work, {"12": judged}, {})
+    assert scored.problems["damaged"] == ["12: a picture of 8 x 7 pixels is no 2 x 2 grid"]
+    assert scored.scores["overall"] == 0
+
+
+@pytest.mark.parametrize(("protocol", "overall"), [("official", 62.5), ("corrected", 200 / 3)])
+def test_judged_grids_are_scored_from_their_json(data, protocol, overall):
+    task = DPGBench(DPGOptions(data, protocol=protocol))
+    work, red = task.prepare(), (255, 0, 0)
+    answerer = Colour(red)
+    grids = [four("red", "red", "red", "blue"), four("red", "blue", "blue", "blue"), four("red", "red", "red", "red")]
+    judged = DPGJudge(task.items, answerer).judge(work.drawings, grids)
+    assert answerer.asked == ["Is there a dog?", "Is it red?", "Is there a dog?", "Is it yes?"]  # all, once a grid
+    stored = {
+        drawing.id: Judged(json.loads(json.dumps(one.record)))
+        for drawing, one in zip(work.drawings, judged, strict=True)
+    }
+    scored = task.score(work, stored, {})
+    assert scored.scores["overall"] == pytest.approx(overall)
+    assert scored.problems == ({"left out": ["p97"]} if protocol == "official" else {})
+
+
+def test_title_names_judge_and_protocol(data):
+    assert DPGBench(DPGOptions(data)).title == "DPG-Bench (judge mPLUG-large, official protocol)"
+    other = DPGBench(DPGOptions(data, protocol="corrected", judge="transformers"))
+    assert other.title == "DPG-Bench (judge Salesforce/blip-vqa-capfilt-large, corrected protocol)"
+
+
+def test_unknown_options_are_refused(data):
+    with pytest.raises(ValueError, match="--protocol must be one of official, corrected, not 'best'"):
+        DPGBench(DPGOptions(data, protocol="best"))
+    with pytest.raises(ValueError, match="--judge must be one of"):
+        DPGBench(DPGOptions(data, judge="gpt"))
+
+
+def test_folder_of_pictures(data, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("p97.png", "p97.jpg", "12.jpg", "99.png", "results.txt"):
+        (folder / name).write_bytes(b"")
+    task = DPGBench(DPGOptions(data))
+    found = task.find_pictures(folder, task.prepare())
+    assert [drawing.path for drawing in found.drawings] == ["p97.png", "12.jpg", "13.png"]
+    assert found.problems == {"missing": ["13"], "unexpected": ["99.png", "p97.jpg", "results.txt"]}
+    with pytest.raises(ValueError, match="there is no folder"):
+        task.find_pictures(folder / "none", task.prepare())
+
+
+@pytest.mark.parametrize("kind", ["blip", "vilt"])
+def test_transformers_judge_end_to_end(data, picture, kind, request):
+    folder = request.getfixturevalue(f"{kind}_folder")
+    task = DPGBench(DPGOptions(data, "corrected", "transformers", str(folder)))
+    assert len(task.judge_protocol()["VQA model"]["sha256"]) == 12
+    work, judge = task.prepare(), task.load_judge()
+    judged = judge.judge(work.drawings, [picture] * 3)
+    answers = judged[0].record["answers"]
+    assert len(answers) == 4 and all(set(crop) == {"1", "2"} for crop in answers)
+    assert all(isinstance(answer, str) and "[" not in answer for crop in answers for answer in crop.values())
+    assert judge.judge(work.drawings[:1], [picture]) == judged[:1]
+    scored = task.score(work, dict(zip(["p97", "12", "13"], judged, strict=True)), {})
+    assert scored.scores["overall"] is not None and scored.problems == {}
+
+
+def test_blip_answers_do_not_depend_on_other_pictures(blip_folder, picture):
+    answerer = TransformersAnswerer(blip_folder)
+    crops = split_grid(picture)
+    together = answerer.ask(crops, "Is there a dog?")
+    assert together == [answerer.ask([crop], "Is there a dog?")[0] for crop in crops]
+
+
+def test_other_judges_are_refused(tmp_path, data):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match="is a bert; the judge must be a blip or a vilt"):
+        TransformersAnswerer(tmp_path)
+
+
+def test_mplug_without_modelscope_names_the_extra(data, monkeypatch, tmp_path):
+    for name in ("modelscope", "modelscope.pipelines", "modelscope.hub", "modelscope.hub.snapshot_download"):
+        monkeypatch.setitem(sys.modules, name, None)
+    task = DPGBench(DPGOptions(data))
+    with pytest.raises(ValueError, match=r"needs the extra dpg: pip install 'janusflow\[dpg\]'"):
+        task.judge_protocol()
+    with pytest.raises(ValueError, match="--judge transformers does without it"):
+        MplugAnswerer(tmp_path)
+
+
+def test_mplug_is_asked_by_modelscopes_pipeline(monkeypatch, tmp_path, picture):
+    calls = []
+
+    def pipeline(task, model, device):
+        assert (task, model, device) == ("vqa", str(tmp_path), "cpu")
+        return lambda given: calls.append(given) or {"text": " yes"}
+
+    pipelines, constant = ModuleType("modelscope.pipelines"), ModuleType("modelscope.utils.constant")
+    pipelines.pipeline = pipeline
+    constant.Tasks = type("Tasks", (), {"visual_question_answering": "vqa"})
+    for name in ("modelscope", "modelscope.utils"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "modelscope.pipelines", pipelines)
+    monkeypatch.setitem(sys.modules, "modelscope.utils.constant", constant)
+    assert MplugAnswerer(tmp_path).ask([picture, picture], "Is it red?") == [" yes", " yes"]
+    assert [set(call) for call in calls] == [{"image", "question"}] * 2 and calls[0]["question"] == "Is it red?"
