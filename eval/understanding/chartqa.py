@@ -1,0 +1,98 @@
+"""ChartQA, test part: relaxed accuracy.
+
+Source: Masry et al. 2022, "ChartQA: A Benchmark for Question Answering about Charts" (arXiv:2203.10244), Sec. 5.1: a
+number may be off by 5 % of the gold one. What a number is follows Pix2Struct's metric, which VLMEvalKit uses too.
+Files, in the archive's "ChartQA Dataset"::
+
+    test/test_human.json, test/test_augmented.json      [{"imgname", "query", "label"}], 1,250 each
+    test/png/<imgname>
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from eval.files import find_file, read_json
+from eval.task import Need, Question, Record, Scored
+from eval.understanding.accuracy import percent, percent_by_group
+from eval.understanding.benchmark import Benchmark
+from eval.understanding.prompts import short_answer
+from eval.understanding.records import find_images, take, take_rows, unanswered
+
+TOLERANCE = 0.05  # of the gold number, on either side
+PARTS = ("human", "augmented")
+
+
+def read_number(text: str) -> float | None:
+    """The number that a text is: what ``float`` reads, "x%" as x / 100; None for any other.
+
+    So "1e3", " 7 ", "-.5" and "nan" are numbers; "1,000", "$5", "1/2", "5 percent" and "" are not.
+    """
+    try:
+        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        return None
+
+
+def is_right(prediction: str, label: str) -> bool:
+    """Relaxed accuracy of one answer: |p - t| / |t| <= 0.05 where both are numbers and t, the gold one, is not 0.
+
+    Otherwise the texts must be equal but for case, so "0.0" is wrong for "0", and "1000" for "1,000". Outer blanks do
+    not count.
+    """
+    prediction, label = prediction.strip(), label.strip()
+    value, target = read_number(prediction), read_number(label)
+    if value is not None and target:  # a target that is not a number is true, and nothing is near it
+        return abs(value - target) / abs(target) <= TOLERANCE
+    return prediction.lower() == label.lower()
+
+
+class ChartQA(Benchmark):
+    """1,250 questions by people and 1,250 by a program."""
+
+    name = "chartqa"
+    title = "ChartQA relaxed accuracy"
+    needs = (
+        Need(
+            "the unpacked ChartQA Dataset.zip",
+            "ahmed-masry/ChartQA on the hub (the archive, not the parquet files)",
+            "875 MB",
+            "--data FOLDER",
+        ),
+    )
+    columns: ClassVar[Mapping[str, str]] = {"ChartQA": "accuracy"}
+
+    def protocol(self) -> dict[str, Any]:
+        return super().protocol() | {"split": "test"}
+
+    def read(self, folder: Path) -> list[Question]:
+        asked = []
+        for part in PARTS:
+            name = f"test_{part}.json"
+            path = find_file(folder, name, f"test/{name}", f"*/test/{name}")
+            for number, row in enumerate(take_rows(read_json(path), str(path))):
+                where = f"{path}, question {number}"
+                image, text, label = take(row, where, imgname=str, query=str, label=(str, int, float))
+                asked.append((f"{part}/{number}", image, text, {"label": str(label), "part": part}))
+        files = find_images(path.parent, ("png",), (image for _, image, _, _ in asked))
+        return [Question(key, (files[image],), short_answer(text), gold) for key, image, text, gold in asked]
+
+    def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
+        return score(questions, answers)
+
+
+def score(questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
+    """Relaxed accuracies in percent: over all questions, which is the mean of the whole halves, and of each half.
+
+    ``Question.gold``: {"label", "part"}. No answer is a wrong answer.
+    """
+    items: dict[str, Record] = {}
+    for question in questions:
+        given = answers.get(question.id)
+        right = given is not None and is_right(given, question.gold["label"])
+        items[question.id] = {"read": None if given is None else given.strip(), "score": float(right)}
+    parts = percent_by_group((one.gold["part"], items[one.id]["score"]) for one in questions)
+    scores = {"accuracy": percent([item["score"] for item in items.values()])}
+    return Scored("accuracy", scores | {part: parts.get(part) for part in PARTS}, items, unanswered(questions, answers))
