@@ -23,8 +23,8 @@ from janusflow.checkpoint import ASSETS, Bundle
 from janusflow.data.shapes import render, sample_scene
 from janusflow.data.shapes.oracle import detect
 from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.data.shapes.questions import QUESTION_KINDS, sample_question
-from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Split
+from janusflow.data.shapes.questions import QUESTION_KINDS, Question, sample_question
+from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Scene, Split
 from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 from janusflow.data.transforms import to_tensor
 from janusflow.generate import generate_images
@@ -113,10 +113,12 @@ def examine(siglip: SigLIP, images: Sequence[Image.Image], prompts: Sequence[dic
 
 def verdicts(images: Sequence[Image.Image], prompts: Sequence[dict]) -> list[Verdict]:
     """GenEval's rules over what the oracle detects in each image, one prompt each."""
-    return [
-        score_image([Detection(d.shape, d.score, d.box, d.color) for d in detect(image)], prompt)
-        for image, prompt in zip(images, prompts, strict=True)
-    ]
+    return [score_image(detections(image), prompt) for image, prompt in zip(images, prompts, strict=True)]
+
+
+def detections(image: Image.Image) -> list[Detection]:
+    """What the oracle sees, in GenEval's form: the best last, as GenEval takes the last of equals first."""
+    return [Detection(found.shape, found.score, found.box, found.color) for found in reversed(detect(image))]
 
 
 def tag_scores(judged: Sequence[Verdict], tags: Sequence[str]) -> dict[str, Any]:
@@ -138,23 +140,31 @@ def tag_scores(judged: Sequence[Verdict], tags: Sequence[str]) -> dict[str, Any]
 
 def answer_split(bundle: Bundle, per_kind: int, split: Split, batch_size: int) -> list[Answered]:
     """Greedy answers to ``per_kind`` questions of each kind, judged by exact match."""
-    images, questions = [], []
-    for number, kind in enumerate(QUESTION_KINDS):
-        for index in range(per_kind):
-            rng = np.random.default_rng([BENCHMARK_SEED, 7, number, index, split == "held_out"])
-            scene = sample_scene(rng, split=split)
-            images.append(render(scene, bundle.model.config.vision.image_size))
-            questions.append(sample_question(scene, rng, kind))
+    asked = benchmark_questions(per_kind, split)
+    images = [render(scene, bundle.model.config.vision.image_size) for scene, _ in asked]
+    questions = [question for _, question in asked]
     answers = answer_questions(bundle, images, [q.text for q in questions], batch_size)
     return [Answered(q.kind, answer == q.answer) for answer, q in zip(answers, questions, strict=True)]
 
 
+def benchmark_questions(per_kind: int, split: Split) -> list[tuple[Scene, Question]]:
+    """``per_kind`` questions of each kind, each about a scene of its own."""
+    asked = []
+    for number, kind in enumerate(QUESTION_KINDS):
+        for index in range(per_kind):
+            rng = np.random.default_rng([BENCHMARK_SEED, 7, number, index, split == "held_out"])
+            scene = sample_scene(rng, split=split)
+            asked.append((scene, sample_question(scene, rng, kind)))
+    return asked
+
+
 def answer_scores(answered: Sequence[Answered]) -> dict[str, Any]:
-    """Accuracy for every kind of question and over all."""
+    """Accuracy for every kind of question that was asked, and over all."""
     kinds = {}
     for kind in QUESTION_KINDS:
         right = [one.right for one in answered if one.kind == kind]
-        kinds[kind] = sum(right) / len(right)
+        if right:
+            kinds[kind] = sum(right) / len(right)
     return {"kinds": kinds, "overall": sum(one.right for one in answered) / len(answered), "questions": len(answered)}
 
 
@@ -197,6 +207,4 @@ def embed(siglip: SigLIP, images: Sequence[Image.Image]) -> torch.Tensor:
 
 def gaussian(features: torch.Tensor) -> GaussianStats:
     """Mean and covariance of features (B, C)."""
-    stats = GaussianStats(features.shape[1])
-    stats.update(features.numpy())
-    return stats
+    return GaussianStats.of(features.numpy())

@@ -1,0 +1,248 @@
+"""Runs a task: draws and answers, judges, scores. Every stage is stored item by item, resumed and sharded.
+
+A stage goes through its items in fixed batches, and a batch is done whole, by one shard: so the pictures and answers of
+a run that was killed, or split over machines, are bit for bit those of one that was not.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from tqdm import tqdm
+
+from eval.candidate import Candidate
+from eval.claim import claim, drawn_by
+from eval.files import file_hash, find_folder
+from eval.provenance import libraries, machine
+from eval.result import Result, collect, read_answers
+from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store
+from eval.task import Drawing, Judge, Question, Task, Work
+from janusflow.answer import DecodingOptions
+from janusflow.pictures import read_image, save_png
+
+PICTURES = "pictures"
+FORMAT = 1  # of the stored items; raised where a change of the code changes what they mean
+
+Item = TypeVar("Item", Drawing, Question)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a task is run."""
+
+    out: Path  # result folder
+    batch_size: int = 16  # items done together
+    limit: int | None = None  # only the first items
+    shard: Shard = WHOLE
+    device: str = "cpu"  # of the judge
+    images: Path | None = None  # folder of pictures that are scored instead of drawn ones
+    answers: Path | None = None  # file of answers that are scored instead of the model's
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch size must be at least 1, got {self.batch_size}")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit must be at least 1, got {self.limit}")
+
+
+def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Result | None:
+    """Do this shard's part of what ``options.out`` does not hold yet; the result, once all shards' parts are there.
+
+    ``load`` is called only where a model is needed. Raises ``ValueError`` for bad input, and for a folder that holds
+    results of other settings.
+    """
+    given = read_answers(options.answers) if options.answers else None
+    task.device = options.device
+    full = task.prepare().check()
+    work = full if options.limit is None else task.prepare(options.limit)
+    if options.images:
+        if not work.drawings:
+            raise ValueError(f"{task.name} asks for no pictures: --images has nothing to score")
+        found = task.find_pictures(find_folder(options.images), full)
+        work = found if options.limit is None else found.only(work)
+    pictures = options.images or options.out / PICTURES
+    draws, asks = bool(work.drawings and not options.images), bool(work.questions and given is None)
+    candidate = load().with_system_prompt(task.system_prompt) if draws or asks else None
+    settings = claim(
+        options.out,
+        {
+            "format": FORMAT,
+            "task": task.name,
+            "work": work.protocol,
+            "model": candidate.describe(draws) if candidate else None,
+            "decoding": {"max_new_tokens": task.max_new_tokens, "temperature": 0} if asks else None,
+            "images": str(options.images) if options.images else None,
+            "drawn_by": drawn_by(options.images),
+            "answers": file_hash(options.answers) if options.answers else None,
+            "judge": task.judge_protocol() if work.drawings else {},
+            "batch_size": options.batch_size,
+            "machine": machine(options.device),
+            "libraries": libraries(),
+        },
+    )
+    if candidate and draws:
+        draw(task, work, candidate, options)
+    if candidate and asks:
+        answer(task, work.questions, candidate, options)
+    candidate = None  # its memory is the judge's
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if work.drawings:
+        judge(task, work.drawings, pictures, options)
+    settings = {**settings, "libraries": libraries()}  # those that score
+    known = {one.id for one in full.questions}
+    unknown = [name for name in given or () if name not in known]
+    return collect(task, work, settings, options.out, given, unknown, limited=len(work) < len(full))
+
+
+def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> None:
+    """Draw this shard's pictures that are not there yet."""
+    folder = options.out / PICTURES
+    task.write_layout(folder, work)
+    with Store(options.out, DRAWN, options.shard) as store:
+        check_prompts({one.id: one.prompt for one in work.drawings}, store.entries, "prompt")
+        facts = {"settings": candidate.sampling.describe(), "model": candidate.bundle.digest}
+
+        def is_done(one: Drawing) -> bool:
+            return one.id in store.entries and (
+                "problem" in store.entries[one.id].record or (folder / one.path).exists()
+            )
+
+        for batch in batches(work.drawings, is_done, options, "drawing"):
+            entries, fitting = {}, []
+            for one in batch:
+                try:
+                    candidate.check_prompt(one)
+                    fitting.append(one)
+                except ValueError as error:
+                    entries[one.id] = Entry({"prompt": one.prompt, **problem("undrawable", error).record})
+            for one, image in zip(fitting, candidate.draw(fitting), strict=True):
+                path = folder / one.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unfinished = options.out / f".{options.shard}.png"
+                seeds = " ".join(str(candidate.seed + seed) for seed in one.seeds)
+                save_png(image, unfinished, {"prompt": one.prompt, "seed": seeds, **facts})
+                unfinished.replace(path)
+                entries[one.id] = Entry({"prompt": one.prompt, "seeds": one.seeds})
+            store.add(entries)
+
+
+def answer(task: Task, questions: Sequence[Question], candidate: Candidate, options: RunOptions) -> None:
+    """Answer this shard's questions that have no answer yet. Those that cannot be asked are kept as problems."""
+    decoding = DecodingOptions(task.max_new_tokens)
+    with Store(options.out, ANSWERED, options.shard) as store:
+        check_prompts({one.id: one.text for one in questions}, store.entries, "question")
+
+        def is_done(one: Question) -> bool:
+            entry = store.entries.get(one.id)
+            return entry is not None and "problem" not in entry.record and entry.record["seen"] == picture_hashes(one)
+
+        for batch in batches(questions, is_done, options, "answering"):
+            entries, talks = {}, {}
+            for one in batch:
+                try:
+                    talks[one.id] = candidate.conversation(one, one.read_images(), decoding)
+                except ValueError as error:
+                    entries[one.id] = problem("unanswerable", error)
+            texts = zip(talks, candidate.answer(list(talks.values()), decoding), strict=True)
+            answered = {name: Entry({"answer": text}) for name, text in texts}
+            asked = {one.id: {"question": one.text, "seen": picture_hashes(one)} for one in batch}
+            entries |= answered
+            store.add({name: Entry(asked[name] | entries[name].record) for name in asked})
+
+
+def judge(task: Task, drawings: Sequence[Drawing], pictures: Path, options: RunOptions) -> None:
+    """Judge this shard's pictures that are not judged yet, or that have changed since."""
+    loaded: list[Judge] = []
+    with Store(options.out, JUDGED, options.shard) as store:
+
+        def is_done(one: Drawing) -> bool:
+            entry = store.entries.get(one.id)
+            path = pictures / one.path
+            if entry is None or not path.is_file():
+                return False
+            return entry.record.get("prompt") == one.prompt and entry.record.get("picture") == file_hash(path)
+
+        for batch in batches(drawings, is_done, options, "judging"):
+            entries, images, hashes = {}, {}, {}
+            for one in batch:
+                path = pictures / one.path
+                try:
+                    if not path.exists():
+                        entries[one.id] = problem("missing", ValueError(f"there is no {one.path}"))
+                        continue
+                    hashes[one.id] = file_hash(path)
+                    images[one.id] = read_image(path, one.path)
+                except ValueError as error:
+                    entries[one.id] = problem("unreadable", error)
+            seen = [one for one in batch if one.id in images]
+            if seen and not loaded:
+                loaded.append(load_judge(task))
+            verdicts = loaded[0].judge(seen, list(images.values())) if seen else []
+            for one, verdict in zip(seen, verdicts, strict=True):
+                record = {"prompt": one.prompt, "picture": hashes[one.id], "verdict": verdict.record}
+                entries[one.id] = Entry(record, verdict.features)
+            store.add(entries)
+
+
+def load_judge(task: Task) -> Judge:
+    """The task's judge."""
+    found = task.load_judge()
+    assert found is not None, f"{task.name} draws pictures and has no judge"
+    return found
+
+
+def batches(
+    items: Sequence[Item], is_done: Callable[[Item], bool], options: RunOptions, what: str
+) -> Iterator[Sequence[Item]]:
+    """This shard's batches with anything left to do, under a progress bar."""
+    size = options.batch_size
+    all_batches = [items[start : start + size] for start in range(0, len(items), size)]
+    mine = all_batches[options.shard.index :: options.shard.count]
+    todo = [batch for batch in mine if not all(map(is_done, batch))]
+    done = sum(map(len, mine)) - sum(map(len, todo))
+    if todo:
+        with tqdm(desc=what, total=done + sum(map(len, todo)), initial=done, unit="item", disable=None) as bar:
+            for batch in todo:
+                yield batch
+                bar.update(len(batch))
+
+
+def check_prompts(now: Mapping[str, str], entries: Mapping[str, Entry], key: str) -> None:
+    """Raise ``ValueError`` where an item that is done was done with another text."""
+    for name, text in now.items():
+        if name in entries and entries[name].record[key] != text:
+            raise ValueError(
+                f"item {name} was done with another {key}, {entries[name].record[key]!r}: choose another --out"
+            )
+
+
+@lru_cache(maxsize=4096)
+def _known_hash(picture: Path | bytes) -> str:
+    if isinstance(picture, bytes):
+        return hashlib.sha256(picture).hexdigest()[:12]
+    return file_hash(picture)
+
+
+def picture_hashes(question: Question) -> list[str]:
+    """First 12 hex digits of each picture's SHA-256; "" where it cannot be read."""
+    found = []
+    for picture in question.images:
+        try:
+            found.append(_known_hash(picture))
+        except ValueError:
+            found.append("")
+    return found
+
+
+def problem(kind: str, error: ValueError) -> Entry:
+    """An item that could not be done."""
+    return Entry({"problem": kind, "reason": str(error)})

@@ -1,0 +1,197 @@
+"""The shapes world as a task: prompts of GenEval's tags and questions, in distribution and held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from eval.flags import flag
+from eval.geneval.score import Detection, Verdict, score_image
+from eval.shapes.report import FEATURE_SCORES
+from eval.shapes.score import (
+    BENCHMARK_SEED,
+    SPLITS,
+    Answered,
+    Drawn,
+    answer_scores,
+    benchmark_questions,
+    detections,
+    embed,
+    feature_scores,
+    tag_scores,
+)
+from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
+from janusflow.checkpoint import ASSETS
+from janusflow.data.shapes import render
+from janusflow.data.shapes.prompts import benchmark_prompts
+from janusflow.parts.siglip import SigLIP, load_siglip
+from janusflow.weights import digest
+
+SIZE = 48  # pixels of the scenes that questions are about, and of the reference
+HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured
+SUFFIXES = {"in_distribution": "", "held_out": " (held out)"}  # of the splits' scores
+LEAST = {"prompts_per_tag": 0, "images_per_prompt": 1, "questions_per_kind": 0, "reference_images": 2}
+
+
+@dataclass(frozen=True)
+class ShapesOptions:
+    """How much of the world is asked for."""
+
+    prompts_per_tag: int = flag(8, "prompts of each of GenEval's tags; 0 draws none")
+    images_per_prompt: int = flag(2, "pictures of each prompt, seeds 0, 1, …")
+    questions_per_kind: int = flag(40, "questions of each kind; 0 asks none")
+    reference_images: int = flag(512, "rendered scenes behind the Fréchet distance")
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+
+class ShapesTask(Task):
+    """GenEval's rules over the oracle detector, distances in SigLIP's features, and exact answers."""
+
+    name = "shapes"
+    title = "shapes world"
+    options: ClassVar[type] = ShapesOptions
+    overview = (
+        "GenEval rules: mean of the tags (held out)",
+        "answers: all",
+        "answers: all (held out)",
+        FEATURE_SCORES["frechet_siglip"],
+    )
+
+    def prepare(self, limit: int | None = None) -> Work:
+        return Work(self.drawings()[:limit], self.questions()[:limit], protocol={"benchmark_seed": BENCHMARK_SEED})
+
+    def drawings(self) -> list[Drawing]:
+        """The pictures of both splits, ``SPLIT/PROMPT/SEED.png``."""
+        return [
+            Drawing(key := f"{split}/{number:05d}/{seed:04d}", prompt["prompt"], (seed,), f"{key}.png")
+            for split in SPLITS
+            for number, prompt in enumerate(self.prompts(split))
+            for seed in range(self.given.images_per_prompt)
+        ]
+
+    def prompts(self, split: str) -> list[dict[str, Any]]:
+        """GenEval's metadata of a split's prompts."""
+        return benchmark_prompts(self.given.prompts_per_tag, SPLITS[split], BENCHMARK_SEED)
+
+    def questions(self) -> list[Question]:
+        """The questions of both splits, ``SPLIT/question/NUMBER``."""
+        return [
+            Question(
+                f"{split}/question/{number:05d}",
+                (png(render(scene, SIZE)),),
+                question.text,
+                {"answer": question.answer, "kind": question.kind},
+            )
+            for split in SPLITS
+            for number, (scene, question) in enumerate(
+                benchmark_questions(self.given.questions_per_kind, SPLITS[split])
+            )
+        ]
+
+    def judge_protocol(self) -> Record:
+        return {"detector": "shapes oracle", "features": f"SigLIP {digest([ASSETS / 'shapes' / 'siglip.safetensors'])}"}
+
+    def load_judge(self) -> Judge:
+        return ShapesJudge(load_siglip(ASSETS / "shapes"))
+
+    def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
+        scores: dict[str, float | None] = {}
+        items: dict[str, Record] = {}
+        details: Record = {}
+        for split, suffix in SUFFIXES.items():
+            found = self.score_pictures(
+                split, [one for one in work.drawings if split_of(one.id) == split], judged, items
+            )
+            found |= score_answers([one for one in work.questions if split_of(one.id) == split], answers, items)
+            scores |= {name + suffix: value for name, value in flat(found).items()}
+            details[split] = found
+        headline = next((name for name in HEADLINES if name in scores), HEADLINES[0])
+        return Scored(headline, scores, items, details=details)
+
+    def score_pictures(
+        self, split: str, drawings: Sequence[Drawing], judged: Mapping[str, Judged], items: dict[str, Record]
+    ) -> Record:
+        """The scores of a split's pictures, from what the judge kept of them; ``items`` takes their verdicts."""
+        prompts = self.prompts(split)
+        wanted = [prompts[int(one.id.split("/")[1])] for one in drawings]
+        verdicts = [verdict_of(judged.get(one.id), prompt) for one, prompt in zip(drawings, wanted, strict=True)]
+        for one, prompt, verdict in zip(drawings, wanted, verdicts, strict=True):
+            items[one.id] = {"tag": prompt["tag"], **verdict._asdict()}
+        if not drawings:
+            return {}
+        result: Record = {"generation": tag_scores(verdicts, [prompt["tag"] for prompt in wanted])}
+        seen = [judged[one.id] for one in drawings if one.id in judged]
+        if len(seen) > 1:
+            features = torch.from_numpy(np.stack([one.features for one in seen if one.features is not None]))
+            drawn = Drawn(verdicts, features, torch.tensor([one.record["cosine"] for one in seen]))
+            siglip = load_siglip(ASSETS / "shapes")
+            result |= feature_scores(siglip, drawn, SPLITS[split], self.given.reference_images, SIZE)
+        return result
+
+
+class ShapesJudge(Judge):
+    """The oracle detector, and the small SigLIP for features and the similarity of picture and prompt."""
+
+    def __init__(self, siglip: SigLIP) -> None:
+        self.siglip = siglip
+
+    @torch.inference_mode()
+    def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
+        features = embed(self.siglip, images)
+        cosines = (features * self.siglip.embed_texts([one.prompt for one in drawings])).sum(-1)
+        return [
+            Judged({"detections": [found._asdict() for found in detections(image)], "cosine": cosine}, row)
+            for image, cosine, row in zip(images, cosines.tolist(), features.numpy(), strict=True)
+        ]
+
+
+def verdict_of(judged: Judged | None, prompt: dict[str, Any]) -> Verdict:
+    """GenEval's verdict on what the oracle saw."""
+    if judged is None:
+        return Verdict(False, "no picture")
+    seen = judged.record["detections"]
+    return score_image([Detection(**{**one, "box": tuple(one["box"])}) for one in seen], prompt)
+
+
+def score_answers(questions: Sequence[Question], answers: Mapping[str, str], items: dict[str, Record]) -> Record:
+    """The scores of a split's answers, by exact match; ``items`` takes whether each is right."""
+    if not questions:
+        return {}
+    answered = [Answered(one.gold["kind"], answers.get(one.id) == one.gold["answer"]) for one in questions]
+    for one, result in zip(questions, answered, strict=True):
+        items[one.id] = result._asdict()
+    return {"answers": answer_scores(answered)}
+
+
+def flat(found: Record) -> dict[str, float | None]:
+    """A split's scores by the names of the table."""
+    scores: dict[str, float | None] = {}
+    if "generation" in found:
+        scores |= {f"GenEval rules: {tag}": value for tag, value in found["generation"]["tags"].items()}
+        scores["GenEval rules: mean of the tags"] = found["generation"]["overall"]
+    if "answers" in found:
+        scores |= {f"answers: {kind}": value for kind, value in found["answers"]["kinds"].items()}
+        scores["answers: all"] = found["answers"]["overall"]
+    return scores | {label: found[key] for key, label in FEATURE_SCORES.items() if key in found}
+
+
+def split_of(name: str) -> str:
+    """The split of an item."""
+    return name.split("/")[0]
+
+
+def png(image: Image.Image) -> bytes:
+    """The picture as a file's content."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
