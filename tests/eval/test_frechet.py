@@ -49,7 +49,7 @@ def test_equals_the_matrix_square_root(kind):
     x, y = feature_sets(kind)
     distance = frechet_distance(stats_of(x), stats_of(y))
     assert distance == pytest.approx(by_sqrtm(x, y), rel=1e-5)
-    assert distance == pytest.approx(frechet_distance(stats_of(y), stats_of(x)), rel=1e-12)
+    assert distance == pytest.approx(frechet_distance(stats_of(y), stats_of(x)), rel=1e-9)
 
 
 def test_closed_form_of_diagonal_covariances():
@@ -58,18 +58,18 @@ def test_closed_form_of_diagonal_covariances():
     s1, s2 = rng.uniform(0.1, 3, size=(2, D))
     a = GaussianStats.from_moments(10, m1, np.diag(s1**2))
     b = GaussianStats.from_moments(20, m2, np.diag(s2**2))
-    assert frechet_distance(a, b) == pytest.approx(((m1 - m2) ** 2).sum() + ((s1 - s2) ** 2).sum(), rel=1e-12)
+    assert frechet_distance(a, b) == pytest.approx(((m1 - m2) ** 2).sum() + ((s1 - s2) ** 2).sum(), rel=1e-9)
 
 
 def test_singular_covariances_in_orthogonal_directions():
     a = GaussianStats.from_moments(10, np.zeros(3), np.diag([4.0, 0.0, 0.0]))
     b = GaussianStats.from_moments(10, np.zeros(3), np.diag([0.0, 9.0, 0.0]))
-    assert frechet_distance(a, b) == pytest.approx(13.0, rel=1e-12)
+    assert frechet_distance(a, b) == pytest.approx(13.0, rel=1e-9)
 
 
 def test_points_without_spread_leave_the_means():
     a, b = stats_of(np.zeros((4, 3))), stats_of(np.full((5, 3), 2.0))
-    assert frechet_distance(a, b) == pytest.approx(12.0, rel=1e-12)
+    assert frechet_distance(a, b) == pytest.approx(12.0, rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
@@ -90,7 +90,7 @@ def test_moments_are_those_of_numpy():
     assert stats.n == len(x)
     assert stats.dim == D
     assert stats.mean.dtype == stats.cov.dtype == np.float64
-    np.testing.assert_allclose(stats.mean, x.astype(np.float32).astype(np.float64).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(stats.mean, x.astype(np.float32).astype(np.float64).mean(axis=0), rtol=1e-10)
     np.testing.assert_allclose(stats.cov, np.cov(x.astype(np.float32).astype(np.float64), rowvar=False), rtol=1e-9)
 
 
@@ -101,7 +101,7 @@ def test_streaming_equals_one_batch(size):
     for start in range(0, len(x), size):
         streamed.update(x[start : start + size])
     assert streamed.n == len(x)
-    np.testing.assert_allclose(streamed.mean, x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(streamed.mean, x.mean(axis=0), rtol=1e-10)
     np.testing.assert_allclose(streamed.cov, np.cov(x, rowvar=False), rtol=1e-8, atol=1e-8)
 
 
@@ -132,7 +132,7 @@ def test_stored_moments_come_back():
     restored = GaussianStats.from_moments(stats.n, stats.mean, stats.cov)
     for each in (stats, restored):
         each.update(y)
-    np.testing.assert_allclose(restored.cov, stats.cov, rtol=1e-12)
+    np.testing.assert_allclose(restored.cov, stats.cov, rtol=1e-10)
 
 
 def test_empty_batch_changes_nothing():

@@ -29,8 +29,8 @@ def naive(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_equals_the_definition():
     a, b = sets()
-    assert kid(a, b) == pytest.approx(naive(a, b), rel=1e-10)
-    assert kid(a, b) == pytest.approx(kid(b, a), rel=1e-10)
+    assert kid(a, b) == pytest.approx(naive(a, b), rel=1e-8)
+    assert kid(a, b) == pytest.approx(kid(b, a), rel=1e-8)
 
 
 @pytest.mark.parametrize("block", [1, 7, 37])
@@ -38,7 +38,7 @@ def test_blocks_do_not_matter(block, monkeypatch):
     a, b = sets()
     whole = kid(a, b)
     monkeypatch.setattr(module, "BLOCK", block)
-    assert kid(a, b) == pytest.approx(whole, rel=1e-10)
+    assert kid(a, b) == pytest.approx(whole, rel=1e-8)
 
 
 @pytest.mark.parametrize(("subsets", "size"), [(5, 20), (3, 1000)])
@@ -46,7 +46,7 @@ def test_subsets_are_clean_fids(subsets, size):
     a, b = sets()
     np.random.seed(7)
     theirs = kernel_distance(a, b, num_subsets=subsets, max_subset_size=size)
-    assert kid_of_subsets(a, b, subsets, size, seed=7).value == pytest.approx(theirs, rel=1e-10)
+    assert kid_of_subsets(a, b, subsets, size, seed=7).value == pytest.approx(theirs, rel=1e-8)
 
 
 def test_default_protocol_is_clean_fids():
@@ -54,7 +54,7 @@ def test_default_protocol_is_clean_fids():
     a, b = rng.normal(size=(1010, 4)).astype(np.float32), rng.normal(size=(1020, 4)).astype(np.float32)
     np.random.seed(0)
     theirs = kernel_distance(a.astype(np.float64), b.astype(np.float64), num_subsets=2)
-    assert kid_of_subsets(a, b, subsets=2).value == pytest.approx(theirs, rel=1e-10)
+    assert kid_of_subsets(a, b, subsets=2).value == pytest.approx(theirs, rel=1e-8)
     assert (module.SUBSETS, module.SUBSET_SIZE) == (100, 1000)
 
 
