@@ -31,6 +31,7 @@ from janusflow.processor_files import read_chat, read_janus_chat, read_preproces
 from janusflow.weights import (
     SAME,
     KeyMap,
+    building,
     digest,
     find_folder,
     load_weights,
@@ -38,6 +39,7 @@ from janusflow.weights import (
     read_shapes,
     save_weights,
     weight_files,
+    writing,
 )
 
 ASSETS = Path(__file__).parent / "assets"
@@ -110,7 +112,7 @@ def load_pretrained(
     kept = None if dtype == "stored" else dtype or default_dtype(device)
     config = read_config(folder)
     foreign_janus = config.format != "janusflow" and config.model.head == "ar"
-    with torch.device("meta"):
+    with building(folder / "config.json"):
         model = UnifiedModel(config.model)
     files = weight_files(folder)
     codec: ImageCodec | None = None
@@ -171,7 +173,7 @@ def file_extras(config: FolderConfig) -> tuple[str, ...]:
 
 def save_pretrained(
     bundle: Bundle,
-    folder: Path,
+    folder: str | Path,
     layout: Format = "janusflow",
     dtype: torch.dtype | None = None,
     shard_size: str = "5GB",
@@ -204,7 +206,8 @@ def save_pretrained(
         weights = stored(weights, deepseek.JANUSFLOW_KEYS)
     else:
         raise ValueError("transformers has no JanusFlow: choose the deepseek or the janusflow format")
-    try:
+    folder = Path(folder)
+    with writing(f"the model to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(weights, folder, shard_size)
         bundle.tokenizer.save(folder / "tokenizer.json")
@@ -212,8 +215,6 @@ def save_pretrained(
             codec.save(folder / codec.folder)
         for name, content in reversed(files.items()):
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot write the model to {folder}: {error.strerror or error}") from error
 
 
 def to_janus(

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -208,8 +209,9 @@ def run_generate(args: argparse.Namespace) -> int:
 
         images = generate_images(bundle, prompts, seeds, options, args.batch_size, progress, args.memory)
     make_folder(args.out)
+    names = file_names(args.prompt)
     for prompt, seed, image in zip(prompts, seeds, images, strict=True):
-        path = args.out / f"{slug(prompt)}-{seed}.png"
+        path = args.out / f"{names[prompt]}-{seed}.png"
         settings = {"prompt": prompt, "seed": seed, **options._asdict(), "model": bundle.digest, "version": __version__}
         save_png(image, path, settings)
         print(path)
@@ -355,9 +357,19 @@ def make_folder(path: Path) -> None:
         raise ValueError(f"cannot write to {path}: {error.strerror}") from error
 
 
-def slug(text: str, length: int = 60) -> str:
-    """``text`` as part of a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:length] or "image"
+def file_names(prompts: Sequence[str]) -> dict[str, str]:
+    """Of each prompt a part of a file name that no other prompt has."""
+    names: dict[str, str] = {}
+    for prompt in dict.fromkeys(prompts):
+        several = (f"{slug(prompt)}_{number}" for number in count(2))
+        names[prompt] = next(name for name in chain([slug(prompt)], several) if name not in names.values())
+    return names
+
+
+def slug(text: str, size: int = 60) -> str:
+    """``text`` as part of a file name, of ``size`` bytes at most: its letters and digits, of any script."""
+    words = re.sub(r"[\W_]+", "-", text.lower()).strip("-")
+    return words.encode(errors="ignore")[:size].decode(errors="ignore").strip("-") or "image"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from janusflow.models.codec import ImageCodec
 from janusflow.models.unified import ModelConfig
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vq import VQCodec
-from janusflow.weights import find_folder, load_weights, read_json, weight_files
+from janusflow.weights import building, find_folder, load_weights, read_json, weight_files
 
 
 def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
@@ -67,7 +67,7 @@ def load_janus_codec(
     path = folder / "config.json"
     values = read_json(path)
     layout = janus if janus.is_janus(values) else hf_janus
-    with torch.device("meta"):
+    with building(path):
         vq = JanusVQVAE(layout.read_vq_config(values, str(path)))
     load_weights(vq, weight_files(folder), layout.VQ_KEYS, layout.UNUSED, dtype, device, only=layout.VQ_PREFIX)
     return VQCodec(vq)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 T = TypeVar("T")
+MERGE_ERRORS = (OmegaConfBaseException, TypeError)  # the latter where one has a list and the other a mapping
 LISTS = ("stages", "data.sources")  # a file that names one of these names all of them; its base's others do not stay
 
 
@@ -23,9 +24,10 @@ def load_config(kind: type[T], path: str | Path, overrides: list[str] | None = N
     for item in overrides or []:
         if "=" not in item:
             raise ValueError(f"override {item!r} is not of the form key=value")
+    tree = _read(Path(path))
     try:
-        tree = OmegaConf.merge(_read(Path(path)), OmegaConf.from_dotlist(overrides or []))
-    except OmegaConfBaseException as error:
+        tree = OmegaConf.merge(tree, OmegaConf.from_dotlist(overrides or []))  # type: ignore[assignment]
+    except MERGE_ERRORS as error:
         raise ValueError(f"cannot read the overrides {overrides}: {_first_line(error)}") from error
     return _build(kind, tree, str(path))
 
@@ -64,13 +66,16 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
         own, inherited = OmegaConf.select(tree, key), OmegaConf.select(parent, key)
         if own and inherited:
             OmegaConf.update(parent, key, {name: inherited[name] for name in inherited if name in own}, merge=False)
-    return OmegaConf.merge(parent, tree)  # type: ignore[return-value]
+    try:
+        return OmegaConf.merge(parent, tree)  # type: ignore[return-value]
+    except MERGE_ERRORS as error:
+        raise ValueError(f"{path} does not fit its base: {_first_line(error)}") from error
 
 
 def _build(kind: type[T], tree: Any, source: str) -> T:
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), tree))  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
+    except MERGE_ERRORS as error:
         key = getattr(error, "full_key", None)
         raise ValueError(f"{source}: {_first_line(error)}" + (f" (key {key})" if key else "")) from error
 

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+COLDEST = 1e-30  # temperature of which fp32 still has the inverse
+
 
 def check_decoding(temperature: float, top_k: int | None, top_p: float) -> None:
     """Raise ``ValueError`` with the value where :func:`choose` could not run."""
@@ -38,7 +40,9 @@ def choose(
     """
     if temperature == 0:
         return logits.argmax(-1)
-    probabilities = (logits.float() / temperature).softmax(-1)
+    logits = logits.float()
+    logits = (logits - logits.amax(-1, keepdim=True)) / max(temperature, COLDEST)  # at most 0: nothing overflows
+    probabilities = logits.softmax(-1)
     if top_k is None and top_p == 1:
         return inverse(probabilities, uniforms)
     ordered, tokens = probabilities.topk(min(top_k or logits.shape[-1], logits.shape[-1]), dim=-1)

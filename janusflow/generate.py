@@ -5,6 +5,7 @@ Legend: G images in a batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -20,6 +21,8 @@ from janusflow.prompt_cache import PromptRunner
 from janusflow.samplers import Progress
 from janusflow.sampling import FAMILIES, Sampling
 
+SEEDS = 2**64  # that torch's generators tell apart
+
 
 def generate_images(
     bundle: Bundle,
@@ -34,8 +37,8 @@ def generate_images(
 
     options: those of the model's head. batch_size: images computed together at most; ``memory_gib`` may lower it (see
     :func:`largest_batch`). progress: ``progress(done, total)`` counts solver steps or codes over all batches.
-    Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts and seeds, a batch size
-    below 1, impossible options or those of the other head, or a model without image codec.
+    Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts and seeds, impossible seeds,
+    batch sizes and memory limits, impossible options or those of the other head, or a model without image codec.
     """
     codec = bundle.required_codec
     images: list[Image.Image] = []
@@ -62,8 +65,12 @@ def sample_latents(
     options.check()
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
+    if not all(0 <= seed < SEEDS for seed in seeds):
+        raise ValueError(f"a seed must lie in 0 .. 2**64 - 1, got {next(s for s in seeds if not 0 <= s < SEEDS)}")
     if batch_size < 1:
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
+    if memory_gib is not None and not 0 < memory_gib < math.inf:
+        raise ValueError(f"the memory for a batch must be a number of GiB above 0, got {memory_gib}")
     tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
     for prompt, ids in zip(prompts, tokens, strict=True):
         check_length(len(ids) + head.num_tokens, llm, f"the prompt {shorten(prompt)!r} with its image")

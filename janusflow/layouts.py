@@ -145,6 +145,6 @@ def reading(source: str, kind: str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise ValueError(f"{source} lacks {error.args[0]!r}") from error
-    except (TypeError, AttributeError, IndexError, StrictDataclassError) as error:
+    except (TypeError, AttributeError, IndexError, ArithmeticError, RuntimeError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{source} is not a {kind} configuration: {reason}") from error

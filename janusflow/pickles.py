@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from janusflow.weights import HUB_FILES, find_folder, save_weights
+from janusflow.weights import HUB_FILES, find_folder, save_weights, writing
 
 PICKLED, PICKLED_INDEX = "*.bin", "pytorch_model.bin.index.json"
 
@@ -30,14 +30,12 @@ def convert_pickles(path: str | Path, out: Path, revision: str | None = None, sh
     weights: dict[str, Tensor] = {}
     for file in files:
         weights |= read_pickle(file)
-    try:
+    with writing(f"the model to {out}"):
         out.mkdir(parents=True, exist_ok=True)
         save_weights(weights, out, shard_size)
         kept = [file for file in folder.glob("*.json") if file.name not in (PICKLED_INDEX, "config.json")]
         for file in (*kept, *folder.glob("*.jinja"), folder / "config.json"):
             shutil.copyfile(file, out / file.name)
-    except OSError as error:
-        raise ValueError(f"cannot write the model to {out}: {error.strerror or error}") from error
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:

@@ -25,10 +25,10 @@ PIXEL_FIELDS = {
     "std": "image_std",
 }
 
-# Of JanusFlow and Janus; of Janus-Pro, whose names hold PRO_NAME.
+# Of JanusFlow and Janus; of Janus-Pro. The release that a folder is called after tells them apart.
 JANUS_ROLES = {"user": "User", "assistant": "Assistant"}
 PRO_ROLES = {"user": "<|User|>", "assistant": "<|Assistant|>"}
-PRO_NAME = "janus-pro"
+RELEASES = {"janus-pro": PRO_ROLES, "janus-1.3b": JANUS_ROLES}
 
 
 def read_chat(folder: Path, otherwise: Mapping[str, str] = JANUS_ROLES) -> ChatConfig:
@@ -41,16 +41,18 @@ def read_chat(folder: Path, otherwise: Mapping[str, str] = JANUS_ROLES) -> ChatC
 def read_janus_chat(folder: Path, tokenizer: TextTokenizer) -> ChatConfig:
     """As :func:`read_chat`, for Janus and Janus-Pro, which differ in roles and whose released files do not state them.
 
-    Where ``processor_config.json`` does not, a chat template tells that names the user; else Janus-Pro is known by its
-    tokenizer, which has the user's role as a token, or by the folder's name.
+    Where ``processor_config.json`` does not, a chat template tells that names the user, else the folder's name where it
+    is a release's, else the tokenizer: that of Janus-Pro has the user's role as a token.
     """
     templates = [template for template in chat_templates(folder) if JANUS_ROLES["user"] in template]
+    named = [roles for name in names(folder) for release, roles in RELEASES.items() if release in name.lower()]
     if templates:
-        pro = any(PRO_ROLES["user"] in template for template in templates)
+        roles = PRO_ROLES if any(PRO_ROLES["user"] in template for template in templates) else JANUS_ROLES
+    elif named:
+        roles = named[0]
     else:
-        token = tokenizer.tokenizer.token_to_id(PRO_ROLES["user"])
-        pro = token is not None or any(PRO_NAME in name.lower() for name in names(folder))
-    return read_chat(folder, PRO_ROLES if pro else JANUS_ROLES)
+        roles = JANUS_ROLES if tokenizer.tokenizer.token_to_id(PRO_ROLES["user"]) is None else PRO_ROLES
+    return read_chat(folder, roles)
 
 
 def chat_templates(folder: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,16 @@ def read_tensors(files: list[Path], wanted: Collection[str]) -> Iterator[tuple[s
             raise ValueError(f"cannot read the weights {path}: {error}") from error
 
 
+@contextmanager
+def building(source: Path) -> Iterator[None]:
+    """Build modules on the meta device; sizes that none can have become ``ValueError`` that names ``source``."""
+    try:
+        with torch.device("meta"):
+            yield
+    except Exception as error:  # constructors raise whatever an odd size makes them stumble over
+        raise ValueError(f"{source} describes no model: {' '.join(str(error).split())}") from error
+
+
 def load_weights(
     module: nn.Module,
     files: list[Path],
@@ -217,7 +228,14 @@ def restore_buffers(module: nn.Module, device: torch.device | str) -> None:
 
 
 def save_weights(weights: dict[str, Tensor], folder: Path, shard_size: str = "5GB") -> None:
-    """Write ``weights`` as ``model.safetensors``, or as shards with an index where they exceed ``shard_size``."""
+    """Write ``weights`` as ``model.safetensors``, or as shards with an index where they exceed ``shard_size``.
+
+    Tensors that share memory are written one by one. Raises ``ValueError`` for an impossible size.
+    """
+    size = re.fullmatch(r"(\d+(\.\d+)?)[KMGT]B", shard_size.upper())
+    if size is None or float(size[1]) == 0:
+        raise ValueError(f"a shard's size must be like 5GB or 500MB, got {shard_size!r}")
+    weights = separate(weights)
     plan = split_torch_state_dict_into_shards(
         weights, filename_pattern="model{suffix}.safetensors", max_shard_size=shard_size
     )
@@ -226,6 +244,26 @@ def save_weights(weights: dict[str, Tensor], folder: Path, shard_size: str = "5G
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def separate(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``weights``, a copy of each that shares memory with one before it."""
+    seen: set[int] = set()
+    found: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        place = value.untyped_storage().data_ptr()
+        found[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return found
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn the errors of writing ``what``, such as a full disk, into ``ValueError`` that names it."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # safetensors reports those of the system as its own
+        raise ValueError(f"cannot write {what}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def digest(files: list[Path]) -> str:

@@ -197,6 +197,27 @@ def test_settings_that_the_model_cannot_have_are_named(tmp_path, bundle):
         load_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("value", [0, 1.5, "wide"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("llm.vocab_size", "llm.hidden_size", "llm.num_heads", "llm.num_kv_heads", "llm.num_layers"),
+        *("vision.patch_size", "vision.width", "vision.depth", "vision.num_heads"),
+        *("flow_head.latent_size", "flow_head.patch_size", "flow_head.width"),
+    ],
+)
+def test_sizes_that_no_model_can_have_are_named(tmp_path, bundle, field, value):
+    save_pretrained(bundle, tmp_path)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    part, name = field.split(".")
+    values["model"][part][name] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=name) as caught:
+        load_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_is_neither_folder_nor_hub_id_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no config.json"):
         load_pretrained(tmp_path / "nothing")

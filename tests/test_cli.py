@@ -1,6 +1,7 @@
 """The command line, through the functions that users call: results, and bad input in one line with exit code 2."""
 
 import dataclasses
+import resource
 import signal
 import subprocess
 import sys
@@ -33,6 +34,23 @@ def test_generate_writes_pictures_that_say_how_they_were_made(tmp_path, capsys):
         info = image.info
     assert info["prompt"] == "two red circles and a blue star"
     assert (info["seed"], info["guidance"], info["sampler"], info["steps"]) == ("3", "2.5", "heun", "2")
+
+
+def test_no_two_prompts_share_a_file(tmp_path, capsys):
+    long = "a red circle above " * 4
+    prompts = ["a ring", "A ring!", "红色的圆", "蓝色的方块", "!", "?", f"{long} a blue star", f"{long} a green star"]
+    assert main(["generate", *prompts, "a ring", "--out", str(tmp_path), "--steps", "1", "--num-images", "1"]) == 0
+    drawn = {}
+    for path in tmp_path.iterdir():
+        with Image.open(path) as image:
+            drawn[image.info["prompt"]] = path.name
+    assert drawn.keys() == set(prompts) and len(set(drawn.values())) == len(prompts)
+    assert set(capsys.readouterr().out.split()) == {str(tmp_path / name) for name in drawn.values()}
+    assert (drawn["a ring"], drawn["A ring!"], drawn["红色的圆"]) == (
+        "a-ring-0.png",
+        "a-ring_2-0.png",
+        "红色的圆-0.png",
+    )
 
 
 def test_same_seed_gives_the_same_file_in_any_batch(tmp_path):
@@ -81,6 +99,9 @@ def fails(capsys, arguments, value):
         (["--num-images", "0"], "0"),
         (["--batch-size", "0"], "0"),
         (["--seed", "-1"], "-1"),
+        (["--seed", str(2**64)], "seed"),
+        (["--memory", "0"], "memory"),
+        (["--memory", "inf"], "memory"),
         (["--shift", "0"], "0"),
         (["--model", "nowhere"], "nowhere"),
         (["--device", "quantum"], "quantum"),
@@ -98,6 +119,21 @@ def test_overlong_and_empty_prompts_are_refused(tmp_path, capsys):
 def test_folder_that_cannot_be_made_is_named(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     fails(capsys, ["generate", "a circle", "--out", tmp_path / "file" / "out", *FAST], "file")
+
+
+def test_a_disk_that_is_full_is_named(tmp_path, capsys):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        fails(capsys, ["export", SHIPPED, tmp_path / "model"], f"cannot write the model to {tmp_path / 'model'}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "model" / "config.json").exists()
+
+
+@pytest.mark.parametrize("size", ["0GB", "0.0MB", "5", "5XB"])
+def test_shards_have_a_size(tmp_path, capsys, size):
+    fails(capsys, ["export", SHIPPED, tmp_path / "model", "--shard-size", size], size)
 
 
 def test_damaged_model_is_named(tmp_path, capsys):

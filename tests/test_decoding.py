@@ -59,6 +59,13 @@ def test_extreme_numbers_and_logits_stay_in_the_vocabulary():
     assert choose(logits, torch.tensor([0.0, largest])).tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("cut", [{}, {"top_k": 2}, {"top_p": 0.9}])
+@pytest.mark.parametrize("temperature", [1e-6, 1e-39, 5e-324])
+def test_the_lowest_temperatures_are_greedy(temperature, cut):
+    logits = torch.tensor([[1.0, 3.0, 2.0, 0.5], [100.0, 300.0, 20.0, -1e4]])
+    assert choose(logits, torch.tensor([0.0, 0.999]), temperature, **cut).tolist() == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

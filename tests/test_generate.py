@@ -116,6 +116,18 @@ def test_unequal_lists_are_refused(bundle):
         generate_images(bundle, PROMPTS, [1], FlowSampling())
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_seeds_that_no_generator_has_are_named(bundle, seed):
+    with pytest.raises(ValueError, match=rf"seed must lie in .* got {seed}$"):
+        generate_images(bundle, PROMPTS[:2], [0, seed], FlowSampling())
+
+
+@pytest.mark.parametrize("memory", [0, -1, float("inf"), float("nan")])
+def test_impossible_memory_limits_are_named(bundle, memory):
+    with pytest.raises(ValueError, match=f"memory .* got {memory}$"):
+        generate_images(bundle, PROMPTS[:1], [0], FlowSampling(), memory_gib=memory)
+
+
 @torch.inference_mode()
 def test_the_naive_twin_takes_fewer_rows_in_between(bundle):
     """With guidance in a part of the time some passes have the conditional rows only."""

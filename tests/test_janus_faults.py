@@ -124,13 +124,26 @@ def test_settings_that_the_model_cannot_have_are_named(tmp_path, janus_bundle, l
     assert repr(value) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def zeroed(values):
+    """A configuration with no size left."""
+    return {
+        key: zeroed(value) if isinstance(value, dict) else 0 if isinstance(value, int) else value
+        for key, value in values.items()
+    }
+
+
 @pytest.mark.parametrize("layout", FOREIGN)
 def test_missing_and_impossible_fields_are_named(tmp_path, janus_bundle, layout):
     save_pretrained(janus_bundle, tmp_path, layout)
     values = json.loads((tmp_path / "config.json").read_text())
     part = "aligner_config" if layout == "deepseek" else "vision_config"
+    llm = "language_config" if layout == "deepseek" else "text_config"
+    vq = "gen_vision_config" if layout == "deepseek" else "vq_config"
     for changed in (
         {key: value for key, value in values.items() if key != part},
+        {**values, llm: {**values[llm], "num_attention_heads": 0}},
+        {**values, llm: {**values[llm], "vocab_size": None}},
+        {**values, vq: zeroed(values[vq])},
         {**values, part: 3},
         {**values, "vision_config": {**values["vision_config"], "params": {}, "image_size": "large"}},
     ):

@@ -40,6 +40,16 @@ def test_a_rewritten_model_loads_and_has_the_same_weights(pickled, tmp_path, cap
     assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_tensors_that_share_memory_are_written_one_by_one(pickled, tmp_path):
+    shared = torch.arange(6.0)
+    first = pickled / "pytorch_model-00001-of-00002.bin"
+    torch.save({"a": shared, "b": shared, "c": shared[2:].view(2, 2), "d": shared.view(2, 3).T}, first)
+    assert main(["convert", str(pickled), str(tmp_path / "out")]) == 0
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    for name, value in (("a", shared), ("b", shared), ("c", shared[2:].view(2, 2)), ("d", shared.view(2, 3).T)):
+        assert torch.equal(found[name], value), name
+
+
 def fails(capsys, arguments, words):
     assert main([str(argument) for argument in arguments]) == 2
     captured = capsys.readouterr()

@@ -65,6 +65,15 @@ def test_roles_without_a_statement(tmp_path, janus_bundle, layout, change, pro):
     assert chat.system == "Be brief."
 
 
+def test_a_releases_name_counts_more_than_its_tokenizer(tmp_path, janus_bundle):
+    config = janus_bundle.model.config
+    roomy = UnifiedModel(dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab_size=512)))
+    folder = tmp_path / "Janus-1.3B"
+    save_pretrained(dataclasses.replace(janus_bundle, model=roomy), folder, "deepseek")
+    with_token(forget_roles(folder))
+    assert load_pretrained(folder, vae=None).chat.user == "User"
+
+
 @pytest.mark.parametrize(
     ("path", "pro"),
     [

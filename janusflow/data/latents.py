@@ -20,6 +20,7 @@ from torch import Tensor
 
 from janusflow.data.transforms import generation_pixels
 from janusflow.models.codec import ImageCodec
+from janusflow.weights import writing
 
 UNREADABLE = "unreadable"  # metadata: names of images that have no latent
 
@@ -96,8 +97,6 @@ def write_latents(
         encoded = codec.encode(pixels).cpu().contiguous()
         latents |= {name: latent.clone() for (name, _), latent in zip(batch, encoded, strict=True)}
     unfinished = path.with_suffix(".part")
-    try:
+    with writing(f"the latents {path}"):
         save_file(latents, unfinished, metadata={**signature(codec, size), UNREADABLE: json.dumps(list(unreadable))})
         unfinished.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"cannot write the latents {path}: {error}") from error

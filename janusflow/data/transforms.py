@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,10 +22,17 @@ class Preprocessing:
     std: list[float] = field(default_factory=lambda: [0.5, 0.5, 0.5])
 
     def __post_init__(self) -> None:
-        if self.min_side < 1:
-            raise ValueError(f"preprocessing.min_side must be at least 1, got {self.min_side}")
-        if not len(self.background) == len(self.mean) == len(self.std) == 3 or min(self.std) <= 0:
-            raise ValueError("preprocessing needs three values of background, mean and std, and std above 0")
+        if not isinstance(self.min_side, int) or self.min_side < 1:
+            raise ValueError(f"preprocessing.min_side must be at least 1, got {self.min_side!r}")
+        for name in ("background", "mean", "std"):
+            values = getattr(self, name)
+            numbers = isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+            if not numbers or len(values) != 3:
+                raise ValueError(f"preprocessing.{name} must be three numbers, got {values!r}")
+        if not all(isinstance(value, int) and 0 <= value <= 255 for value in self.background):
+            raise ValueError(f"preprocessing.background must be a colour of 0 to 255, got {self.background}")
+        if not all(map(math.isfinite, [*self.mean, *self.std])) or min(self.std) <= 0:
+            raise ValueError(f"preprocessing needs a finite mean, and std above 0, got {self.mean} and {self.std}")
 
 
 JANUSFLOW = Preprocessing()

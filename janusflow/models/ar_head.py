@@ -18,6 +18,7 @@ from janusflow.decoding import check_decoding, check_finite, choose
 from janusflow.guidance import check_guidance, guide
 from janusflow.models.head import DropForm, GenerationHead, Span
 from janusflow.models.mlp import mlp
+from janusflow.models.sizes import check_whole
 from janusflow.samplers import Progress
 
 
@@ -32,9 +33,7 @@ class ARHeadConfig:
     head_width: int = 2048  # hidden size of the two layers that predict a code
 
     def __post_init__(self) -> None:
-        for name in ("codebook_size", "code_channels", "grid", "aligner_depth", "head_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ar_head.{name} must be at least 1, got {getattr(self, name)}")
+        check_whole(self, "ar_head", "codebook_size", "code_channels", "grid", "aligner_depth", "head_width")
 
 
 class CodeSampling(NamedTuple):

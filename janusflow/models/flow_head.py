@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
 from janusflow.guidance import ALWAYS, check_guidance, guided_velocity
 from janusflow.models.head import DropForm, GenerationHead, Span
+from janusflow.models.sizes import check_positive, check_whole
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, RMSNorm
 from janusflow.samplers import Progress, check_solver, integrate
 
@@ -35,6 +36,9 @@ class FlowHeadConfig:
     time: TimeConfig = field(default_factory=TimeConfig)
 
     def __post_init__(self) -> None:
+        check_whole(self, "flow_head", "latent_channels", "latent_size", "patch_size", "width")
+        check_whole(self, "flow_head", "encoder_blocks", "decoder_blocks", least=0)
+        check_positive(self, "flow_head", "rms_norm_eps")
         if self.latent_size % self.patch_size:
             raise ValueError(f"latent_size {self.latent_size} is not a multiple of patch_size {self.patch_size}")
         if self.width % 2:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import Cache, DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from janusflow.models.attention import ATTENTION, has_varlen_kernel, sample_boundaries, sample_mask
+from janusflow.models.sizes import check_positive, check_whole
 from janusflow.precision import matmul_dtype
 from janusflow.repa import FeatureTap
 
@@ -35,6 +36,9 @@ class LLMConfig:
     qk_norm: bool = False  # RMSNorm of each head's queries and keys before the rotary embedding (Chameleon, Sec. 2.3)
 
     def __post_init__(self) -> None:
+        check_whole(self, "llm", "vocab_size", "hidden_size", "intermediate_size", "num_layers")
+        check_whole(self, "llm", "num_heads", "num_kv_heads", "max_positions")
+        check_positive(self, "llm", "rope_theta", "rms_norm_eps")
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
         if (self.hidden_size // self.num_heads) % 2:

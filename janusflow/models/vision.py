@@ -13,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from janusflow.models.mlp import mlp
+from janusflow.models.sizes import check_positive, check_whole
 
 
 @dataclass
@@ -29,12 +30,12 @@ class VisionConfig:
     begin_embed: bool = True  # a learned embedding in front of an image; Janus: the begin-of-image token's own
 
     def __post_init__(self) -> None:
+        check_whole(self, "vision", "image_size", "patch_size", "width", "depth", "num_heads", "aligner_depth")
+        check_positive(self, "vision", "mlp_ratio")
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         if self.width % self.num_heads:
             raise ValueError(f"vision width {self.width} is not a multiple of num_heads {self.num_heads}")
-        if self.aligner_depth < 1:
-            raise ValueError(f"vision.aligner_depth must be at least 1, got {self.aligner_depth}")
 
     @property
     def grid(self) -> int:

@@ -9,6 +9,8 @@ from PIL import Image
 import train
 from janusflow.checkpoint import SHIPPED, load_pretrained
 from janusflow.config import load_config
+from janusflow.models.ar_head import CodeSampling
+from janusflow.models.flow_head import FlowSampling
 from janusflow.training.config import RunConfig
 from janusflow.training.stages import quota
 from tests.conftest import ROOT
@@ -154,6 +156,7 @@ def test_stages_are_the_papers(name):
     assert (optim.algorithm, optim.beta1, optim.beta2, optim.weight_decay) == ("adamw", 0.9, 0.95, 0.0)
     assert (optim.gradient_clip, found.data.prompt_drop, found.data.image_size) == (1.0, 0.1, 384)
     assert (found.model.repa.block, found.model.llm.num_layers) == (6, 24)
+    assert found.preview.guidance == FlowSampling().guidance, "what the trained model draws with"
 
 
 # Table 5: REPA, what understands, what trains, steps.
@@ -227,6 +230,7 @@ def test_stages_are_those_of_janus_and_janus_pro(name):
     assert (model.llm.hidden_size, model.llm.num_layers, model.ar_head.head_width) == (width, layers, width)
     assert found.chat.user == ("<|User|>" if "pro" in name else "User")
     assert found.parts.vq == "deepseek-ai/Janus-1.3B", "the one that is released as safetensors"
+    assert found.preview.guidance == CodeSampling().guidance, "what the trained model draws with"
 
 
 def test_the_single_encoder_ablation_has_januss_stages():
