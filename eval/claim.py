@@ -32,9 +32,9 @@ def claim(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     before = read_json(path)
     different = sorted(set(differences(before, settings)))
     if different:
+        instead = ", or score its pictures with --images" if before.get("judge") else ""
         raise ValueError(
-            f"{folder} holds results of other settings ({', '.join(different)}): choose another --out, "
-            "or score its pictures with --images"
+            f"{folder} holds results of other settings ({', '.join(different)}): choose another --out{instead}"
         )
     return before
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from eval.files import read_json, read_json_lines
 from eval.flags import flag
-from eval.judge_weights import describe_model, find_model
+from eval.judge_weights import describe_model, find_model, is_copy
 from eval.picture_folder import match_pictures
 from eval.prompt_lists import choose, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Scored, Task, Work
@@ -132,7 +132,7 @@ class CLIPScore(Task):
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         values = {one.id: judged[one.id].record["score"] for one in work.drawings if one.id in judged}
-        name = "CLIP score" if self.given.clip == DEFAULT_CLIP else f"CLIP score ({Path(self.given.clip).name})"
+        name = "CLIP score" if is_copy(self.given.clip, DEFAULT_CLIP) else f"CLIP score ({Path(self.given.clip).name})"
         return Scored(name, {name: mean(list(values.values()))}, {}, details={"pictures": len(values)})
 
 

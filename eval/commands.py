@@ -92,7 +92,7 @@ def add_sweep(commands: Any) -> None:
 
 def run_sweep(args: argparse.Namespace) -> int:
     """Score every setting; print where the report is."""
-    from eval.sweep import sweep
+    from eval.sweep import settings_of, sweep
 
     swept = {name: values for name in SWEPT if (values := getattr(args, name))}
     if not swept:
@@ -102,15 +102,18 @@ def run_sweep(args: argparse.Namespace) -> int:
     args.out = args.out or OUT / subject(args) / f"{args.task.name}-sweep"
     options = running_options(args)
     task = args.task(from_flags(args, args.task.options))
+    for setting in settings_of(swept):
+        check_given(setting)
     loaded: list[Bundle] = []  # once, for all points
     codes: list[int] = []
 
     def run_point(setting: dict[str, Any], folder: Path) -> Result | None:
-        check_given(setting)
-
         def load_once() -> Candidate:
             if not loaded:
-                loaded.append(load(args))
+                bundle = load(args)
+                for every in settings_of(swept):
+                    given_options(bundle.model.head, every)  # before anything is drawn
+                loaded.append(bundle)
             return make_candidate(args, loaded[0], setting)
 
         result = run(task, dataclasses.replace(options, out=folder), load_once)

@@ -30,7 +30,19 @@ class ImageFiles:
             }
         else:
             raise ValueError(f"there is no folder or archive {root}")
+        self._checksums: dict[str, int] = {}
         self.sizes = {name: found[name] for name in sorted(found) if is_picture(name)}
+
+    def checksum(self, name: str) -> int:
+        """The CRC-32 of a picture's file, which is read for it once. Raises ``ValueError`` where it cannot be."""
+        if self._archive is not None:
+            return self._archive.getinfo(name).CRC
+        if name not in self._checksums:
+            try:
+                self._checksums[name] = zlib.crc32((self.root / name).read_bytes())
+            except OSError as error:
+                raise ValueError(f"cannot read {self.root / name}: {error.strerror}") from error
+        return self._checksums[name]
 
     def read(self, name: str) -> Image.Image:
         """A picture as RGB. Raises ``ValueError`` with its name where it is damaged."""

@@ -26,6 +26,17 @@ def find_model(given: str) -> Path:
     return path
 
 
+def is_copy(given: str, original: str) -> bool:
+    """Whether ``given`` is the hub id ``original``, or a folder that is called like it: no other judge, by its name.
+
+    The hash in the protocol says what was in it.
+    """
+    path = Path(given)
+    name = path.parent.parent.name if path.parent.name == "snapshots" else path.name
+    names = (original.rpartition("/")[2], f"models--{original.replace('/', '--')}")
+    return given == original or name.lower() in [one.lower() for one in names]
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files of a model's weights, by name. Raises ``ValueError`` where there are none."""
     for pattern in FORMATS:

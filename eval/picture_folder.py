@@ -46,6 +46,14 @@ def match_pictures(folder: Path, work: Work, known: Collection[str] = ()) -> Wor
     )
 
 
+def strangers(folder: Path, work: Work) -> Work:
+    """``work`` with the pictures of ``folder`` that it does not ask for as "unexpected"."""
+    asked = {one.path for one in work.drawings}
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    unexpected = [path for path in paths if is_picture(path) and path not in asked]
+    return dataclasses.replace(work, problems=joined(work.problems, {"unexpected": unexpected}))
+
+
 def _take_all(paths: list[str], work: Work) -> Work:
     """Every picture as a drawing without a prompt; two files that differ in their suffixes alone count once."""
     wanted = len(work.drawings)

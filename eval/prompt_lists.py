@@ -67,12 +67,14 @@ def read_coco(path: Path) -> list[Prompt]:
 def choose(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:
     """``count`` of the items in their own order, or all: the same for good, and a smaller list lies in a larger one.
 
-    Raises ``ValueError`` where there are fewer.
+    Raises ``ValueError`` where there are fewer, and for an impossible seed.
     """
     if count is None:
         return list(items)
     if not 1 <= count <= len(items):
         raise ValueError(f"cannot choose {count} of {len(items)}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"the seed of a choice must lie in 0 .. 2**32 - 1, got {seed}")
     kept = np.random.RandomState(seed).permutation(len(items))[:count]  # this generator's draws never change
     return [items[index] for index in sorted(kept)]
 

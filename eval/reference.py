@@ -49,9 +49,10 @@ class Reference:
 def reference_record(
     files: ImageFiles, names: Sequence[str], extractor: FeatureExtractor, resize: str
 ) -> dict[str, Any]:
-    """What a reference is of; the key changes with any picture's path or size, the extractor or the resizing."""
+    """What a reference is of; the key changes with any picture's path or content, the extractor or the resizing."""
     described = {"extractor": extractor.describe(), "resize": resize, "pictures": len(names)}
-    identity = {"format": FORMAT, **described, "files": [(name, files.sizes[name]) for name in names]}
+    told = tqdm(names, "checking the reference", unit="picture", leave=False, disable=None)
+    identity = {"format": FORMAT, **described, "files": [(name, files.checksum(name)) for name in told]}
     return {**described, "key": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]}
 
 

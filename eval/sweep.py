@@ -39,8 +39,8 @@ def short_name(setting: Setting) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value without needless decimals."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value without needless decimals; no other has the same text."""
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
 def sweep(

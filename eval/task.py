@@ -24,6 +24,11 @@ Problems = dict[str, list[str]]  # what is wrong -> the items it is wrong with, 
 MISSING = "missing"  # the problem of a picture or an answer that is not there
 
 
+def first_part(name: str) -> str:
+    """Of an id or a path that has several parts, the prompt's."""
+    return name.partition("/")[0]
+
+
 def joined(*several: Problems) -> Problems:
     """Problems as one; an item stands once under a kind, with the first line that names it."""
     found: dict[str, dict[str, str]] = {}
@@ -98,7 +103,9 @@ class Work:
         """The part of this work that ``wanted`` is; where the names of pictures mean nothing, as many of them."""
         ids = {one.id for one in wanted.drawings}
         named = [one for one in self.drawings if one.id in ids]
-        problems = {kind: names for kind, names in self.problems.items() if kind != MISSING}  # of other prompts
+        prompts = {first_part(one) for one in ids}
+        missing = [line for line in self.problems.get(MISSING, ()) if first_part(line) in prompts]
+        problems = {**self.problems, MISSING: missing}  # not what other prompts lack
         drawings = named or self.drawings[: len(ids)]
         return replace(self, drawings=drawings, questions=wanted.questions, problems=problems)
 

@@ -46,11 +46,7 @@ def test_no_two_prompts_share_a_file(tmp_path, capsys):
             drawn[image.info["prompt"]] = path.name
     assert drawn.keys() == set(prompts) and len(set(drawn.values())) == len(prompts)
     assert set(capsys.readouterr().out.split()) == {str(tmp_path / name) for name in drawn.values()}
-    assert (drawn["a ring"], drawn["A ring!"], drawn["红色的圆"]) == (
-        "a-ring-0.png",
-        "a-ring_2-0.png",
-        "红色的圆-0.png",
-    )
+    assert [drawn[prompt] for prompt in prompts[:3]] == ["a-ring-0.png", "a-ring_2-0.png", "红色的圆-0.png"]
 
 
 def test_same_seed_gives_the_same_file_in_any_batch(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from eval.flags import flag
 from eval.geneval.score import Detection, Verdict, score_image
+from eval.picture_folder import strangers
 from eval.shapes.report import FEATURE_SCORES
 from eval.shapes.score import (
     BENCHMARK_SEED,
@@ -97,6 +99,9 @@ class ShapesTask(Task):
                 benchmark_questions(self.given.questions_per_kind, SPLITS[split])
             )
         ]
+
+    def find_pictures(self, folder: Path, work: Work) -> Work:
+        return strangers(folder, work)
 
     def judge_protocol(self) -> Record:
         return {"detector": "shapes oracle", "features": f"SigLIP {digest([ASSETS / 'shapes' / 'siglip.safetensors'])}"}

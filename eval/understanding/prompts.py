@@ -1,6 +1,8 @@
 """What models are asked: VLMEvalKit's prompts for Janus, whose numbers the papers report.
 
 Pictures stand in front of the text, whatever their number, and a mark such as ``<image 1>`` stays in the text as it is.
+Ours differ in line breaks: one stands behind each of several pictures, as in transformers' template of Janus, where
+VLMEvalKit has one behind the last; and one behind the picture of VQAv2, GQA, ChartQA and TextVQA, where it has none.
 """
 
 from __future__ import annotations

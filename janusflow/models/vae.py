@@ -38,14 +38,21 @@ class LatentCodec(ImageCodec):
             load_weights(tiny, [Path(path)], dtype=torch.float32)
             return cls(tiny)
         try:
-            name = AutoencoderKL.load_config(str(path), revision=revision).get("_class_name")
+            name = str(AutoencoderKL.load_config(str(path), revision=revision).get("_class_name"))
             if name not in KINDS:
-                raise ValueError(f"{path} holds a {name}; the codec takes {' or '.join(KINDS)}")
-            vae = KINDS[name].from_pretrained(
-                str(path), revision=revision, torch_dtype=torch.float32, low_cpu_mem_usage=False, use_safetensors=True
+                raise ValueError(f"it is a {name}, the codec takes {' or '.join(KINDS)}")
+            vae, found = KINDS[name].from_pretrained(
+                str(path),
+                revision=revision,
+                torch_dtype=torch.float32,
+                low_cpu_mem_usage=False,
+                use_safetensors=True,
+                output_loading_info=True,
             )
-        except (OSError, RuntimeError, KeyError) as error:
+        except Exception as error:  # constructors raise whatever an odd size makes them stumble over
             raise ValueError(f"cannot load a VAE from {path}: {str(error).strip().splitlines()[0]}") from error
+        if found["missing_keys"]:  # diffusers leaves them random
+            raise ValueError(f"cannot load a VAE from {path}: its weights lack {sorted(found['missing_keys'])[0]}")
         return cls(vae)
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> LatentCodec:

@@ -40,7 +40,7 @@ def test_geneval_from_a_models_pictures(geneval, models, tmp_path, capsys):
     ]
     metadata = json.loads((out / "pictures" / "00000" / "metadata.jsonl").read_text())
     assert metadata == json.loads((PROMPTS / "geneval.jsonl").read_text().split("\n")[0])
-    assert result["title"] == "GenEval (HF detector)" and set(result["problems"]) >= {"limited"}
+    assert result["title"].startswith("GenEval (HF detector; ") and set(result["problems"]) >= {"limited"}
     assert result["scores"]["single_object"] is not None and result["scores"]["overall"] is None
     assert len(result["protocol"]["judge"]["detector"]["sha256"]) == 12
 

@@ -71,3 +71,5 @@ def test_all_are_all_whatever_the_seed():
 def test_more_than_there_are_is_refused():
     with pytest.raises(ValueError, match="cannot choose 4 of 3"):
         choose("abc", 4, 0)
+    with pytest.raises(ValueError, match=r"seed of a choice .* got -1"):
+        choose("abc", 2, -1)

@@ -75,6 +75,22 @@ def test_a_stale_file_is_computed_anew(folder, extractor, change, tmp_path):
     assert after.record["key"] != before
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_another_picture_of_as_many_bytes_is_another_reference(tmp_path, extractor, packed):
+    records, sizes = [], []
+    for number in range(2):
+        write_pictures(tmp_path / "real", ["0.bmp"], first_seed=number)
+        path = tmp_path / "real/0.bmp"
+        sizes.append(path.stat().st_size)
+        files = tmp_path / "real"
+        if packed:
+            files = tmp_path / "real.zip"
+            with zipfile.ZipFile(files, "w") as archive:
+                archive.write(path, "0.bmp")
+        records.append(reference_record(ImageFiles(files), ["0.bmp"], extractor, "gigagan"))
+    assert sizes[0] == sizes[1] and records[0]["key"] != records[1]["key"]
+
+
 @pytest.mark.parametrize("damage", ["cut", "noise", "empty", "bits", "text"])
 def test_a_damaged_file_is_computed_anew(folder, extractor, damage):
     expected = find(folder, extractor).features

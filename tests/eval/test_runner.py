@@ -240,6 +240,19 @@ def test_missing_and_truncated_pictures_are_named_and_count_as_wrong(whole, tmp_
     assert result_of(tmp_path / "out")["scores"] == result_of(whole)["scores"]
 
 
+def test_pictures_that_nobody_asked_for_are_named(whole, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    for stranger in ("foreign.png", "in_distribution/00099/0000.png"):
+        path = copy / "pictures" / stranger
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (48, 48)).save(path)
+    assert main(from_elsewhere(copy, tmp_path / "out")) == 1
+    result = result_of(tmp_path / "out")
+    assert result["problems"] == {"unexpected": ["foreign.png", "in_distribution/00099/0000.png"]}
+    assert result["scores"] == result_of(whole)["scores"] and not result["complete"]
+
+
 def test_a_picture_that_changes_is_judged_again(whole, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(whole, copy)

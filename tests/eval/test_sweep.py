@@ -23,6 +23,24 @@ def test_every_combination_is_a_setting():
     ]
 
 
+def test_no_two_settings_share_a_name():
+    settings = settings_of({"guidance": [1.0, 1.0000001, 12345678.0, 12345679.0]})
+    assert len({short_name(one) for one in settings}) == 4
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (["--steps", "1", "0"], "steps must be at least 1"),
+        (["--temperature", "1", "2"], "temperature does not go"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_drawn(models, tmp_path, capsys, bad, message):
+    out = tmp_path / "out"
+    assert main(["sweep", "shapes", "--model", str(models / "flow"), "--out", str(out), *FEW, *bad]) == 2
+    assert message in capsys.readouterr().err and not list(out.rglob("*.png"))
+
+
 def test_a_value_that_stands_twice_is_refused():
     with pytest.raises(ValueError, match="a value of steps stands twice: 2, 2"):
         settings_of({"steps": [2, 2]})

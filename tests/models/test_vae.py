@@ -1,5 +1,6 @@
 """The codec: the small VAE, and the SDXL latent space through TAESDXL on real photographs."""
 
+import json
 import math
 
 import pytest
@@ -66,6 +67,21 @@ def test_saved_codec_is_the_same(tmp_path):
 def test_sides_that_do_not_fit_are_refused(taesdxl):
     with pytest.raises(ValueError, match="8"):
         taesdxl.encode(torch.zeros(1, 3, 30, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("norm_num_groups", 0), ("block_out_channels", []), ("mid_block_add_attention", True), ("_class_name", [])],
+)
+def test_a_damaged_configuration_is_named(tmp_path, name, value):
+    """Also one that asks for more than the weights hold, which diffusers would leave random."""
+    LatentCodec.from_pretrained(ASSETS / "shapes" / "vae").save(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    assert values[name] != value
+    (tmp_path / "config.json").write_text(json.dumps({**values, name: value}))
+    with pytest.raises(ValueError, match=f"cannot load a VAE from {tmp_path}: .") as caught:
+        LatentCodec.from_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_vae_is_named(tmp_path):

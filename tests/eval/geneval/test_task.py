@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.geneval.colors import ColorClassifier
-from eval.geneval.detector import CLASSES, Detector, geometry_of, read_out
+from eval.geneval.colors import COLOR_MODEL, ColorClassifier
+from eval.geneval.detector import CLASSES, DETECTOR, Detector, geometry_of, read_out
 from eval.geneval.score import COLORS, MIN_SCORE, Detection
 from eval.geneval.task import GenEval, GenEvalOptions, read_prompts
 from eval.task import Judged
@@ -52,6 +52,18 @@ def test_layout_is_written_and_found_again(task, tmp_path, picture):
     found = task.find_pictures(folder, work)
     assert found.drawings == work.drawings
     assert found.problems == {"missing": ["00000/0"]} and work.problems == {}
+
+
+def test_a_limit_keeps_what_its_own_prompts_lack(task, tmp_path, picture):
+    work, folder = task.prepare(), tmp_path / "pictures"
+    folder.mkdir()
+    task.write_layout(folder, work)
+    for drawing in work.drawings:
+        picture.save(folder / drawing.path)
+    for prompt in ("00000", "00001"):
+        (folder / prompt / "metadata.jsonl").unlink()
+    found = task.find_pictures(folder, work).only(task.prepare(limit=1))
+    assert found.problems == {"missing": ["00000/metadata.jsonl"]}
 
 
 def test_judge_and_score_run_end_to_end(task, picture, monkeypatch):
@@ -139,6 +151,18 @@ def test_protocol_names_both_judges_with_hashes(task):
     protocol = task.judge_protocol()
     assert len(protocol["detector"]["sha256"]) == len(protocol["colours"]["sha256"]) == 12
     assert protocol["detector's input"] == "shorter edge 64, longer at most 107"
+
+
+def test_another_judge_stands_in_the_name_and_in_no_column_of_the_papers(task, detector_folder, clip_folder):
+    names = f"{detector_folder.name}, {clip_folder.name}, 64 px"
+    assert (task.title, task.columns) == (f"GenEval (HF detector; {names})", {})
+    usual = GenEval(GenEvalOptions())
+    assert usual.title == "GenEval (HF detector)" and usual.columns["GenEval"] == "overall"
+    copies = {"detector": f"judges/{DETECTOR.split('/')[1]}", "color_model": f"judges/{COLOR_MODEL.split('/')[1]}"}
+    assert GenEval(GenEvalOptions(**copies)).title == usual.title
+    cached = f"hub/models--{COLOR_MODEL.replace('/', '--')}/snapshots/0123abc"
+    assert GenEval(GenEvalOptions(color_model=cached)).title == usual.title
+    assert GenEval(GenEvalOptions(color_model="openai/clip-vit-base-patch32")).title != usual.title
 
 
 def test_other_models_are_refused(detector_folder, clip_folder, tmp_path):
