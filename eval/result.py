@@ -28,13 +28,15 @@ def collect(
     folder: Path,
     given: Mapping[str, str] | None = None,
     unknown: Sequence[str] = (),
-    limited: bool = False,
+    held: int | None = None,
 ) -> Result | None:
     """Score what all shards have stored in ``folder``, and write the result; None while something is left to do.
 
     given: answers from elsewhere, by id; a question that they leave out is a problem and not left to do.
-    unknown: those to no question. limited: whether ``work`` is a part of the benchmark.
+    unknown: those to no question. held: how many items the benchmark's files hold, of which ``work`` may be a part. A
+    result of files with another number of items than the benchmark's own says so, and stands in no published column.
     """
+    held = len(work) if held is None else held
     undrawn = {name: one for name, one in read_stage(folder, DRAWN).items() if "problem" in one.record}
     judged = read_stage(folder, JUDGED) | undrawn
     answered = read_stage(folder, ANSWERED)
@@ -56,18 +58,20 @@ def collect(
     told = {name for name, entry in entries.items() if "problem" in entry.record}
     missing = [name for name in scored.problems.get(MISSING, ()) if name not in told]
     judged_problems = {**scored.problems, MISSING: missing}
-    problems = joined(found, judged_problems, {LIMITED: [f"the first {len(entries)} items only"]} if limited else {})
+    limited = [f"the first {len(entries)} items only"] if len(work) < held else []
+    problems = joined(found, judged_problems, {LIMITED: limited})
+    counts = other_counts(task, held)
     result = {
         "task": task.name,
-        "title": task.title,
+        "title": f"{task.title}, {held} of {task.size} items" if counts else task.title,
         "headline": scored.headline,
         "complete": not set(problems) - set(task.tolerated),
         "scores": scored.scores,
         "overview": [scored.headline, *(name for name in task.overview if name in scored.scores)],
-        "columns": dict(task.columns),
+        "columns": {} if counts else dict(task.columns),
         "problems": problems,
         "broken": bool(set(problems) - {LIMITED, *task.of_a_part, *task.tolerated}),  # by more than a limit
-        "protocol": {**work.protocol, **describe_options(task), "judge": settings["judge"]},
+        "protocol": {**work.protocol, **describe_options(task), **counts, "judge": settings["judge"]},
         "provenance": {name: settings[name] for name in PROVENANCE},
         "details": scored.details,
         "items": items(work, entries, scored),
@@ -75,6 +79,11 @@ def collect(
     write_json(folder / RESULT, result)
     task.export(folder, work, texts)
     return result
+
+
+def other_counts(task: Task, held: int) -> dict[str, int]:
+    """How many items the benchmark's files hold and it officially has; empty where that is the same or not known."""
+    return {} if task.size in (None, held) else {"items in the files": held, "items of the benchmark": task.size}
 
 
 def found_problems(work: Work, entries: Mapping[str, Entry], unknown: Sequence[str]) -> Problems:

@@ -100,7 +100,7 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
     settings = {**settings, "libraries": libraries()}  # those that score
     known = {one.id for one in full.questions}
     unknown = [name for name in given or () if name not in known]
-    return collect(task, work, settings, options.out, given, unknown, limited=len(work) < len(full))
+    return collect(task, work, settings, options.out, given, unknown, held=len(full))
 
 
 def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> None:

@@ -36,6 +36,7 @@ class DPGBench(Task):
 
     name = "dpg-bench"
     title = "DPG-Bench"
+    size = 1065  # a grid for each of the paper's prompts
     options = DPGOptions
     needs: ClassVar[tuple[Need, ...]] = (
         Need("questions and prompts", "https://github.com/TencentQQGYLab/ELLA (folder dpg_bench)", "10 MB", "--data"),

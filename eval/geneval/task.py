@@ -40,6 +40,7 @@ class GenEval(Task):
     name = "geneval"
     title = "GenEval (HF detector)"
     of_a_part = ("tags without pictures",)
+    size = 553 * SAMPLES  # the paper's prompts
     options = GenEvalOptions
     needs: ClassVar[tuple[Need, ...]] = (
         Need("prompts", "https://github.com/djghosh13/geneval (prompts/evaluation_metadata.jsonl)", "0.1 MB", "--data"),

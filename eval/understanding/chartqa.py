@@ -62,6 +62,7 @@ class ChartQA(Benchmark):
             "--data FOLDER",
         ),
     )
+    size = 2500  # Masry et al. 2022: 1,250 a part
     columns: ClassVar[Mapping[str, str]] = {"ChartQA": "accuracy"}
 
     def protocol(self) -> dict[str, Any]:

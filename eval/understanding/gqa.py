@@ -43,6 +43,7 @@ class GQA(Benchmark):
         Need("GQA questions 1.2", "cs.stanford.edu/people/dorarad/gqa/download.html", "1.4 GB", "--data FOLDER"),
         Need("GQA images, in the same folder", "cs.stanford.edu/people/dorarad/gqa", "20 GB", "--data FOLDER"),
     )
+    size = 12578  # of questions 1.2 at cs.stanford.edu/people/dorarad/gqa
     columns: ClassVar[Mapping[str, str]] = {"GQA": "accuracy"}
 
     def protocol(self) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class MMVet(Benchmark):
         Need("mm-vet.zip, unpacked", "releases of github.com/yuweihao/MM-Vet", "67 MB", "--data FOLDER"),
         Need("grades by GPT-4", "the official evaluator, on the answers that a run writes", "-", "--graded FILE"),
     )
+    size = 218  # Yu et al. 2023
     columns: ClassVar[Mapping[str, str]] = {"MM-Vet": "total"}
     max_new_tokens: ClassVar[int] = 2048  # VLMEvalKit's
     system_prompt: ClassVar[str | None] = SYSTEM_PROMPT

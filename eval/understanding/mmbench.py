@@ -24,6 +24,7 @@ from eval.understanding.tables import decode_image, read_tsv
 STEP = 1_000_000  # between the indices of a question's rotations
 LETTERS = "ABCD"
 FILES = ("MMBench_DEV_EN.tsv", "mmbench_dev_20230712.tsv", "MMBench_DEV_EN_V11.tsv", "[Mm][Mm][Bb]ench_dev_en*.tsv")
+SIZES = {"MMBench_DEV_EN.tsv": 4329}  # rows, the rotations of 1.0's questions, as lmms-lab/MMBench holds them too
 GROUPS = ("l2-category", "category")
 LONGEST_INDEX = 64  # characters; an image cell as short as that, all digits, is the index of the row with the picture
 
@@ -94,6 +95,7 @@ class MMBench(Benchmark):
     def read(self, folder: Path) -> list[Question]:
         """All rotations of a question, then the next question. Raises ``ValueError`` as :func:`read_questions` does."""
         path = find_file(folder, *FILES, *(f"**/{name}" for name in FILES))
+        self.size = SIZES.get(path.name)
         rows = read_tsv(path)
         questions = read_questions(rows, str(path))
         self.source = {"file": path.name, "rotations": "made here" if len(questions) > len(rows) else "the file's"}

@@ -73,6 +73,7 @@ class Mmmu(Benchmark):
     name: ClassVar[str] = "mmmu"
     title: ClassVar[str] = "MMMU val"
     of_a_part: ClassVar[tuple[str, ...]] = ("missing subject",)
+    size = 900  # Yue et al. 2024: 30 a subject
     columns: ClassVar[Mapping[str, str]] = {"MMMU": "overall"}
     max_new_tokens: ClassVar[int] = 512  # the official script also looks for options in long answers
     needs: ClassVar[tuple[Need, ...]] = (

@@ -1,4 +1,4 @@
-"""SEED-Bench, the part about pictures: question types 1 to 9, four options each, some 14,200 questions.
+"""SEED-Bench, the part about pictures: question types 1 to 9, four options each, 14,233 questions.
 
 Source: Li et al. 2023 (arXiv:2307.16125). The official script ranks the options by likelihood; the papers report
 VLMEvalKit's way, which asks for the option's letter and takes the answer at its word.
@@ -54,6 +54,7 @@ class Seed(Benchmark):
 
     name: ClassVar[str] = "seed"
     title: ClassVar[str] = "SEED-Bench (pictures)"
+    size = 14233  # the paper's numbers of samples of types 1 to 9, summed
     columns: ClassVar[Mapping[str, str]] = {"SEED": "overall"}
     needs: ClassVar[tuple[Need, ...]] = (
         Need(

@@ -39,6 +39,7 @@ class TextVQA(Benchmark):
         Need("TextVQA 0.5.1 val questions", "textvqa.org/dataset", "17 MB", "--data FOLDER"),
         Need("train_val images, in the same folder", "textvqa.org/dataset", "6.6 GB", "--data FOLDER"),
     )
+    size = 5000  # textvqa.org/dataset
     columns: ClassVar[Mapping[str, str]] = {"TextVQA": "accuracy"}
 
     def protocol(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from eval.understanding.vqa_normalize import normalize, one_line
 ANNOTATORS = 10
 ANSWER_TYPES = ("yes/no", "number", "other")
 SPLITS = {"val": "val2014", "test-dev": "test-dev2015", "test": "test2015"}  # as the files are called
+SIZES = {"val": 214354, "test-dev": 107394, "test": 447793}  # visualqa.org/download.html, and test-dev's file
 IMAGES = {"val": "val2014", "test-dev": "test2015", "test": "test2015"}
 
 
@@ -77,6 +78,7 @@ class VQAv2(Benchmark):
         super().__init__(options)
         if options.split not in SPLITS:
             raise ValueError(f"VQAv2 has no split {options.split!r}; choose from {', '.join(SPLITS)}")
+        self.size = SIZES[options.split]
 
     def protocol(self) -> dict[str, Any]:
         return super().protocol() | {"split": SPLITS[self.given.split]}

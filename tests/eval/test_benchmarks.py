@@ -105,6 +105,7 @@ def test_pope_from_a_models_answers(models, tmp_path):
     assert main(["run", "pope", "--data", str(data), "--model", str(models / "flow"), "--out", str(out)]) == 0
     result = result_of(out)
     assert len(result["items"]) == 12 and result["complete"]
+    assert result["title"].endswith(", 12 of 9000 items") and result["columns"] == {}
     assert result["items"][0]["question"].endswith("?\nAnswer the question using a single word or phrase.")
     assert result["provenance"]["model"]["chat"]["system"] == "" and result["scores"]["random accuracy"] is not None
     assert "sampling" not in result["provenance"]["model"]
