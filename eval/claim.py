@@ -57,4 +57,4 @@ def drawn_by(images: Path | None) -> Any:
         model = read_json(path)["model"] if path else None
     except (ValueError, KeyError):
         return None  # somebody else's file of that name
-    return model if isinstance(model, dict) and "checkpoint" in model else None
+    return model if isinstance(model, dict) and {"checkpoint", "resolution", "dtype"} <= model.keys() else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,16 @@ from eval.task import MISSING, Judged, Problems, Scored, Task, Work, joined
 RESULT = "result.json"
 LIMITED = "limited"  # the problem of a result of some of the items only
 PROVENANCE = (*("model", "decoding", "images", "drawn_by", "answers", "batch_size", "libraries", "machine"),)
-FIELDS: dict[str, type | tuple[type, ...]] = {  # of a result, as pages read it
+Kind = type | tuple[type, ...]
+NONE = type(None)
+FIELDS: dict[str, Kind] = {  # of a result, as pages read it
     **{"task": str, "title": str, "headline": str, "complete": bool, "scores": dict, "overview": list},
     **{"columns": dict, "problems": dict, "protocol": dict, "provenance": dict, "items": list},
 }
+ORIGIN: dict[str, Kind] = {  # of a result's provenance, likewise
+    **{"model": (dict, NONE), "drawn_by": (dict, NONE), "images": (str, NONE), "libraries": dict, "machine": str},
+}
+MODEL: dict[str, Kind] = {"checkpoint": str, "resolution": (int, float), "dtype": str}  # of either, likewise
 SHOWN = 5  # names of items on a line
 Result = dict[str, Any]
 
@@ -91,7 +97,7 @@ def found_problems(work: Work, entries: Mapping[str, Entry], unknown: Sequence[s
     failed: Problems = {}
     for name, entry in entries.items():
         if "problem" in entry.record:
-            failed.setdefault(entry.record["problem"], []).append(f"{name}: {entry.record['reason']}")
+            failed.setdefault(entry.record["problem"], []).append(f"{name}: {entry.record.get('reason', '')}")
     strangers = [f"{name}: an answer to no question" for name in unknown]
     return joined(failed, {"unexpected": strangers}, work.problems)
 
@@ -122,12 +128,52 @@ def answer_entry(text: str | None) -> Entry:
 
 
 def read_result(path: Path) -> Result:
-    """A ``result.json``. Raises ``ValueError`` where it is none."""
-    result = read_json(path)
-    for name, kind in FIELDS.items():
-        if not isinstance(result, dict) or not isinstance(result.get(name), kind):
-            raise ValueError(f"{path} is no result of python -m eval run: it has no {name}, or another kind of it")
+    """A ``result.json``. Raises ``ValueError`` where it is none, or lacks what pages read."""
+    result: Result = read_json(path)
+    wrong = next(misfits(result), None)
+    if wrong is not None:
+        raise ValueError(f"{path} is no result of python -m eval run: it has no {wrong}, or another kind of it")
     return result
+
+
+def misfits(result: Any) -> Iterator[str]:
+    """The names of a result's parts that pages read and that are missing or of another kind.
+
+    Wholes come before their parts, so only the first name is sure to come.
+    """
+    yield from unlike(result, FIELDS)
+    yield from (f"score {name!r}" for name, value in result["scores"].items() if not is_score(value))
+    yield from (f"overview with {name!r}" for name in result["overview"] if not isinstance(name, str))
+    yield from (f"column {name!r}" for name, score in result["columns"].items() if not isinstance(score, str))
+    yield from (f"problem {name!r}" for name, lines in result["problems"].items() if not is_texts(lines))
+    yield from unlike(result["protocol"], {"judge": dict}, "protocol.")
+    origin = result["provenance"]
+    yield from unlike(origin, ORIGIN, "provenance.")
+    for name in ("model", "drawn_by"):
+        if origin[name] is not None:
+            yield from unlike(origin[name], MODEL, f"provenance.{name}.")
+    for number, item in enumerate(result["items"], 1):
+        if not isinstance(item, dict):
+            yield f"item {number}"
+        elif "verdict" in item:
+            yield from unlike(item, {"path": str, "prompt": str}, f"item {number}: ")
+
+
+def unlike(record: Any, kinds: Mapping[str, Kind], where: str = "") -> Iterator[str]:
+    """The names of ``kinds`` that a JSON object does not have, or not of that kind; all of what is no object."""
+    for name, kind in kinds.items():
+        if not isinstance(record, dict) or name not in record or not isinstance(record[name], kind):
+            yield where + name
+
+
+def is_score(value: Any) -> bool:
+    """Whether a score is a number, or None where it could not be computed."""
+    return value is None or type(value) in (int, float)
+
+
+def is_texts(value: Any) -> bool:
+    """Whether it is a list of texts."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def read_answers(path: Path) -> dict[str, str]:

@@ -143,7 +143,9 @@ def answer(task: Task, questions: Sequence[Question], candidate: Candidate, opti
 
         def is_done(one: Question) -> bool:
             entry = store.entries.get(one.id)
-            return entry is not None and "problem" not in entry.record and entry.record["seen"] == picture_hashes(one)
+            return (
+                entry is not None and "problem" not in entry.record and entry.record.get("seen") == picture_hashes(one)
+            )
 
         for batch in batches(questions, is_done, options, "answering"):
             entries, talks = {}, {}
@@ -217,12 +219,13 @@ def batches(
 
 
 def check_prompts(now: Mapping[str, str], entries: Mapping[str, Entry], key: str) -> None:
-    """Raise ``ValueError`` where an item that is done was done with another text."""
+    """Raise ``ValueError`` where an item that is done was done with another text, or does not say with which."""
     for name, text in now.items():
-        if name in entries and entries[name].record[key] != text:
-            raise ValueError(
-                f"item {name} was done with another {key}, {entries[name].record[key]!r}: choose another --out"
-            )
+        before = entries[name].record.get(key) if name in entries else text
+        if before is None:
+            raise ValueError(f"the stored line of item {name} has no {key}: remove it, and the item is done again")
+        if before != text:
+            raise ValueError(f"item {name} was done with another {key}, {before!r}: choose another --out")
 
 
 @lru_cache(maxsize=4096)

@@ -150,9 +150,7 @@ class Task(ABC):
     max_new_tokens: ClassVar[int] = 48  # of an answer
     system_prompt: ClassVar[str | None] = None  # of the conversations; None: the model's own
 
-    size: int | None = (
-        None  # official number of pictures or questions; None: there is none, or the score's name says it
-    )
+    size: int | None = None  # official number of pictures or questions; None: there is none, or scores name it
     device: str = "cpu"  # where the judge and the scores are computed; the runner sets it
 
     def __init__(self, options: Any) -> None:

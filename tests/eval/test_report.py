@@ -133,6 +133,54 @@ def test_what_is_no_result_is_one_line(tmp_path, capsys, content):
     assert str(tmp_path / "m" / "result.json") in error and error.count("\n") == 1
 
 
+MODEL = {"checkpoint": "0123", "resolution": 96, "dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"scores": {"overall": "0.6"}}, "score 'overall'"),
+        ({"scores": {"overall": True}}, "score 'overall'"),
+        ({"overview": [["overall"]]}, "overview with ['overall']"),
+        ({"columns": {"GenEval": ["overall"]}}, "column 'GenEval'"),
+        ({"problems": {"missing": [3]}}, "problem 'missing'"),
+        ({"problems": {"missing": "a bench"}}, "problem 'missing'"),
+        ({"protocol": {}}, "protocol.judge"),
+        ({"protocol": {"judge": "a human"}}, "protocol.judge"),
+        ({"provenance": {}}, "provenance.model"),
+        ({"items": [3]}, "item 1,"),
+        ({"items": [{}, {"verdict": {}, "prompt": "a dog"}]}, "item 2: path"),
+        ({"items": [{"verdict": {}, "path": "a.png", "prompt": []}]}, "item 1: prompt"),
+        *(({"provenance.model": {**MODEL, name: None}}, f"provenance.model.{name}") for name in MODEL),
+        ({"provenance.drawn_by": {"checkpoint": "0123"}}, "provenance.drawn_by.resolution"),
+        ({"provenance.model": "ours"}, "provenance.model"),
+        ({"provenance.images": 3}, "provenance.images"),
+        ({"provenance.libraries": None}, "provenance.libraries"),
+        ({"provenance.machine": None}, "provenance.machine"),
+    ],
+)
+def test_a_part_that_pages_cannot_read_is_one_line(tmp_path, capsys, changes, wrong):
+    path = write_result(tmp_path / "m") / "result.json"
+    content = json.loads(path.read_text())
+    for name, value in changes.items():
+        part, _, key = name.partition(".")
+        content[part] = {**content[part], key: value} if key else value
+    path.write_text(json.dumps(content))
+    assert main(["report", str(tmp_path / "m"), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error and f"it has no {wrong}" in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_result_with_a_model_of_few_words_is_shown(tmp_path):
+    path = write_result(tmp_path / "m") / "result.json"
+    content = json.loads(path.read_text())
+    content["provenance"]["model"] = {**MODEL, "sampling_text": None}
+    path.write_text(json.dumps(content))
+    assert main(["report", str(tmp_path / "m"), "--out", str(tmp_path / "out")]) == 0
+    assert "96 px, float32" in (tmp_path / "out" / "report.md").read_text()
+
+
 def test_a_file_in_the_place_of_the_page_is_one_line(tmp_path, capsys):
     write_result(tmp_path / "m")
     assert main(["report", str(tmp_path / "m"), "--out", str(tmp_path / "m" / "result.json")]) == 2

@@ -275,6 +275,31 @@ def test_answers_that_are_missing_or_too_many_are_named(whole, tmp_path):
     assert problems == {"missing": [f"{gone}: no answer"], "unexpected": ["nobody: an answer to no question"]}
 
 
+@pytest.mark.parametrize(("stage", "key"), [("answers", "question"), ("drawn", "prompt")])
+def test_a_stored_line_that_does_not_say_what_was_asked_is_one_line(whole, models, tmp_path, capsys, stage, key):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    path = out / f"{stage}-0-of-1.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    name = lines[1]["id"]
+    del lines[1][key]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(command(models / "flow", out)) == 2
+    error = capsys.readouterr().err
+    assert f"item {name} has no {key}" in error and error.count("\n") == 1
+
+
+def test_an_answer_whose_picture_is_not_known_is_given_again(whole, models, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    path = out / "answers-0-of-1.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    del lines[0]["seen"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(command(models / "flow", out)) == 0
+    assert (out / RESULT).read_bytes() == (whole / RESULT).read_bytes()
+
+
 def test_a_limit_takes_a_part_of_what_is_elsewhere(whole, tmp_path, capsys):
     assert main([*from_elsewhere(whole, tmp_path / "out"), "--limit", "3"]) == 0
     result = result_of(tmp_path / "out")
@@ -300,7 +325,7 @@ def test_answers_with_our_own_problems_among_them_are_read(whole, tmp_path):
 def test_somebody_elses_settings_beside_pictures_are_not_ours(whole, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(whole, copy)
-    for content in ("[1]", '{"model": "gpt"}', "{"):
+    for content in ("[1]", '{"model": "gpt"}', "{", '{"model": {"checkpoint": "0123"}}'):
         (copy / SETTINGS).write_text(content)
         assert drawn_by(copy / "pictures") is None
     assert drawn_by(whole / "pictures")["sampling"]["steps"] == 2
