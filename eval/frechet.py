@@ -15,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.arrays import real_array
+
 Array = NDArray[np.float64]
 SLACK = 1e-4  # of stored covariances, which may have been rounded to float32
 BLOCK = 4096  # rows that are summed up together: 500 take twice the time a row, as (D, D) results are written oftener
@@ -38,7 +40,7 @@ class GaussianStats:
     @classmethod
     def of(cls, features: ArrayLike) -> GaussianStats:
         """Statistics of features (N, D). Raises ``ValueError`` as :meth:`update`."""
-        features = np.asarray(features)
+        features = real_array(features)
         if features.ndim != 2:
             raise ValueError(f"expected features (N, D), got {features.shape}")
         stats = cls(features.shape[1])
@@ -49,9 +51,9 @@ class GaussianStats:
     def from_moments(cls, n: int, mean: ArrayLike, cov: ArrayLike) -> GaussianStats:
         """Statistics stored earlier: ``n`` at least 2, mean (D,), unbiased covariance (D, D).
 
-        Raises ``ValueError`` for other shapes, a smaller ``n``, values that are not finite, and what no features have.
+        Raises ``ValueError`` for other shapes, a smaller ``n``, values not real and finite, and what no features have.
         """
-        mean, cov = np.array(mean, np.float64), np.array(cov, np.float64)
+        mean, cov = np.array(real_array(mean), np.float64), np.array(real_array(cov), np.float64)
         if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
             raise ValueError(f"expected a mean (D,) and a covariance (D, D), got {mean.shape} and {cov.shape}")
         if not (n >= 2 and n == int(n)):
@@ -80,8 +82,8 @@ class GaussianStats:
         return self._scatter / (self.n - 1)
 
     def update(self, features: ArrayLike) -> None:
-        """Add features (B, D). All or none: raises ``ValueError`` for another shape or values that are not finite."""
-        features = np.asarray(features)
+        """Add features (B, D). All or none: raises ``ValueError`` for another shape or values not real and finite."""
+        features = real_array(features)
         if features.ndim != 2 or features.shape[1] != self.dim:
             raise ValueError(f"expected features (B, {self.dim}), got {features.shape}")
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))

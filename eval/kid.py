@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.arrays import real_array
+
 Array = NDArray[np.float64]
 BLOCK = 1024  # rows of a kernel matrix that exist at a time
 SUBSETS = 100
@@ -27,7 +29,7 @@ class SubsetKID(NamedTuple):
 def kid(a: ArrayLike, b: ArrayLike) -> float:
     """The unbiased estimate from all of (N, D) and (M, D), in memory for ``BLOCK`` rows of a kernel matrix.
 
-    Raises ``ValueError`` for different widths, fewer than two rows on a side, or values that are not finite.
+    Raises ``ValueError`` for different widths, fewer than two rows on a side, or values not real and finite.
     """
     a, b = _check(a, b)
     n, m = len(a), len(b)
@@ -85,7 +87,7 @@ def _kernel(a: Array, b: Array) -> Array:
 
 def _check(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
     """Both as they are, float32 or float64: subsets are cheaper to widen than the whole."""
-    first, second = np.asarray(a), np.asarray(b)
+    first, second = real_array(a), real_array(b)
     for side in (first, second):
         if side.ndim != 2 or len(side) < 2:
             raise ValueError(f"expected features (at least 2, D), got {side.shape}")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.arrays import real_array
+
 Array = NDArray[np.float64]
 BLOCK = 1024  # rows of a distance matrix that exist at a time
 NEIGHBOURS = 3  # of precision and recall
@@ -37,7 +39,7 @@ class DensityCoverage(NamedTuple):
 def precision_recall(generated: ArrayLike, real: ArrayLike, k: int = NEIGHBOURS) -> PrecisionRecall:
     """Precision and recall of features (N, D) and (M, D). A picture on a ball's surface is inside.
 
-    Raises ``ValueError`` for different widths, values that are not finite, or a side without k neighbours each.
+    Raises ``ValueError`` for different widths, values not real and finite, or a side without k neighbours each.
     """
     ours, theirs = _check(generated, real, k)
     precision = _inside(ours, theirs, radii(theirs, k)).mean()
@@ -99,7 +101,7 @@ def _distances(rows: Array, others: Array) -> Iterator[tuple[int, Array, Array]]
 
 
 def _check(generated: ArrayLike, real: ArrayLike, k: int) -> tuple[Array, Array]:
-    sides = np.asarray(generated), np.asarray(real)
+    sides = real_array(generated), real_array(real)
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     for side in sides:
