@@ -67,7 +67,7 @@ def keep(detections: Iterable[Detection], tag: str) -> dict[str, list[Detection]
 
     The threshold is strict; of equal scores the later detection comes first, as in the official script. Overlapping
     boxes all stay: its default does no non-maximum suppression. Raises ``ValueError`` for an unknown tag, and for what
-    is no :class:`Detection`. A score that is not a number exceeds nothing.
+    is no :class:`Detection` or has a score that is no number. NaN exceeds nothing.
     """
     _check_tag(tag)
     threshold = MIN_SCORE_COUNTING if tag == "counting" else MIN_SCORE
@@ -210,6 +210,8 @@ def _check_tag(tag: object) -> None:
 def _check_detection(detection: Detection) -> Detection:
     if not isinstance(detection, Detection):
         raise ValueError(f"a detection is a Detection(label, score, box, color), not {detection!r}")
+    if not _is_number(detection.score):
+        raise ValueError(f"a detection's score is a number, not {detection.score!r}")
     return detection
 
 
@@ -233,6 +235,17 @@ def _is_index(value: object) -> bool:
     try:
         operator.index(value)  # type: ignore[arg-type]
     except TypeError:
+        return False
+    return True
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a real number: Python's, NumPy's, or a tensor with one."""
+    if isinstance(value, str | bytes):
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):
         return False
     return True
 

@@ -19,7 +19,7 @@ from eval.task import Need, Question, Record, Scored
 from eval.understanding.accuracy import percent, percent_by_group
 from eval.understanding.benchmark import Benchmark
 from eval.understanding.prompts import short_answer
-from eval.understanding.records import find_images, take, take_rows, unanswered
+from eval.understanding.records import find_images, gold_text, take, take_rows, unanswered
 
 TOLERANCE = 0.05  # of the gold number, on either side
 PARTS = ("human", "augmented")
@@ -36,13 +36,13 @@ def read_number(text: str) -> float | None:
         return None
 
 
-def is_right(prediction: str, label: str) -> bool:
+def is_right(prediction: str, label: str | float) -> bool:
     """Relaxed accuracy of one answer: |p - t| / |t| <= 0.05 where both are numbers and t, the gold one, is not 0.
 
     Otherwise the texts must be equal but for case, so "0.0" is wrong for "0", and "1000" for "1,000". Outer blanks do
-    not count.
+    not count. A label that is a number is its text. Raises ``ValueError`` for any other label.
     """
-    prediction, label = prediction.strip(), label.strip()
+    prediction, label = prediction.strip(), gold_text(label).strip()
     value, target = read_number(prediction), read_number(label)
     if value is not None and target:  # a target that is not a number is true, and nothing is near it
         return abs(value - target) / abs(target) <= TOLERANCE

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from eval.understanding.records import gold_text
+
 MARKS = (",", ".", "!", "?", ";", ":", "'")  # taken off both ends of an answer, in this order
 LONG_ANSWER = 5  # words; only a longer answer is searched for an option's text
 KEYS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")  # an answer follows them
@@ -75,9 +77,13 @@ def parse_open(answer: str) -> list[str | float]:
     return list(dict.fromkeys(one for text in [*texts, *numbers] for one in normalize(text)))
 
 
-def matches(gold: str | Sequence[str], answer: str) -> bool:
-    """Whether an answer to an open question holds one of the ``gold`` texts, or a number equal to one of them."""
-    accepted = [one for text in ([gold] if isinstance(gold, str) else gold) for one in normalize(text)]
+def matches(gold: str | float | Sequence[str | float], answer: str) -> bool:
+    """Whether an answer to an open question holds one of the ``gold`` texts, or a number equal to one of them.
+
+    A number among them is its text. Raises ``ValueError`` for a ``gold`` that is neither.
+    """
+    golds = gold if isinstance(gold, Iterable) and not isinstance(gold, str) else [gold]
+    accepted = [one for text in golds for one in normalize(gold_text(text))]
     texts = [one for one in accepted if isinstance(one, str)]
     return any(
         any(text in said for text in texts) if isinstance(said, str) else said in accepted

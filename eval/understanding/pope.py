@@ -55,6 +55,7 @@ def score(labels: Sequence[str], answers: Sequence[str | None]) -> Rates:
     An answer of None is missing: wrong, no "yes" and no "no". A rate whose divisor is zero is 0, as in VLMEvalKit.
     Raises ``ValueError`` for unequal lengths or another label.
     """
+    labels, answers = list(labels), list(answers)
     if len(labels) != len(answers):
         raise ValueError(f"{len(labels)} labels need as many answers, got {len(answers)}")
     if set(labels) - {"yes", "no"}:

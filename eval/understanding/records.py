@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ def _check_kind(value: Any, kinds: Kinds, name: str, where: str) -> None:
     """In JSON, unlike in Python, true is no number; nor is NaN."""
     if not isinstance(value, kinds) or isinstance(value, bool) or value != value:
         raise ValueError(f"{where} has an unusable {name!r}: {str(value)[:80]!r}")
+
+
+def gold_text(gold: str | float) -> str:
+    """A right answer as text; a number, Python's or NumPy's, is what ``str`` writes.
+
+    Raises ``ValueError`` for anything else.
+    """
+    if isinstance(gold, bool) or not isinstance(gold, str | Real):
+        raise ValueError(f"a right answer is a text or a number, not {gold!r}")
+    return str(gold)
 
 
 def take_rows(content: Any, where: str) -> Sequence[Any]:

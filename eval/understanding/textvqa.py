@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from eval.files import find_file, read_json
 from eval.task import Need, Problems, Question, Record, Scored
-from eval.understanding.accuracy import percent, soft_accuracy
+from eval.understanding.accuracy import listed_answers, percent, soft_accuracy
 from eval.understanding.benchmark import Benchmark
 from eval.understanding.m4c import normalize_m4c
 from eval.understanding.prompts import short_answer
@@ -26,8 +26,8 @@ FILE = "TextVQA_0.5.1_val.json"
 
 
 def score_answer(prediction: str, answers: Sequence[str]) -> float:
-    """Soft accuracy in 0..1 after M4C's normaliser on both sides. Raises ``ValueError`` without any annotator."""
-    return soft_accuracy(normalize_m4c(prediction), [normalize_m4c(answer) for answer in answers])
+    """Soft accuracy in 0..1 after M4C's normaliser on both sides. Raises ``ValueError`` as :func:`listed_answers`."""
+    return soft_accuracy(normalize_m4c(prediction), [normalize_m4c(answer) for answer in listed_answers(answers)])
 
 
 class TextVQA(Benchmark):

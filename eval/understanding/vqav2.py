@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 from eval.files import find_file, read_json
 from eval.flags import flag
 from eval.task import Need, Problems, Question, Record, Scored, Work
-from eval.understanding.accuracy import percent, percent_by_group, soft_accuracy
+from eval.understanding.accuracy import listed_answers, percent, percent_by_group, soft_accuracy
 from eval.understanding.benchmark import Benchmark, UnderstandingOptions
 from eval.understanding.prompts import short_answer
 from eval.understanding.records import by_id, find_images, take, take_rows, unanswered
@@ -47,9 +47,9 @@ def score_answer(prediction: str, answers: Sequence[str]) -> Credit:
 
     Line feeds, tabs and outer blanks go everywhere; case, punctuation, articles and number words only where the
     annotators do not all say the same. Where they do, "Yes" and "yes." are wrong for "yes".
-    Raises ``ValueError`` without any annotator.
+    Raises ``ValueError`` without any annotator, and for a text in the place of their list.
     """
-    read, gold = one_line(prediction), [one_line(answer) for answer in answers]
+    read, gold = one_line(prediction), [one_line(answer) for answer in listed_answers(answers)]
     if len(set(gold)) > 1:
         read, gold = normalize(read), [normalize(answer) for answer in gold]
     return Credit(read, soft_accuracy(read, gold))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from eval.geneval.score import TAGS, Detection, keep, relations, score_image, summarize
 
@@ -258,6 +259,17 @@ def test_a_score_that_is_not_a_number_leaves_the_order(place):
 def test_what_is_no_detection_is_refused(other):
     with pytest.raises(ValueError, match="a detection is a Detection"):
         score_image([other], ONE_DOG)
+
+
+@pytest.mark.parametrize("score", ["0.9", b"0.9", None, [0.9, 0.8], 0.9j])
+def test_a_score_of_another_kind_is_refused(score):
+    with pytest.raises(ValueError, match="a detection's score is a number"):
+        score_image([dog(score)], ONE_DOG)
+
+
+def test_a_score_may_be_numpys_or_a_tensors():
+    for score in (np.float32(0.9), torch.tensor(0.9)):
+        assert score_image([dog(score)], ONE_DOG).correct
 
 
 def test_none_is_as_good_as_absent():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -80,6 +81,13 @@ def test_texts_are_equal_but_for_case():
 def test_gold_that_is_not_finite_is_met_by_nothing():
     assert not is_right("nan", "nan")
     assert not is_right("inf", "inf")
+
+
+def test_a_label_that_is_a_number_is_its_text():
+    assert is_right("14", 14) and is_right("14.5", np.float32(14)) and not is_right("0.0", 0)
+    for label in (None, True, ["14"]):
+        with pytest.raises(ValueError, match="a right answer is a text or a number"):
+            is_right("None", label)
 
 
 def test_a_year_may_be_off_by_a_century():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from eval.understanding.mmmu_answers import find_numbers, matches, normalize, parse_choice, parse_open
@@ -148,6 +149,14 @@ def test_right_open_answers(gold, answer):
 )
 def test_wrong_open_answers(gold, answer):
     assert not matches(gold, answer)
+
+
+def test_right_answers_that_are_numbers_are_their_text():
+    assert matches(3.14, "3.14") and matches([2, 3.14], "it is 3.14") and not matches(3, "4")
+    assert matches(np.array([3.5]), "3.5") and matches(np.array(["yes", "no"]), "no")
+    for gold in (None, [None], [["3"]]):
+        with pytest.raises(ValueError, match="a right answer is a text or a number"):
+            matches(gold, "3")
 
 
 def test_what_comes_before_a_key_does_not_count():

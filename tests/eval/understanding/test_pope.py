@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -107,6 +108,12 @@ def test_unequal_lengths_and_unknown_labels():
         score(["yes", "no"], ["yes"])
     with pytest.raises(ValueError, match="'Yes'"):
         score(["Yes"], ["yes"])
+
+
+def test_numpys_arrays_are_labels_and_answers():
+    labels, answers = ["yes", "no", "yes"], ["Yes", "No", None]
+    assert score(np.array(labels), np.array(answers, object)) == score(labels, answers)
+    assert score(np.array([]), np.array([])) == score([], [])
 
 
 def test_mean_f1_and_f1_over_all_rows_are_different_numbers():

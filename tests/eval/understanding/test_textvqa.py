@@ -24,6 +24,11 @@ def test_soft_accuracy_leaves_each_annotator_out():
     assert score_answer("fanta", ["coke"] * 10) == 0
 
 
+def test_a_text_is_no_list_of_annotators():
+    with pytest.raises(ValueError, match="a list of texts, not the text 'xxxx'"):
+        score_answer("x", "xxxx")
+
+
 def test_empty_answer_is_wrong_unless_somebody_gave_it():
     assert score_answer("", ["coke"] * 10) == 0
     assert score_answer("the", [""] * 10) == 1

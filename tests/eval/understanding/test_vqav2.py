@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -28,6 +29,14 @@ def test_fewer_annotators_are_a_mean_over_those():
     assert soft_accuracy("yes", ["yes", "yes", "no"]) == pytest.approx((1 / 3 + 1 / 3 + 2 / 3) / 3)
     with pytest.raises(ValueError, match="no annotator"):
         soft_accuracy("yes", [])
+
+
+def test_a_text_is_no_list_of_annotators():
+    for text in ("xxxx", ""):
+        for score_one in (score_answer, soft_accuracy):
+            with pytest.raises(ValueError, match="a list of texts, not the text"):
+                score_one("x", text)
+    assert score_answer("yes", np.array(["yes"] * 9 + ["no"])) == score_answer("yes", ["yes"] * 9 + ["no"])
 
 
 def test_answers_are_not_normalised_where_all_annotators_agree():
