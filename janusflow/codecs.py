@@ -67,7 +67,7 @@ def load_janus_codec(
     path = folder / "config.json"
     values = read_json(path)
     layout = janus if janus.is_janus(values) else hf_janus
-    with building(path):
+    with building(path, "VQ tokenizer"):
         vq = JanusVQVAE(layout.read_vq_config(values, str(path)))
     load_weights(vq, weight_files(folder), layout.VQ_KEYS, layout.UNUSED, dtype, device, only=layout.VQ_PREFIX)
     return VQCodec(vq)

@@ -151,13 +151,13 @@ def read_tensors(files: list[Path], wanted: Collection[str]) -> Iterator[tuple[s
 
 
 @contextmanager
-def building(source: Path) -> Iterator[None]:
-    """Build modules on the meta device; sizes that none can have become ``ValueError`` that names ``source``."""
+def building(source: Path, what: str = "model") -> Iterator[None]:
+    """Build ``what`` on the meta device; sizes that none can have become ``ValueError`` that names ``source``."""
     try:
         with torch.device("meta"):
             yield
     except Exception as error:  # constructors raise whatever an odd size makes them stumble over
-        raise ValueError(f"{source} describes no model: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{source} describes no {what}: {' '.join(str(error).split())}") from error
 
 
 def load_weights(
