@@ -102,7 +102,8 @@ def run_sweep(args: argparse.Namespace) -> int:
     args.out = args.out or OUT / subject(args) / f"{args.task.name}-sweep"
     options = running_options(args)
     task = args.task(from_flags(args, args.task.options))
-    for setting in settings_of(swept):
+    settings = settings_of(swept)
+    for setting in settings:
         check_given(setting)
     loaded: list[Bundle] = []  # once, for all points
     codes: list[int] = []
@@ -111,7 +112,7 @@ def run_sweep(args: argparse.Namespace) -> int:
         def load_once() -> Candidate:
             if not loaded:
                 bundle = load(args)
-                for every in settings_of(swept):
+                for every in settings:
                     given_options(bundle.model.head, every)  # before anything is drawn
                 loaded.append(bundle)
             return make_candidate(args, loaded[0], setting)

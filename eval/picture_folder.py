@@ -20,8 +20,7 @@ def match_pictures(folder: Path, work: Work, known: Collection[str] = ()) -> Wor
     are scored as they are; a number of them other than that of the prompts is "missing" or "unexpected".
     Raises ``ValueError`` for a folder without pictures.
     """
-    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    paths = [path for path in paths if is_picture(path)]
+    paths = pictures_in(folder)
     if not paths:
         raise ValueError(f"{folder} holds no pictures")
     prompts = {PurePosixPath(one.path).stem: one for one in work.drawings}
@@ -46,11 +45,16 @@ def match_pictures(folder: Path, work: Work, known: Collection[str] = ()) -> Wor
     )
 
 
+def pictures_in(folder: Path) -> list[str]:
+    """The paths of all pictures at any depth, in order."""
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [path for path in paths if is_picture(path)]
+
+
 def strangers(folder: Path, work: Work) -> Work:
     """``work`` with the pictures of ``folder`` that it does not ask for as "unexpected"."""
     asked = {one.path for one in work.drawings}
-    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    unexpected = [path for path in paths if is_picture(path) and path not in asked]
+    unexpected = [path for path in pictures_in(folder) if path not in asked]
     return dataclasses.replace(work, problems=joined(work.problems, {"unexpected": unexpected}))
 
 

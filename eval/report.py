@@ -167,7 +167,7 @@ def protocol_text(result: Result) -> str:
     said = []
     if model:
         said += [f"checkpoint {model['checkpoint']}", f"{model['resolution']} px", model["dtype"]]
-        said += [f"{model['sampling_text']}", f"seed {model.get('seed')}"] if model.get("sampling_text") else []
+        said += [str(model["sampling_text"]), f"seed {model.get('seed')}"] if model.get("sampling_text") else []
     told = {**result["protocol"], **result["protocol"]["judge"]}
     kept = {name: value for name, value in told.items() if name != "judge" and value not in (None, {})}
     said += [f"{name.replace('_', ' ')} {value}" for name, value in kept.items()]

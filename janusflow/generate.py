@@ -65,8 +65,9 @@ def sample_latents(
     options.check()
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
-    if not all(0 <= seed < SEEDS for seed in seeds):
-        raise ValueError(f"a seed must lie in 0 .. 2**64 - 1, got {next(s for s in seeds if not 0 <= s < SEEDS)}")
+    impossible = [seed for seed in seeds if not 0 <= seed < SEEDS]
+    if impossible:
+        raise ValueError(f"a seed must lie in 0 .. 2**64 - 1, got {impossible[0]}")
     if batch_size < 1:
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     if memory_gib is not None and not 0 < memory_gib < math.inf:

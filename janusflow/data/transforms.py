@@ -26,7 +26,7 @@ class Preprocessing:
             raise ValueError(f"preprocessing.min_side must be at least 1, got {self.min_side!r}")
         for name in ("background", "mean", "std"):
             values = getattr(self, name)
-            numbers = isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+            numbers = isinstance(values, list | tuple) and all(isinstance(value, int | float) for value in values)
             if not numbers or len(values) != 3:
                 raise ValueError(f"preprocessing.{name} must be three numbers, got {values!r}")
         if not all(isinstance(value, int) and 0 <= value <= 255 for value in self.background):
