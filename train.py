@@ -11,6 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from janusflow.training.trainer import Run
 
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"
@@ -25,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)"
     )
     args = parser.parse_intermixed_args(argv)
-    if args.config and "=" in args.config:
+    if args.config and ("=" in args.config or args.config.startswith("~")):
         args.overrides.insert(0, args.config)
         args.config = None
     from janusflow.training import distributed
@@ -52,19 +56,13 @@ def run(args: argparse.Namespace) -> int:
     from eval.shapes.report import write_report
     from eval.shapes.score import score_model
     from janusflow.checkpoint import load_pretrained
-    from janusflow.config import load_config
     from janusflow.training import distributed
-    from janusflow.training.config import RunConfig
     from janusflow.training.trainer import Run
 
     start = time.time()
-    if args.resume and args.resume != LATEST:
-        current = Run.resume(Path(args.resume), args.overrides)
-    else:
-        config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
-        current = Run.resume(Run.latest(config), args.overrides) if args.resume else Run.create(config)
-    distributed.launch(current.config.trainer.devices)
     distributed.connect()
+    current = distributed.together(lambda: choose_run(args))
+    distributed.launch(current.config.trainer.devices)
     current = Run(distributed.from_main(current.folder), current.config)
     if distributed.is_main():
         print(f"run folder: {current.folder}")
@@ -81,6 +79,22 @@ def run(args: argparse.Namespace) -> int:
         print("   ".join(f"{name}: {seen[key]['overall']:.3f}" for key, name in names.items() if key in seen))
     print(f"done in {(time.time() - start) / 60:.1f} minutes, peak memory {peak_memory_gib():.1f} GiB: {page}")
     return 0
+
+
+def choose_run(args: argparse.Namespace) -> Run:
+    """The run to go on with, or a new one, checked as far as that takes no time."""
+    from janusflow.config import load_config
+    from janusflow.training.config import RunConfig
+    from janusflow.training.preflight import check_start
+    from janusflow.training.trainer import Run
+
+    if args.resume and args.resume != LATEST:
+        current = Run.resume(Path(args.resume), args.overrides)
+    else:
+        config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
+        current = Run.resume(Run.latest(config), args.overrides) if args.resume else Run.create(config)
+    check_start(current.config)
+    return current
 
 
 def peak_memory_gib() -> float:
