@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"
+OVERRIDES = """overrides (quote them for the shell):
+  trainer.devices=8                      set a value
+  'model.llm={num_layers: 4}'            merge into a mapping: its other keys stay
+  'data.sources={mine: {kind: …}}'       but sources, and stages, are named all at once: the others go
+  '~data.sources.chat'                   remove a key
+  '~chat' 'chat={user: Q, assistant: A}' replace a mapping whole: remove it, then set it
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=OVERRIDES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", nargs="?", help=f"YAML file (default: {DEFAULT_CONFIG})")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace those of the file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the file's settings, in order")
     parser.add_argument(
         "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)"
     )

@@ -277,6 +277,14 @@ def test_a_start_that_fails_leaves_nothing(config, tmp_path, capsys, change):
     assert not (tmp_path / "runs").exists()
 
 
+def test_more_processes_than_gpus_are_refused(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert train.main([str(config), "trainer.devices=2"]) == 2
+    assert "2 processes (trainer.devices) need as many GPUs, got 1" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_data_is_looked_at_before_a_checkpoint_is_loaded(config, monkeypatch, capsys):
     monkeypatch.setattr("janusflow.training.build.load_pretrained", pytest.fail)
     data = "data.sources={p: {kind: text, path: nowhere}}"
