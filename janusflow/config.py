@@ -151,8 +151,9 @@ def _other_place(error: ConfigKeyError, kind: type, tree: Any) -> str:
     nearest = difflib.get_close_matches(key, places, n=1, cutoff=0)
     if nearest:
         return f"; there is {nearest[0]}"
-    spelt = "Did you mean" in str(error) or not dataclasses.is_dataclass(owner)
-    return "" if spelt else f"; it has {', '.join(field.name for field in dataclasses.fields(owner))}"
+    if "Did you mean" in str(error) or owner is None or not dataclasses.is_dataclass(owner):
+        return ""
+    return f"; it has {', '.join(field.name for field in dataclasses.fields(owner))}"
 
 
 def _keys(values: Any, above: str = "") -> Iterator[str]:

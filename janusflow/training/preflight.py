@@ -78,7 +78,8 @@ def check_trainer(config: TrainerConfig) -> None:
     distributed.check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", config.devices)))
     if config.strategy == "fsdp" and ranks > 1 and ranks % config.replicas:
         raise ValueError(f"trainer.replicas {config.replicas} does not divide the {ranks} processes")
-    if config.wandb is not None and find_spec("wandb") is None:
+    package = find_spec("wandb")
+    if config.wandb is not None and (package is None or package.origin is None):  # a mere folder has none
         raise ValueError("trainer.wandb needs Weights & Biases: pip install wandb")
 
 
