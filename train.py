@@ -11,21 +11,34 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from janusflow.training.trainer import Run
 
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"
+OVERRIDES = """overrides (quote them for the shell):
+  trainer.devices=8                      set a value
+  'model.llm={num_layers: 4}'            merge into a mapping: its other keys stay
+  'data.sources={mine: {kind: …}}'       but sources, and stages, are named all at once: the others go
+  '~data.sources.chat'                   remove a key
+  '~chat' 'chat={user: Q, assistant: A}' replace a mapping whole: remove it, then set it
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=OVERRIDES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", nargs="?", help=f"YAML file (default: {DEFAULT_CONFIG})")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace those of the file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the file's settings, in order")
     parser.add_argument(
         "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)"
     )
     args = parser.parse_intermixed_args(argv)
-    if args.config and "=" in args.config:
+    if args.config and ("=" in args.config or args.config.startswith("~")):
         args.overrides.insert(0, args.config)
         args.config = None
     from janusflow.training import distributed
@@ -52,19 +65,13 @@ def run(args: argparse.Namespace) -> int:
     from eval.shapes.report import write_report
     from eval.shapes.score import score_model
     from janusflow.checkpoint import load_pretrained
-    from janusflow.config import load_config
     from janusflow.training import distributed
-    from janusflow.training.config import RunConfig
     from janusflow.training.trainer import Run
 
     start = time.time()
-    if args.resume and args.resume != LATEST:
-        current = Run.resume(Path(args.resume), args.overrides)
-    else:
-        config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
-        current = Run.resume(Run.latest(config), args.overrides) if args.resume else Run.create(config)
-    distributed.launch(current.config.trainer.devices)
     distributed.connect()
+    current = distributed.together(lambda: choose_run(args))
+    distributed.launch(current.config.trainer.devices)
     current = Run(distributed.from_main(current.folder), current.config)
     if distributed.is_main():
         print(f"run folder: {current.folder}")
@@ -81,6 +88,22 @@ def run(args: argparse.Namespace) -> int:
         print("   ".join(f"{name}: {seen[key]['overall']:.3f}" for key, name in names.items() if key in seen))
     print(f"done in {(time.time() - start) / 60:.1f} minutes, peak memory {peak_memory_gib():.1f} GiB: {page}")
     return 0
+
+
+def choose_run(args: argparse.Namespace) -> Run:
+    """The run to go on with, or a new one, checked as far as that takes no time."""
+    from janusflow.config import load_config
+    from janusflow.training.config import RunConfig
+    from janusflow.training.preflight import check_start
+    from janusflow.training.trainer import Run
+
+    if args.resume and args.resume != LATEST:
+        current = Run.resume(Path(args.resume), args.overrides)
+    else:
+        config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
+        current = Run.resume(Run.latest(config), args.overrides) if args.resume else Run.create(config)
+    check_start(current.config)
+    return current
 
 
 def peak_memory_gib() -> float:

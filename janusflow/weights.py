@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-HUB_FILES = ("*.json", "*.jinja", "*.safetensors", "vae/*", "vq/*")  # what a model needs; never pickles
+HUB_SETTINGS = ("*.json", "*.jinja")  # what a model needs without its weights …
+HUB_FILES = (*HUB_SETTINGS, "*.safetensors", "vae/*", "vq/*")  # … and with them; never pickles
 SHOWN_FAULTS = 4
 
 View = Callable[[Tensor], Tensor]  # a whole tensor to a part of it that shares its memory

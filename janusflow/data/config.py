@@ -17,7 +17,7 @@ class SourceConfig:
     path: str  # folder; or file, glob, {000..127} range or URL
     images: str | None = None  # conversations, documents: folder of the images (default: beside the file)
     tasks: list[Task] | None = None  # what it is used for (default: all that its reader serves)
-    weight: float = 1.0  # its share of each of its tasks, relative to the other sources'
+    weight: float = 1.0  # its share of each of its tasks, relative to the other sources'; 0: it stays closed
     min_side: int = 0  # pixels; smaller images are left out
     score_field: str | None = None  # webdataset: field of the JSON with an aesthetic score …
     min_score: float = 0.0  # … and its least value

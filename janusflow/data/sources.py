@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
@@ -25,16 +27,29 @@ READERS: dict[str, type[Reader]] = {
 }
 
 
-def open_source(config: DataConfig, seed: int) -> Source:
-    """What ``config`` names. Raises ``ValueError`` where files are missing or damaged."""
-    return MixedSource(config.sources, seed) if config.sources else ShapesSource(config, seed)
+def open_source(config: DataConfig, seed: int, readers: Mapping[str, Reader] | None = None) -> Source:
+    """What ``config`` names, through ``readers`` where they are open already.
+
+    Raises ``ValueError`` where files are missing or damaged.
+    """
+    return MixedSource(config.sources, seed, readers) if config.sources else ShapesSource(config, seed)
+
+
+def used_sources(configs: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:
+    """Those with a weight above 0; the others are neither opened nor checked."""
+    return {name: config for name, config in configs.items() if config.weight > 0}
+
+
+def open_readers(configs: Mapping[str, SourceConfig]) -> dict[str, Reader]:
+    """The readers of the sources that are used. Raises ``ValueError`` where files are missing or damaged."""
+    return {name: open_reader(config) for name, config in used_sources(configs).items()}
 
 
 def offered_tasks(config: DataConfig) -> set[Task]:
     """The tasks that ``config`` has samples for, without opening anything."""
     if not config.sources:
         return set(ShapesSource.tasks)
-    used = [source for source in config.sources.values() if source.weight > 0]
+    used = used_sources(config.sources).values()
     return {task for source in used for task in source.tasks or READERS[source.kind].tasks}
 
 
@@ -59,17 +74,17 @@ class MixedSource:
     A source gives each of its samples once in an epoch of its own, in a new order each time.
     """
 
-    def __init__(self, configs: dict[str, SourceConfig], seed: int) -> None:
+    def __init__(
+        self, configs: dict[str, SourceConfig], seed: int, readers: Mapping[str, Reader] | None = None
+    ) -> None:
         self.seed = seed
-        self.readers = {name: open_reader(config) for name, config in configs.items()}
+        self.readers = open_readers(configs) if readers is None else readers
         self.names: dict[Task, list[str]] = {task: [] for task in TASKS}
-        for name, config in configs.items():
-            offered = self.readers[name].tasks
-            for task in offered if config.tasks is None else config.tasks:
-                if task not in offered:
-                    raise ValueError(f"the source {name!r} ({config.kind}) gives no {task} samples")
-                if config.weight > 0:
-                    self.names[task].append(name)
+        for name, reader in self.readers.items():
+            for task in configs[name].tasks or reader.tasks:
+                if task not in reader.tasks:
+                    raise ValueError(f"the source {name!r} ({configs[name].kind}) gives no {task} samples")
+                self.names[task].append(name)
         self.orders = {
             task: Weighted([configs[name].weight for name in names], (seed, number))
             for number, (task, names) in enumerate(self.names.items())
@@ -102,14 +117,16 @@ class MixedSource:
         reader, item, rng = self._pick("text", index)
         return reader.text(item, rng)
 
-    def examples(self, count: int) -> list[GenerationSample]:
-        """The first ``count`` images that the first source of generation samples can give, for previews."""
+    def examples(self, count: int, fits: Callable[[str], bool] = bool) -> list[GenerationSample]:
+        """The first ``count`` images with a prompt that ``fits``, of the first source that has some, for previews."""
         rng = np.random.default_rng(self.seed)
         for reader in (self.readers[name] for name in self.names["generation"]):
             found: list[GenerationSample] = []
             for item in range(len(reader)):
                 try:
-                    found.append(reader.generation(item, rng))
+                    sample = reader.generation(item, rng)
+                    if fits(sample.prompt):
+                        found.append(sample)
                 except ValueError:
                     continue
                 if len(found) == count:

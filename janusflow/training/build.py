@@ -8,46 +8,74 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from janusflow.checkpoint import ASSETS, Bundle, load_pretrained
+from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, read_config
 from janusflow.codecs import check_codec, load_codec
+from janusflow.data.template import ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.codec import ImageCodec
-from janusflow.models.unified import UnifiedModel
+from janusflow.models.head import GenerationHead
+from janusflow.models.unified import ModelConfig, UnifiedModel, build_head
 from janusflow.models.vq import VQCodec
-from janusflow.weights import KeyMap, load_weights
+from janusflow.weights import HUB_SETTINGS, KeyMap, find_folder, load_weights
 
 if TYPE_CHECKING:
     from janusflow.training.config import PartsConfig, RunConfig
 
 
+def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
+    """Sizes and chat template of the model that the run begins with; no weights are read, nor fetched from the hub.
+
+    Raises ``ValueError`` where a file is missing or damaged, or where the settings do not fit the model.
+    """
+    path, sizes, chat = config.parts.checkpoint, config.model, config.chat
+    vocabulary = Path(locate(config.parts.tokenizer))
+    if path is not None:
+        folder = find_folder(path, files=HUB_SETTINGS)
+        found = read_config(folder)
+        sizes, chat = dataclasses.replace(found.model, repa=config.model.repa), found.chat
+        vocabulary = folder / "tokenizer.json"
+        if sizes.head != config.model.head:
+            raise ValueError(f"the model {path} has a head of the kind {sizes.head!r}: set model.head={sizes.head}")
+        if sizes.repa.enabled and sizes.sees_latents:
+            raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.repa.enabled=false")
+    tokenizer = TextTokenizer.from_file(vocabulary)
+    if len(tokenizer) > sizes.llm.vocab_size:
+        raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {sizes.llm.vocab_size}")
+    if config.data.image_size != sizes.vision.image_size:
+        raise ValueError(
+            f"data.image_size {config.data.image_size} differs from model.vision.image_size {sizes.vision.image_size}"
+        )
+    head = head_of(sizes)
+    return sizes, ChatTemplate(tokenizer, chat, head.num_tokens, head.dropped)
+
+
+def head_of(sizes: ModelConfig) -> GenerationHead:
+    """The generation head of such a model, without weights."""
+    with torch.device("meta"):
+        return build_head(sizes)
+
+
 def build_bundle(config: RunConfig) -> Bundle:
     """The untrained model with its pretrained parts."""
     parts = config.parts
+    sizes, template = read_start(config)
     if parts.checkpoint is not None:
-        return build_from_checkpoint(config, parts.checkpoint)
-    tokenizer = TextTokenizer.from_file(locate(parts.tokenizer))
-    if len(tokenizer) > config.model.llm.vocab_size:
-        raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}")
-    codec = load_codec(locate(parts.codec(config.model.head)))
-    model = UnifiedModel(config.model)
-    check_latents(config.data.image_size, model, codec)
+        return build_from_checkpoint(config, parts.checkpoint, sizes)
+    codec = load_codec(locate(parts.codec(sizes.head)))
+    check_latents(config.data.image_size, sizes, codec)
+    model = UnifiedModel(sizes)
     load_parts(model, parts)
     if isinstance(codec, VQCodec):
         adopt_codebook(model, codec)
-    return Bundle(model, codec, tokenizer, config.chat, guidance=config.preview.guidance)
+    return Bundle(model, codec, template.tokenizer, config.chat, guidance=config.preview.guidance)
 
 
-def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
+def build_from_checkpoint(config: RunConfig, path: str, sizes: ModelConfig) -> Bundle:
     """A whole pretrained model, with a new REPA projector where REPA is on."""
+    codec = load_codec(locate(config.parts.codec(sizes.head)))  # before the model, which takes longer
+    check_latents(config.data.image_size, sizes, codec)
     bundle = load_pretrained(path, dtype=torch.float32, vae=None)
-    sizes = dataclasses.replace(bundle.model.config, repa=config.model.repa)
-    if sizes.head != config.model.head:
-        raise ValueError(f"the model {path} has a head of the kind {sizes.head!r}: set model.head={sizes.head}")
-    if sizes.repa.enabled and sizes.sees_latents:
-        raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.repa.enabled=false")
-    codec = load_codec(locate(config.parts.codec(sizes.head)))
     model = UnifiedModel(sizes)
-    check_latents(config.data.image_size, model, codec)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
     return dataclasses.replace(bundle, model=model, codec=codec, digest="")
 
@@ -71,9 +99,9 @@ def adopt_codebook(model: UnifiedModel, codec: VQCodec) -> None:
         embedding.copy_(codec.codebook)
 
 
-def check_latents(side: int, model: UnifiedModel, codec: ImageCodec) -> None:
-    """Raise ``ValueError`` where the codec's latents of ``side`` pixels are not what the model's head takes."""
-    head, sizes = model.head, model.config
+def check_latents(side: int, sizes: ModelConfig, codec: ImageCodec) -> None:
+    """Raise ``ValueError`` where the codec's latents of ``side`` pixels are not what a model of ``sizes`` takes."""
+    head = head_of(sizes)
     got = codec.latent_shape(side)
     if got != head.latent_shape:
         raise ValueError(
@@ -81,8 +109,6 @@ def check_latents(side: int, model: UnifiedModel, codec: ImageCodec) -> None:
             f"{_shape(head.latent_shape)}"
         )
     check_codec(codec, sizes)
-    if side != sizes.vision.image_size:
-        raise ValueError(f"data.image_size {side} differs from model.vision.image_size {sizes.vision.image_size}")
 
 
 def _shape(shape: tuple[int, ...]) -> str:

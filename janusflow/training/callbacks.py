@@ -6,6 +6,7 @@ import csv
 import signal
 import time
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,14 @@ def replace_csv(path: Path, lines: list) -> None:
     with unfinished.open("w", newline="") as file:
         csv.writer(file).writerows(lines)
     unfinished.replace(path)
+
+
+def has_lines(path: Path) -> bool:
+    """Whether the table ``path`` exists and has more than its header."""
+    if not path.exists():
+        return False
+    with path.open(newline="") as file:
+        return len(list(islice(csv.reader(file), 2))) == 2
 
 
 class Meter(L.Callback):

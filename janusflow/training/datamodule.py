@@ -5,7 +5,7 @@ The samples of a step do not depend on how many ranks and micro-batches share it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from janusflow.data.config import DataConfig
 from janusflow.data.mixture import share
+from janusflow.data.readers.base import Reader
 from janusflow.data.rows import RowBuilder, TokenSequence
-from janusflow.data.sample import Batch, GenerationSample, Source, Step, Unwanted
-from janusflow.data.sources import MixedSource, open_source
-from janusflow.models.codec import ImageCodec
+from janusflow.data.sample import Batch, Source, Step, Unwanted
+from janusflow.data.sources import open_source
 from janusflow.training import distributed, workers
 from janusflow.training.stages import StageConfig, quota, taken
 
@@ -133,7 +133,10 @@ class StepSampler(Sampler[int]):
 
 
 class StageData(L.LightningDataModule):
-    """The loader of one stage from step ``start`` on. ``seed`` is the run's seed and the stage's number."""
+    """The loader of one stage from step ``start`` on. ``seed`` is the run's seed and the stage's number.
+
+    readers: the data's, where they are open already.
+    """
 
     def __init__(
         self,
@@ -143,24 +146,12 @@ class StageData(L.LightningDataModule):
         seed: tuple[int, int],
         start: int = 0,
         micro_batches: int = 1,
+        readers: Mapping[str, Reader] | None = None,
     ) -> None:
         super().__init__()
-        self.source = open_source(config, int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        self.source = open_source(config, int(np.random.SeedSequence(seed).generate_state(1)[0]), readers)
         self.builder, self.stage, self.config, self.seed = builder, stage, config, list(seed)
         self.start, self.micro_batches = start, micro_batches
-
-    def examples(self, count: int) -> list[GenerationSample]:
-        """Training images with their captions, for previews. Raises ``ValueError`` where the data has none."""
-        if not count:
-            return []
-        if not isinstance(self.source, MixedSource):
-            raise ValueError("preview.examples shows captioned images of data.sources; the data has none")
-        return self.source.examples(count)
-
-    def check_latents(self, codec: ImageCodec) -> None:
-        """Raise ``ValueError`` where stored latents are not those that ``codec`` would give."""
-        if isinstance(self.source, MixedSource):
-            self.source.check_latents(codec, self.builder.image_size)
 
     def train_dataloader(self) -> DataLoader:
         """Whole steps, made ahead by worker processes."""

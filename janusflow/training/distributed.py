@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -30,11 +31,24 @@ def launch(devices: int) -> None:
 
 
 def connect() -> None:
-    """Join the other processes that torchrun started, if it did."""
+    """Join the other processes that torchrun started, if it did. Raises ``ValueError`` for more than there are GPUs."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        try:
+            check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        except ValueError:
+            if local:
+                raise SystemExit(2) from None  # the machine's first process says it
+            raise
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(local)
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+
+
+def check_gpus(processes: int) -> None:
+    """Raise ``ValueError`` where this machine has GPUs, but fewer than ``processes``."""
+    if torch.cuda.is_available() and processes > torch.cuda.device_count():
+        raise ValueError(f"{processes} processes (trainer.devices) need as many GPUs, got {torch.cuda.device_count()}")
 
 
 def disconnect() -> None:
@@ -76,6 +90,28 @@ def from_all(value: T) -> list[T]:
     return values
 
 
+def together(action: Callable[[], T]) -> T:
+    """What ``action`` gives here. Where it fails on any process all end: the main one with that error, which it says.
+
+    Raises ``ValueError`` with the first error's text, ``SystemExit`` on the other processes.
+    """
+    error: ValueError | OSError | None = None
+    try:
+        value = action()
+    except (ValueError, OSError) as caught:
+        error = caught
+    if not dist.is_initialized():
+        if error is not None:
+            raise error
+        return value
+    failed = [text for text in from_all(None if error is None else str(error)) if text is not None]
+    if not failed:
+        return value
+    if not is_main():
+        raise SystemExit(2)
+    raise ValueError(failed[0]) from error
+
+
 def barrier() -> None:
     """Wait for all."""
     if dist.is_initialized():
@@ -95,8 +131,6 @@ def build_strategy(kind: str, ranks: int, replicas: int) -> Any:
         return "auto"
     if kind == "ddp":
         return DDPStrategy(timeout=TIMEOUT, gradient_as_bucket_view=True)
-    if replicas < 1 or ranks % replicas:
-        raise ValueError(f"trainer.replicas {replicas} does not divide the {ranks} processes")
     return ModelParallelStrategy(data_parallel_size=ranks, tensor_parallel_size=1, timeout=TIMEOUT)
 
 

@@ -18,9 +18,14 @@ def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Co
             raise ValueError(
                 f"{name} trains siglip, which understanding with und_encoder {model.und_encoder} never uses"
             )
+        if stage.train == ["repa"] and not model.repa.enabled:
+            raise ValueError(f"{name} trains repa alone, and model.repa.enabled is false")
         for task in TASKS:
             if task not in offered and any(getattr(ratio, task) for ratio in stage.ratios):
-                raise ValueError(f"{name}'s mixture wants {task} samples, and no source gives any")
+                raise ValueError(
+                    f"{name}'s mixture wants {task} samples, and no source gives any: add one, or set "
+                    f"stages.{name}.ratios without"
+                )
 
 
 def describe_model(model: UnifiedModel, stages: dict[str, StageConfig]) -> str:

@@ -21,13 +21,11 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch.distributed import DistError
 
 from janusflow.checkpoint import Bundle, save_pretrained
-from janusflow.config import load_config, save_config, to_dict
+from janusflow.config import load_config, overridden_key, save_config, to_dict
 from janusflow.data.rows import RowBuilder
-from janusflow.data.sources import offered_tasks
 from janusflow.models.unified import UnifiedModel
 from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
-from janusflow.training.build import build_bundle
 from janusflow.training.callbacks import (
     EndOfStep,
     Faults,
@@ -37,11 +35,13 @@ from janusflow.training.callbacks import (
     SaveStates,
     StageProgress,
     StopOnSignals,
+    has_lines,
 )
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.datamodule import StageData
 from janusflow.training.module import UnifiedModule
-from janusflow.training.plan import check_stages, describe_model, describe_stage
+from janusflow.training.plan import describe_model, describe_stage
+from janusflow.training.preflight import Start, open_start
 from janusflow.training.previews import Previews
 from janusflow.training.stages import freeze
 
@@ -71,11 +71,12 @@ class TrainerConfig:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
 
 
+METRICS = "metrics.csv"
 # What a resumed run may change: the losses stay the same.
 FREE = (
-    *(f"trainer.{name}=" for name in ("devices", "strategy", "replicas", "accumulate", "compile")),
-    *(f"trainer.{name}=" for name in ("checkpoint_activations", "save_every", "keep", "log_every", "wandb")),
-    "data.workers=",
+    *(f"trainer.{name}" for name in ("devices", "strategy", "replicas", "accumulate", "compile")),
+    *(f"trainer.{name}" for name in ("checkpoint_activations", "save_every", "keep", "log_every", "wandb")),
+    "data.workers",
 )
 
 
@@ -119,17 +120,22 @@ class Run:
             raise ValueError(f"no run to resume at {folder}: there is no config.yaml in it")
         config = load_config(RunConfig, path)
         for override in overrides:
-            if not override.startswith(FREE) and load_config(RunConfig, path, [override]) != config:
-                raise ValueError(f"a resumed run keeps its configuration; {path} has another value than {override!r}")
-        return cls(folder, load_config(RunConfig, path, list(overrides)))
+            if overridden_key(override) not in FREE and load_config(RunConfig, path, [override]) != config:
+                origin = "run" if config.parts.checkpoint is None else "checkpoint"
+                raise ValueError(
+                    f"a resumed run keeps its configuration, and {override!r} would change it; free are "
+                    f"{', '.join(FREE)}. To train its weights on with other settings, start a new run: "
+                    f"python train.py {path} parts.{origin}={folder} {override!r}"
+                )
+        return cls(folder, load_config(RunConfig, path, overrides))
 
     @staticmethod
     def latest(config: RunConfig) -> Path:
-        """The newest run folder of the configuration's name. Raises ``ValueError`` where there is none."""
+        """The newest run of the configuration's name that did a step. Raises ``ValueError`` where there is none."""
         pattern = re.compile(re.escape(config.name) + r"(-\d+)?")
         out = Path(config.out)
         folders = [f for f in out.iterdir() if pattern.fullmatch(f.name)] if out.is_dir() else []
-        folders = [f for f in folders if (f / "config.yaml").exists()]
+        folders = [f for f in folders if (f / "config.yaml").exists() and has_lines(f / METRICS)]
         if not folders:
             raise ValueError(f"there is no run {config.name!r} in {out} to resume")
         return max(folders, key=lambda f: (f / "config.yaml").stat().st_mtime)
@@ -147,24 +153,25 @@ class Run:
         quiet_lightning()
         config = self.config
         L.seed_everything(config.seed, verbose=False)
-        check_stages(config.stages, config.model, offered_tasks(config.data))
-        bundle = build_bundle(config)
+        names = list(config.stages)
+        done = checkpoints.find(self.checkpoints, names)
+        state = distributed.from_main(done[-1] if done else None)
+        start = distributed.together(lambda: open_start(config, new=state is None))
+        bundle = start.bundle
         module = UnifiedModule(bundle.model, bundle.required_codec, config.optim)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.ema.model)
         if distributed.is_main():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_config(config, self.folder / "config.yaml")
             print(describe_model(bundle.model, config.stages))
         self._shard(module)
-        names = list(config.stages)
-        done = checkpoints.find(self.checkpoints, names)
-        state = distributed.from_main(done[-1] if done else None)
+        if start.origin is not None:
+            checkpoints.load(start.origin, module, None)
+        if distributed.is_main():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_config(config, self.folder / "config.yaml")
         first = names.index(state.stage) if state else 0
-        if state is None and config.parts.run is not None:
-            checkpoints.load(last_state(Path(config.parts.run), config.model.head), module, None)
         for number, name in enumerate(names[first:], first):
-            self._train_stage(name, number, module, averaged, state)
+            self._train_stage(name, number, module, averaged, state, start)
             state = None
         model = checkpoints.whole_average(module)
         if model is not None:
@@ -172,7 +179,7 @@ class Run:
         distributed.barrier()
 
     def _train_stage(
-        self, name: str, number: int, module: UnifiedModule, averaged: Bundle, state: Checkpoint | None
+        self, name: str, number: int, module: UnifiedModule, averaged: Bundle, state: Checkpoint | None, opened: Start
     ) -> None:
         config, stage = self.config, self.config.stages[name]
         if state is not None and state.step >= stage.steps:
@@ -182,16 +189,13 @@ class Run:
         module.to(distributed.device())
         freeze(module.model, stage)
         module.enter(stage, start)
-        metrics = MetricsCSV(self.folder / "metrics.csv", name)
+        metrics = MetricsCSV(self.folder / METRICS, name)
         metrics.rewind(start)
-        data = StageData(
-            self._row_builder(averaged), stage, config.data, (config.seed, number), start, config.trainer.accumulate
-        )
-        data.check_latents(module.codec)
-        examples = data.examples(config.preview.examples)
+        builder, micro_batches = self._row_builder(averaged), config.trainer.accumulate
+        data = StageData(builder, stage, config.data, (config.seed, number), start, micro_batches, opened.readers)
         ranks = distributed.world_size()
         if distributed.is_main():
-            plan = describe_stage(name, stage, config.optim, data.source, ranks, config.trainer.accumulate)
+            plan = describe_stage(name, stage, config.optim, data.source, ranks, micro_batches)
             print(plan, flush=True)
         signals, meter = StopOnSignals(), Meter(config.trainer.log_every)
         trainer = L.Trainer(
@@ -209,7 +213,7 @@ class Run:
                 Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
                 meter,  # before the state is saved: a run that is killed behind that would lack the step's line
                 SaveStates(self.checkpoints, name, config.trainer.save_every, config.trainer.keep),
-                Previews(averaged, config.preview, self.folder / "samples", name, examples),
+                Previews(averaged, config.preview, self.folder / "samples", name, opened.examples),
                 EndOfStep(meter),
             ],
             enable_checkpointing=False,
@@ -232,20 +236,17 @@ class Run:
         loggers: list[Logger] = [TensorBoardLogger(self.folder, name="tensorboard", version=stage)]
         if self.config.trainer.wandb is not None:
             name = f"{self.folder.name}-{stage}"
-            try:
-                loggers.append(
-                    WandbLogger(
-                        name=name,
-                        id=name,
-                        project=self.config.trainer.wandb,
-                        group=self.folder.name,
-                        save_dir=self.folder,
-                        config=to_dict(self.config),
-                        resume="allow",
-                    )
+            loggers.append(
+                WandbLogger(
+                    name=name,
+                    id=name,
+                    project=self.config.trainer.wandb,
+                    group=self.folder.name,
+                    save_dir=self.folder,
+                    config=to_dict(self.config),
+                    resume="allow",
                 )
-            except ModuleNotFoundError as error:
-                raise ValueError("trainer.wandb needs Weights & Biases: pip install wandb") from error
+            )
         return loggers
 
     def _shard(self, module: UnifiedModule) -> None:
@@ -289,17 +290,6 @@ def prepare_blocks(model: UnifiedModel, config: TrainerConfig) -> None:
 def checkpoint_call(forward: Any, *args: Any, **kwargs: Any) -> Any:
     """``forward``, whose activations are computed again in the backward pass."""
     return torch.utils.checkpoint.checkpoint(forward, *args, use_reentrant=False, **kwargs)
-
-
-def last_state(folder: Path, head: str) -> Checkpoint:
-    """The last training state of a run. Raises ``ValueError`` where it has none, or another kind of generation head."""
-    config = Run.resume(folder).config
-    if config.model.head != head:
-        raise ValueError(f"the run {folder} has a head of the kind {config.model.head!r}, this one {head!r}")
-    found = checkpoints.find(folder / "checkpoints", list(config.stages))
-    if not found:
-        raise ValueError(f"the run {folder} has no training state yet")
-    return found[-1]
 
 
 def lightning_precision(precision: str) -> Any:

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 import train
-from janusflow.checkpoint import SHIPPED, load_pretrained
+from janusflow.checkpoint import SHIPPED, load_pretrained, save_pretrained
 from janusflow.config import load_config
 from janusflow.models.ar_head import CodeSampling
 from janusflow.models.flow_head import FlowSampling
+from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.training.stages import quota
 from tests.conftest import ROOT
@@ -109,6 +110,32 @@ def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
     model = load_pretrained(tmp_path / found.name).model
     assert (model.config.head, model.config.und_encoder) == (found.model.head, found.model.und_encoder)
     assert (tmp_path / found.name / "checkpoints" / f"{list(found.stages)[-1]}-000002" / "state.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "used"),
+    [
+        (["data.sources.conversations.weight=0"], "photos: 3 for understanding, generation, text\n"),
+        (
+            [
+                "~data.sources.photos",
+                "data.sources.conversations.path=talks.json",
+                "stages.finetune.ratios=[{understanding: 1}]",
+                "preview.examples=0",
+            ],
+            "conversations: 1 for understanding\n",
+        ),
+    ],
+)
+def test_fine_tuning_with_captions_or_conversations_alone(changes, used, sources, tmp_path, monkeypatch, capsys):
+    """The other source is not there, and is not looked for."""
+    monkeypatch.chdir(tmp_path)
+    tiny = load_config(RunConfig, CONFIGS / "shapes.yaml", [*SIZES, "model.repa.enabled=false"])
+    save_pretrained(build_bundle(tiny), "checkpoint")
+    overrides = [*SIZES, *(f"stages.finetune.{value}" for value in STAGE), "parts.checkpoint=checkpoint"]
+    assert train.main([str(CONFIGS / "finetune.yaml"), *overrides, *changes]) == 0
+    assert f"source   {used}" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "finetune" / "model" / "config.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,14 @@ def test_two_processes_give_the_losses_of_one(config, alone, strategy, replicas)
     assert equal(weights(exported), weights(run))
 
 
+def test_a_start_that_fails_is_one_line_from_all_processes(config, tmp_path):
+    (tmp_path / "captions.jsonl").write_text("{")
+    process = start(config, 2, "name=fails", f"data.sources={{p: {{kind: folder, path: {tmp_path}}}}}")
+    output = output_of(process)
+    assert process.returncode and output.count("error: ") == 1, output
+    assert not (config.parent / "runs" / "fails").exists()
+
+
 def test_the_autoregressive_head_is_sharded_too(config):
     sizes = ("model.ar_head.codebook_size=2048", "model.ar_head.grid=6", "model.ar_head.head_width=16")
     overrides = ("model.head=ar", "model.repa.enabled=false", *sizes)

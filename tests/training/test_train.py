@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
+import sys
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from PIL import Image
 
 import train
 from eval.__main__ import main as evaluate
-from janusflow.checkpoint import load_pretrained
+from janusflow.checkpoint import SHIPPED, load_pretrained
 from janusflow.data.shapes.source import ShapesSource
 from janusflow.training import checkpoints
 from janusflow.training.callbacks import Faults
@@ -227,11 +229,68 @@ def test_a_resumed_run_may_be_computed_otherwise(finished, config, tmp_path, mon
         assert float(losses(finished)[key]) == pytest.approx(float(whole[key]), abs=1e-4), key
 
 
-def test_resume_takes_the_latest_run(finished, config, capsys):
+def test_resume_takes_the_latest_run_that_did_a_step(finished, config, tmp_path, monkeypatch, capsys):
+    def break_down(self, *args):
+        raise ValueError("no first step")
+
+    monkeypatch.setattr(UnifiedModule, "training_step", break_down)
+    assert train.main([str(config)]) == 2
+    monkeypatch.undo()
+    assert (tmp_path / "runs" / "small-2" / "config.yaml").exists()
+    capsys.readouterr()
     assert train.main([str(config), "--resume", "latest", "data.workers=0"]) == 0  # what it has anyway
-    assert str(finished) in capsys.readouterr().out
-    assert train.main([str(config), "--resume", "latest", "optim.ema_decay=0.5"]) == 2
-    assert "'optim.ema_decay=0.5'" in capsys.readouterr().err
+    assert f"run folder: {finished}\n" in capsys.readouterr().out
+    for change in ("optim.ema_decay=0.5", "~optim.ema_decay"):
+        assert train.main([str(config), "--resume", "latest", change]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert "free are trainer.devices, " in line
+        command = f"python train.py {finished / 'config.yaml'} parts.run={finished} '{change}'"
+        assert line.endswith(command), "what to do instead, as it can be run"
+
+
+FAILS = {  # what ends a start, and what its line says
+    "data.sources={p: {kind: folder, path: PHOTOS}}": "captions.jsonl",
+    "data.sources={p: {kind: webdataset, path: '{0..3}.tar'}}": "data.sources.p.path: no file matches 0.tar",
+    "data.sources={p: {kind: text, path: CONFIG, images: nowhere}}": "p.images: there is no folder nowhere",
+    "data.sources={p: {kind: text, path: CONFIG}}": "wants understanding samples, and no source gives any: add one",
+    "data.max_length=40": "stage1 draws images, and one takes 44 tokens, more than the 40 of a row",
+    "data.max_length=300": "300 is more than the 256 positions",
+    "data.image_size=64": "data.image_size 64",
+    "preview.prompts=[LONG]": "and an image take more than 256 positions",
+    "preview.prompts=[<｜begin▁of▁sentence｜>]": "reserved token",
+    "preview.examples=1": "set preview.examples=0",
+    "parts.run=nowhere": "no run to begin from at nowhere",
+    "parts.run=CONFIG": "no run to begin from",
+    "out=CONFIG/runs": "is not a folder that can be written",
+    "stages.stage1.train=[repa]": "stage1 trains repa alone",
+}
+
+
+@pytest.mark.parametrize("change", FAILS)
+def test_a_start_that_fails_leaves_nothing(config, tmp_path, capsys, change):
+    (tmp_path / "photos").mkdir()
+    places = {"CONFIG": str(config), "PHOTOS": str(tmp_path / "photos"), "LONG": "very " * 300}
+    filled = re.sub("|".join(places), lambda found: places[found[0]], change)
+    assert train.main([str(config), "model.repa.enabled=false", filled]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert FAILS[change] in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_more_processes_than_gpus_are_refused(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert train.main([str(config), "trainer.devices=2"]) == 2
+    assert "2 processes (trainer.devices) need as many GPUs, got 1" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_is_looked_at_before_a_checkpoint_is_loaded(config, monkeypatch, capsys):
+    monkeypatch.setattr("janusflow.training.build.load_pretrained", pytest.fail)
+    data = "data.sources={p: {kind: text, path: nowhere}}"
+    for checkpoint in ("some/model", str(SHIPPED)):
+        assert train.main([str(config), f"parts.checkpoint={checkpoint}", data]) == 2
+        assert "no file matches nowhere" in capsys.readouterr().err
 
 
 def test_average_is_not_the_last_weights(finished):
@@ -300,7 +359,7 @@ def test_weights_and_biases_where_it_is_installed(config, tmp_path, monkeypatch)
 
 
 def test_missing_weights_and_biases_is_said(config, monkeypatch, capsys):
-    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", False)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     assert train.main([str(config), "trainer.wandb=janusflow"]) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1] == (
         "error: trainer.wandb needs Weights & Biases: pip install wandb"

@@ -29,14 +29,25 @@ def expand(pattern: str, cache: Path | None = None) -> list[Path]:
         if URL.match(name):
             found.append(fetch(name, cache or Path.home() / ".cache" / "janusflow" / "shards"))
             continue
-        if Path(name).exists():  # also where it looks like a pattern
-            found.append(Path(name))
-            continue
-        matches = sorted(Path(Path(name).anchor or ".").glob(str(Path(name).relative_to(Path(name).anchor))))
-        if not matches:
-            raise ValueError(f"no file matches {name}")
-        found += map(Path, matches)
+        found += local_files(name)
     return found
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise ``ValueError`` where a part of ``pattern`` matches no file. URLs are not looked at."""
+    for name in count_out(pattern):
+        if not URL.match(name):
+            local_files(name)
+
+
+def local_files(name: str) -> list[Path]:
+    """The files behind a path or a glob. Raises ``ValueError`` where there are none."""
+    if Path(name).exists():  # also where it looks like a pattern
+        return [Path(name)]
+    matches = sorted(Path(Path(name).anchor or ".").glob(str(Path(name).relative_to(Path(name).anchor))))
+    if not matches:
+        raise ValueError(f"no file matches {name}")
+    return matches
 
 
 def count_out(pattern: str) -> list[str]:

@@ -1,0 +1,148 @@
+"""Whether a run can start, before its folder is made: first all that needs no weights, then what it opens."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from janusflow.checkpoint import Bundle
+from janusflow.config import load_config
+from janusflow.data.config import DataConfig
+from janusflow.data.readers.base import Reader
+from janusflow.data.readers.files import check_pattern
+from janusflow.data.sample import GenerationSample
+from janusflow.data.sources import MixedSource, offered_tasks, open_readers, open_source, used_sources
+from janusflow.data.template import ChatTemplate
+from janusflow.generate import shorten
+from janusflow.models.unified import ModelConfig
+from janusflow.training import checkpoints, distributed
+from janusflow.training.build import build_bundle, locate, read_start
+from janusflow.training.checkpoints import Checkpoint
+from janusflow.training.plan import check_stages
+
+if TYPE_CHECKING:
+    from janusflow.training.config import PartsConfig, RunConfig
+    from janusflow.training.trainer import TrainerConfig
+
+
+class Start(NamedTuple):
+    """What a run works with."""
+
+    bundle: Bundle  # the untrained model with its pretrained parts
+    readers: dict[str, Reader]  # of the sources that are used; none: the shapes world
+    examples: list[GenerationSample]  # of the previews
+    origin: Checkpoint | None  # the state of another run to begin from
+
+
+def check_start(config: RunConfig) -> None:
+    """Raise ``ValueError`` for what would end the run and shows without opening data or weights; data paths first.
+
+    Of a checkpoint on the hub, only the configuration and the tokenizer are fetched.
+    """
+    check_trainer(config.trainer)
+    check_writable(Path(config.out))
+    check_paths(config.data)
+    check_parts(config.parts, config.parts.codec(config.model.head))
+    sizes, template = read_start(config)
+    check_stages(config.stages, sizes, offered_tasks(config.data))
+    check_lengths(config, sizes, template)
+    if config.preview.examples and (not config.data.sources or "generation" not in offered_tasks(config.data)):
+        raise ValueError(
+            "preview.examples shows captioned images of data.sources; the data has none: set preview.examples=0"
+        )
+
+
+def open_start(config: RunConfig, new: bool) -> Start:
+    """Open the data, then build the model. ``new``: no training state of the run's own takes the place of an origin.
+
+    Raises ``ValueError`` where files are missing, damaged, or do not go together.
+    """
+    readers = open_readers(config.data.sources)
+    source = open_source(config.data, config.seed, readers)
+    origin = last_state(Path(config.parts.run), config.model.head) if new and config.parts.run is not None else None
+    bundle = build_bundle(config)
+    examples: list[GenerationSample] = []
+    if isinstance(source, MixedSource):
+        source.check_latents(bundle.required_codec, config.data.image_size)
+        if config.preview.examples:
+            template, limit = bundle.template, bundle.model.config.llm.max_positions
+            examples = source.examples(config.preview.examples, lambda prompt: fits(prompt, template, limit))
+    return Start(bundle, readers, examples, origin)
+
+
+def check_trainer(config: TrainerConfig) -> None:
+    """Raise ``ValueError`` for processes that cannot be divided, or a logger that is not installed."""
+    ranks = int(os.environ.get("WORLD_SIZE", config.devices))
+    distributed.check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", config.devices)))
+    if config.strategy == "fsdp" and ranks > 1 and ranks % config.replicas:
+        raise ValueError(f"trainer.replicas {config.replicas} does not divide the {ranks} processes")
+    package = find_spec("wandb")
+    if config.wandb is not None and (package is None or package.origin is None):  # a mere folder has none
+        raise ValueError("trainer.wandb needs Weights & Biases: pip install wandb")
+
+
+def check_writable(folder: Path) -> None:
+    """Raise ``ValueError`` where run folders cannot be made in ``folder``."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ValueError(f"run folders cannot be made in out={folder}: {existing} is not a folder that can be written")
+
+
+def check_paths(data: DataConfig) -> None:
+    """Raise ``ValueError`` for a source whose files or image folder are not there. Nothing is opened or fetched."""
+    for name, source in used_sources(data.sources).items():
+        try:
+            check_pattern(source.path)
+        except ValueError as error:
+            raise ValueError(f"data.sources.{name}.path: {error}") from error
+        if source.images is not None and not Path(source.images).is_dir():
+            raise ValueError(f"data.sources.{name}.images: there is no folder {source.images}")
+
+
+def check_parts(parts: PartsConfig, codec: str) -> None:
+    """Raise ``ValueError`` for a pretrained part that is no file, and no hub id where one may stand."""
+    codec = locate(codec)
+    if not Path(codec).exists() and codec.count("/") != 1:
+        raise ValueError(f"no image codec at {codec}")
+    for name in ("tokenizer", "llm", "vision") if parts.checkpoint is None else ():
+        path = getattr(parts, name)
+        if path is not None and not Path(locate(path)).is_file():
+            raise ValueError(f"parts.{name}: there is no file {path}")
+
+
+def check_lengths(config: RunConfig, sizes: ModelConfig, template: ChatTemplate) -> None:
+    """Raise ``ValueError`` for rows beyond the model's positions or below an image, and prompts that do not fit."""
+    limit = sizes.llm.max_positions
+    row = config.data.max_length or limit
+    if row > limit:
+        raise ValueError(f"data.max_length {row} is more than the {limit} positions of the language model")
+    for name, stage in config.stages.items():
+        least = len(template.generation_prompt("", stage.instruction)) + template.image_tokens
+        if least > row and any(ratio.generation for ratio in stage.ratios):
+            raise ValueError(f"{name} draws images, and one takes {least} tokens, more than the {row} of a row")
+    for prompt in config.preview.prompts:
+        if not fits(prompt, template, limit):
+            raise ValueError(f"preview.prompts: {shorten(prompt)!r} and an image take more than {limit} positions")
+
+
+def fits(prompt: str, template: ChatTemplate, limit: int) -> bool:
+    """Whether a prompt and its image take at most ``limit`` positions. Raises ``ValueError`` for a reserved token."""
+    return len(template.generation_prompt(prompt)) + template.image_tokens <= limit
+
+
+def last_state(folder: Path, head: str) -> Checkpoint:
+    """The last training state of a run. Raises ``ValueError`` where it has none, or another kind of generation head."""
+    from janusflow.training.config import RunConfig
+
+    path = folder / "config.yaml"
+    if not path.exists():
+        raise ValueError(f"no run to begin from at {folder}: there is no config.yaml in it")
+    config = load_config(RunConfig, path)
+    if config.model.head != head:
+        raise ValueError(f"the run {folder} has a head of the kind {config.model.head!r}, this one {head!r}")
+    found = checkpoints.find(folder / "checkpoints", list(config.stages))
+    if not found:
+        raise ValueError(f"the run {folder} has no training state yet")
+    return found[-1]
