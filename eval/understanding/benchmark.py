@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from eval.files import find_data
 from eval.flags import flag
 from eval.task import Judged, Question, Scored, Task, Work
+from eval.understanding.letters import MATCHINGS
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,17 @@ class UnderstandingOptions:
     """Where the benchmark is."""
 
     data: str | None = flag(None, "folder with the benchmark's files, or a hub id of a data set that holds them")
+
+
+@dataclass(frozen=True)
+class ChoiceOptions(UnderstandingOptions):
+    """Where the benchmark is, and how letters are read."""
+
+    matching: str = flag(MATCHINGS[0], "the year of VLMEvalKit's exact matching; the papers' is 2024's", MATCHINGS)
+
+    def __post_init__(self) -> None:
+        if self.matching not in MATCHINGS:
+            raise ValueError(f"--matching must be one of {', '.join(MATCHINGS)}, not {self.matching!r}")
 
 
 def hash_of(questions: Sequence[Question]) -> str:

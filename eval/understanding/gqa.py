@@ -22,6 +22,7 @@ from eval.understanding.records import find_images, take, take_table, unanswered
 
 FILE = "testdev_balanced_questions.json"
 TYPES = ("structural", "semantic")
+READING = "exact, in lower case, without outer blanks and final periods; VLMEvalKit counts the periods"
 
 
 def read_answer(text: str) -> str:
@@ -47,7 +48,7 @@ class GQA(Benchmark):
     columns: ClassVar[Mapping[str, str]] = {"GQA": "accuracy"}
 
     def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"split": "testdev-balanced"}
+        return super().protocol() | {"split": "testdev-balanced", "reading": READING}
 
     def read(self, folder: Path) -> list[Question]:
         path = find_file(folder, FILE, f"*/{FILE}")
