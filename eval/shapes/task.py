@@ -8,32 +8,23 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from PIL import Image
 
 from eval.flags import flag
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.picture_folder import strangers
-from eval.shapes.report import FEATURE_SCORES
-from eval.shapes.score import (
+from eval.shapes.benchmark import (
     BENCHMARK_SEED,
+    FEATURE_SCORES,
     SPLITS,
     Answered,
-    Drawn,
     answer_scores,
     benchmark_questions,
-    detections,
-    embed,
-    feature_scores,
     tag_scores,
 )
 from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
-from janusflow.checkpoint import ASSETS
 from janusflow.data.shapes import render
 from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.parts.siglip import SigLIP, load_siglip
-from janusflow.weights import digest
 
 SIZE = 48  # pixels of the scenes that questions are about, and of the reference
 HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured
@@ -104,10 +95,14 @@ class ShapesTask(Task):
         return strangers(folder, work)
 
     def judge_protocol(self) -> Record:
-        return {"detector": "shapes oracle", "features": f"SigLIP {digest([ASSETS / 'shapes' / 'siglip.safetensors'])}"}
+        from eval.shapes.judge import describe_siglip
+
+        return {"detector": "shapes oracle", "features": describe_siglip()}
 
     def load_judge(self) -> Judge:
-        return ShapesJudge(load_siglip(ASSETS / "shapes"))
+        from eval.shapes.judge import ShapesJudge
+
+        return ShapesJudge()
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         scores: dict[str, float | None] = {}
@@ -137,27 +132,10 @@ class ShapesTask(Task):
         result: Record = {"generation": tag_scores(verdicts, [prompt["tag"] for prompt in wanted])}
         seen = [judged[one.id] for one in drawings if one.id in judged]
         if len(seen) > 1:
-            features = torch.from_numpy(np.stack([one.features for one in seen if one.features is not None]))
-            drawn = Drawn(verdicts, features, torch.tensor([one.record["cosine"] for one in seen]))
-            siglip = load_siglip(ASSETS / "shapes")
-            result |= feature_scores(siglip, drawn, SPLITS[split], self.given.reference_images, SIZE)
+            from eval.shapes.judge import score_features
+
+            result |= score_features(seen, verdicts, SPLITS[split], self.given.reference_images, SIZE)
         return result
-
-
-class ShapesJudge(Judge):
-    """The oracle detector, and the small SigLIP for features and the similarity of picture and prompt."""
-
-    def __init__(self, siglip: SigLIP) -> None:
-        self.siglip = siglip
-
-    @torch.inference_mode()
-    def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
-        features = embed(self.siglip, images)
-        cosines = (features * self.siglip.embed_texts([one.prompt for one in drawings])).sum(-1)
-        return [
-            Judged({"detections": [found._asdict() for found in detections(image)], "cosine": cosine}, row)
-            for image, cosine, row in zip(images, cosines.tolist(), features.numpy(), strict=True)
-        ]
 
 
 def verdict_of(judged: Judged | None, prompt: dict[str, Any]) -> Verdict:
