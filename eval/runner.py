@@ -20,6 +20,7 @@ from tqdm import tqdm
 from eval.candidate import Candidate
 from eval.claim import claim, drawn_by
 from eval.files import file_hash, find_folder
+from eval.listing import find_pictures
 from eval.provenance import libraries, machine
 from eval.result import Result, collect, read_answers
 from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store
@@ -65,7 +66,7 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
     if options.images:
         if not work.drawings:
             raise ValueError(f"{task.name} asks for no pictures: --images has nothing to score")
-        found = task.find_pictures(find_folder(options.images), full)
+        found = find_pictures(task, find_folder(options.images), full)
         work = found if options.limit is None else found.only(work)
     pictures = options.images or options.out / PICTURES
     draws, asks = bool(work.drawings and not options.images), bool(work.questions and given is None)

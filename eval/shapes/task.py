@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from PIL import Image
 from eval.flags import flag
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.picture_folder import strangers
+from eval.prompt_lists import evenly
 from eval.shapes.benchmark import (
     BENCHMARK_SEED,
     FEATURE_SCORES,
@@ -61,20 +63,30 @@ class ShapesTask(Task):
     )
 
     def prepare(self, limit: int | None = None) -> Work:
-        return Work(self.drawings()[:limit], self.questions()[:limit], protocol={"benchmark_seed": BENCHMARK_SEED})
+        drawings = evenly(self.drawings(), limit, self.place)
+        questions = evenly(self.questions(), limit, self.place)
+        return Work(drawings, questions, protocol={"benchmark_seed": BENCHMARK_SEED})
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        split = split_of(item.id)
+        if isinstance(item, Question):
+            return f"{split} {item.gold['kind']}", item.id
+        number = item.id.split("/")[1]
+        return f"{split} {self.prompts[split][int(number)]['tag']}", number
 
     def drawings(self) -> list[Drawing]:
         """The pictures of both splits, ``SPLIT/PROMPT/SEED.png``."""
         return [
             Drawing(key := f"{split}/{number:05d}/{seed:04d}", prompt["prompt"], (seed,), f"{key}.png")
             for split in SPLITS
-            for number, prompt in enumerate(self.prompts(split))
+            for number, prompt in enumerate(self.prompts[split])
             for seed in range(self.given.images_per_prompt)
         ]
 
-    def prompts(self, split: str) -> list[dict[str, Any]]:
-        """GenEval's metadata of a split's prompts."""
-        return benchmark_prompts(self.given.prompts_per_tag, SPLITS[split], BENCHMARK_SEED)
+    @cached_property
+    def prompts(self) -> dict[str, list[dict[str, Any]]]:
+        """GenEval's metadata of each split's prompts."""
+        return {name: benchmark_prompts(self.given.prompts_per_tag, of, BENCHMARK_SEED) for name, of in SPLITS.items()}
 
     def questions(self) -> list[Question]:
         """The questions of both splits, ``SPLIT/question/NUMBER``."""
@@ -122,7 +134,7 @@ class ShapesTask(Task):
         self, split: str, drawings: Sequence[Drawing], judged: Mapping[str, Judged], items: dict[str, Record]
     ) -> Record:
         """The scores of a split's pictures, from what the judge kept of them; ``items`` takes their verdicts."""
-        prompts = self.prompts(split)
+        prompts = self.prompts[split]
         wanted = [prompts[int(one.id.split("/")[1])] for one in drawings]
         verdicts = [verdict_of(judged.get(one.id), prompt) for one, prompt in zip(drawings, wanted, strict=True)]
         for one, prompt, verdict in zip(drawings, wanted, verdicts, strict=True):

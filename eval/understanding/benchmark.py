@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from eval.files import find_data
 from eval.flags import flag
-from eval.task import Judged, Question, Scored, Task, Work
+from eval.prompt_lists import evenly
+from eval.task import Drawing, Judged, Question, Scored, Task, Work
 from eval.understanding.letters import MATCHINGS
 
 
@@ -46,6 +47,7 @@ class Benchmark(Task):
     options: ClassVar[type] = UnderstandingOptions
     draws: ClassVar[bool] = False
     system_prompt: ClassVar[str | None] = ""
+    part: ClassVar[str] = ""  # key of the questions' gold that names their part of the benchmark
 
     @abstractmethod
     def read(self, folder: Path) -> list[Question]:
@@ -57,7 +59,12 @@ class Benchmark(Task):
 
     def prepare(self, limit: int | None = None) -> Work:
         questions = self.read(find_data(self.given.data, self.name, self.needs))
-        return Work(questions=questions[:limit], protocol={**self.protocol(), "questions": hash_of(questions)})
+        protocol = {**self.protocol(), "questions": hash_of(questions)}
+        return Work(questions=evenly(questions, limit, self.place), protocol=protocol)
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        assert isinstance(item, Question)
+        return str(item.gold[self.part]) if self.part and item.gold else "", item.id
 
     def protocol(self) -> dict[str, Any]:
         """Facts about the questions that a score must state."""

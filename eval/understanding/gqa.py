@@ -40,6 +40,7 @@ class GQA(Benchmark):
 
     name = "gqa"
     title = "GQA testdev-balanced accuracy"
+    part = "structural"
     needs = (
         Need("GQA questions 1.2", "cs.stanford.edu/people/dorarad/gqa/download.html", "1.4 GB", "--data FOLDER"),
         Need("GQA images, in the same folder", "cs.stanford.edu/people/dorarad/gqa", "20 GB", "--data FOLDER"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from eval.files import find_file
-from eval.task import Need, Question, Scored
+from eval.task import Drawing, Need, Question, Scored
 from eval.understanding.accuracy import percent
 from eval.understanding.benchmark import Benchmark, ChoiceOptions
 from eval.understanding.letters import match_option
@@ -106,6 +106,10 @@ class MMBench(Benchmark):
 
     def protocol(self) -> dict[str, Any]:
         return super().protocol() | self.source | {"reading": "VLMEvalKit's exact matching; no judge"}
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        assert isinstance(item, Question)
+        return item.gold["groups"][-1] if item.gold["groups"] else "", str(int(item.id) % STEP)
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
         rows, items = [], {}

@@ -73,6 +73,7 @@ class Mmmu(Benchmark):
 
     name: ClassVar[str] = "mmmu"
     title: ClassVar[str] = "MMMU val"
+    part: ClassVar[str] = "subject"
     of_a_part: ClassVar[tuple[str, ...]] = ("missing subject",)
     size = 900  # Yue et al. 2024: 30 a subject
     columns: ClassVar[Mapping[str, str]] = {"MMMU": "overall"}

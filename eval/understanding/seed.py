@@ -54,6 +54,7 @@ class Seed(Benchmark):
 
     name: ClassVar[str] = "seed"
     title: ClassVar[str] = "SEED-Bench (pictures)"
+    part: ClassVar[str] = "type"
     options: ClassVar[type] = ChoiceOptions
     size = 14233  # the paper's numbers of samples of types 1 to 9, summed
     columns: ClassVar[Mapping[str, str]] = {"SEED": "overall"}
