@@ -61,7 +61,7 @@ def add_run(commands: Any) -> None:
 def add_running(parser: argparse.ArgumentParser) -> None:
     """The options of every task."""
     parser.add_argument("--out", type=Path, help=f"result folder (default: {OUT}/MODEL/TASK)")
-    parser.add_argument("--limit", type=int, help="only the first items; the result is marked incomplete")
+    parser.add_argument("--limit", type=int, help="only that many items, evenly from all parts; marked incomplete")
     parser.add_argument("--shard", metavar="I/N", help="do part I of N, from 0 (default: all, or torchrun's rank)")
     parser.add_argument("--batch-size", type=int, default=16, help="items computed together")
     parser.add_argument("--seed", type=int, default=0, help="added to the seeds of all pictures")

@@ -36,6 +36,7 @@ def collect(
     given: Mapping[str, str] | None = None,
     unknown: Sequence[str] = (),
     held: int | None = None,
+    limit: int | None = None,
 ) -> Result | None:
     """Score what all shards have stored in ``folder``, and write the result; None while something is left to do.
 
@@ -44,9 +45,9 @@ def collect(
     result of files with another number of items than the benchmark's own says so, and stands in no published column.
     """
     held = len(work) if held is None else held
-    undrawn = {name: one for name, one in read_stage(folder, DRAWN).items() if "problem" in one.record}
-    judged = read_stage(folder, JUDGED) | undrawn
-    answered = read_stage(folder, ANSWERED)
+    undrawn = {name: one for name, one in read_stage(folder, DRAWN, limit).items() if "problem" in one.record}
+    judged = read_stage(folder, JUDGED, limit) | undrawn
+    answered = read_stage(folder, ANSWERED, limit)
     if given is not None:
         answered = {one.id: answer_entry(given.get(one.id)) for one in work.questions}
     done = {one.id: judged.get(one.id) for one in work.drawings}
