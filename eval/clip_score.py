@@ -17,6 +17,7 @@ from PIL import Image
 from eval.files import read_json, read_json_lines
 from eval.flags import flag
 from eval.judge_weights import describe_model, find_model, is_copy
+from eval.listing import no_match
 from eval.picture_folder import match_pictures
 from eval.prompt_lists import choose, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Scored, Task, Work
@@ -116,7 +117,7 @@ class CLIPScore(Task):
     def find_pictures(self, folder: Path, work: Work) -> Work:
         found = match_pictures(folder, work, self.everything)
         if not any(one.prompt for one in found.drawings):
-            raise ValueError(f"no picture in {folder} is called as a prompt, such as {work.drawings[0].path}")
+            raise ValueError(no_match(folder, work))
         return found
 
     @cached_property

@@ -8,17 +8,18 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eval.candidate import Candidate
 from eval.flags import HelpFormatter, add_flags, from_flags
 from eval.result import LIMITED, RESULT, Result, problem_lines, score_lines
-from eval.runner import RunOptions, run
 from eval.store import Shard
 from eval.tasks import TASKS
-from janusflow.checkpoint import SHIPPED, Bundle
 from janusflow.cli import add_model, add_sampling, find_device, load, sampling_flags
-from janusflow.sampling import check_given, given_options
+
+if TYPE_CHECKING:  # what needs torch is loaded when a command runs
+    from eval.candidate import Candidate
+    from eval.runner import RunOptions
+    from janusflow.checkpoint import Bundle
 
 OUT = Path("results")
 SWEPT = {
@@ -60,7 +61,7 @@ def add_run(commands: Any) -> None:
 def add_running(parser: argparse.ArgumentParser) -> None:
     """The options of every task."""
     parser.add_argument("--out", type=Path, help=f"result folder (default: {OUT}/MODEL/TASK)")
-    parser.add_argument("--limit", type=int, help="only the first items; the result is marked incomplete")
+    parser.add_argument("--limit", type=int, help="only that many items, evenly from all parts; marked incomplete")
     parser.add_argument("--shard", metavar="I/N", help="do part I of N, from 0 (default: all, or torchrun's rank)")
     parser.add_argument("--batch-size", type=int, default=16, help="items computed together")
     parser.add_argument("--seed", type=int, default=0, help="added to the seeds of all pictures")
@@ -92,7 +93,9 @@ def add_sweep(commands: Any) -> None:
 
 def run_sweep(args: argparse.Namespace) -> int:
     """Score every setting; print where the report is."""
+    from eval.runner import run
     from eval.sweep import settings_of, sweep
+    from janusflow.sampling import check_given, given_options
 
     swept = {name: values for name in SWEPT if (values := getattr(args, name))}
     if not swept:
@@ -170,6 +173,8 @@ def list_tasks(args: argparse.Namespace) -> int:
 
 def run_task(args: argparse.Namespace) -> int:
     """Run a task's part that is not done yet; print the scores, once all is there."""
+    from eval.runner import run
+
     options = running_options(args)
     sampling = sampling_flags(args)
     result = run(args.task(from_flags(args, args.task.options)), options, partial(load_candidate, args, sampling))
@@ -190,6 +195,8 @@ def exit_code(result: Result) -> int:
 
 def running_options(args: argparse.Namespace) -> RunOptions:
     """How the command line wants the task run; one process of torchrun takes its part, on a GPU of its own."""
+    from eval.runner import RunOptions
+
     rank, ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if args.device is None and ranks > 1 and find_device(None).type == "cuda":
         args.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
@@ -209,6 +216,8 @@ def running_options(args: argparse.Namespace) -> RunOptions:
 
 def subject(args: argparse.Namespace) -> str:
     """What is scored, as the name of a folder."""
+    from janusflow.checkpoint import SHIPPED
+
     scored = args.images or args.answers or Path(args.model or SHIPPED)
     path = Path(scored)
     return path.resolve().name if path.exists() else str(scored).replace("/", "--")
@@ -221,4 +230,7 @@ def load_candidate(args: argparse.Namespace, given: dict[str, Any]) -> Candidate
 
 def make_candidate(args: argparse.Namespace, bundle: Bundle, given: dict[str, Any]) -> Candidate:
     """A loaded model with the sampling options that are given."""
+    from eval.candidate import Candidate
+    from janusflow.sampling import given_options
+
     return Candidate(bundle, given_options(bundle.model.head, given, bundle.guidance), args.batch_size, args.seed)

@@ -22,10 +22,10 @@ from eval.files import find_data, find_file
 from eval.flags import flag
 from eval.image_files import ImageFiles
 from eval.picture_folder import match_pictures
-from eval.prompt_lists import Prompt, choose, list_hash, read_coco, read_mjhq
+from eval.prompt_lists import Prompt, choose, evenly, list_hash, read_coco, read_mjhq
 from eval.reference import Reference, find_reference, read_reference, reference_record
-from eval.resizing import RESIZES
-from eval.task import Drawing, Judge, Judged, Need, Scored, Task, Work
+from eval.resizing import OF_REFERENCE, RESIZES
+from eval.task import Drawing, Judge, Judged, Need, Question, Scored, Task, Work
 
 CACHE = Path.home() / ".cache" / "janusflow" / "references"
 
@@ -39,7 +39,10 @@ class FidOptions:
     subset_seed: int = flag(0, "fixes which prompts a smaller number means")
     extractor: str = flag("inception", "inception, shapes, or a TorchScript file: (B, 3, 299, 299) in 0..255 -> (B, D)")
     resize: str = flag(
-        "gigagan", "gigagan: central square, Lanczos to 256 first; clean: clean-fid's own alone", tuple(RESIZES)
+        "gigagan",
+        "gigagan: central square, Lanczos to 256 first; clean: clean-fid's own alone; bicubic: gigagan, but drawn "
+        "pictures by bicubic, as Janus's authors did for COCO",
+        tuple(RESIZES),
     )
     reference: str | None = flag(None, ".npz with reference features, or clean-fid's with mu and sigma")
     reference_images: int | None = flag(None, "number of reference pictures (default: all)")
@@ -101,7 +104,7 @@ class FidTask(Task):
         chosen = choose(self.prompts, self.given.subset or default, self.given.subset_seed)
         drawings = [
             Drawing(one.id, one.text, (positions[one.id],), f"{one.category}/{one.id}.png".lstrip("/"))
-            for one in chosen[:limit]
+            for one in chosen
         ]
         protocol = {
             "prompts": len(chosen),
@@ -111,7 +114,15 @@ class FidTask(Task):
             "texts": list_hash([one.text for one in chosen]),
             "seeds": "each picture's is its prompt's position among all prompts",
         }
-        return Work(drawings=drawings, protocol=protocol)
+        return Work(drawings=evenly(drawings, limit, self.place), protocol=protocol)
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        return self.categories.get(item.id, ""), item.id
+
+    @cached_property
+    def categories(self) -> dict[str, str]:
+        """The prompts' categories by id; "" where a benchmark has none."""
+        return {prompt.id: prompt.category for prompt in self.prompts}
 
     def find_pictures(self, folder: Path, work: Work) -> Work:
         return match_pictures(folder, work, {prompt.id for prompt in self.prompts})
@@ -123,10 +134,17 @@ class FidTask(Task):
 
     def judge_protocol(self) -> dict[str, Any]:
         protocol = {"extractor": self.extractor.describe(), "resize": self.given.resize, **protocol_of_scores()}
+        if self.reference_resize != self.given.resize:
+            protocol["resize of the reference"] = self.reference_resize
         if self.given.reference:
             return {**protocol, "reference": dict(self.given_reference.record)}
         files, names = self.real
-        return {**protocol, "reference": reference_record(files, names, self.extractor, self.given.resize)}
+        return {**protocol, "reference": reference_record(files, names, self.extractor, self.reference_resize)}
+
+    @property
+    def reference_resize(self) -> str:
+        """How the real pictures are resized."""
+        return OF_REFERENCE[self.given.resize]
 
     def load_judge(self) -> Judge:
         return FeatureJudge(self.extractor, self.given.resize)
@@ -142,7 +160,7 @@ class FidTask(Task):
         """The reference file. Raises ``ValueError`` where it is of another extractor or resizing."""
         assert self.given.reference is not None
         reference = read_reference(Path(self.given.reference))
-        for what, ours in (("extractor", self.extractor.describe()), ("resize", self.given.resize)):
+        for what, ours in (("extractor", self.extractor.describe()), ("resize", self.reference_resize)):
             if reference.record.get(what, ours) != ours:
                 raise ValueError(f"{self.given.reference} is of the {what} {reference.record[what]}, not of {ours}")
         return reference
@@ -152,9 +170,9 @@ class FidTask(Task):
         if self.given.reference:
             return self.given_reference
         files, names = self.real
-        key = reference_record(files, names, self.extractor, self.given.resize)["key"]
+        key = reference_record(files, names, self.extractor, self.reference_resize)["key"]
         path = Path(self.given.reference_cache or CACHE) / f"{self.name}-{key}.npz"
-        return find_reference(path, files, names, self.extractor, self.given.resize)
+        return find_reference(path, files, names, self.extractor, self.reference_resize)
 
     def naming(self, reference: Reference) -> Naming:
         """How the scores are called."""
@@ -209,9 +227,8 @@ class MJHQ(FidTask):
     def score_categories(
         self, features: np.ndarray, ids: Sequence[str], reference: Reference, naming: Naming
     ) -> dict[str, float | None]:
-        by_id = {prompt.id: prompt.category for prompt in self.prompts}
-        real = {name: by_id.get(PurePosixPath(name).stem, "") for name in reference.names or ()}
-        return category_scores(features, [by_id.get(name, "") for name in ids], real, reference, naming)
+        real = {name: self.categories.get(PurePosixPath(name).stem, "") for name in reference.names or ()}
+        return category_scores(features, [self.categories.get(name, "") for name in ids], real, reference, naming)
 
 
 class COCO(FidTask):

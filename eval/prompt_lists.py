@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -76,6 +76,21 @@ def choose(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:
     if not 0 <= seed < 2**32:
         raise ValueError(f"the seed of a choice must lie in 0 .. 2**32 - 1, got {seed}")
     kept = np.random.RandomState(seed).permutation(len(items))[:count]  # this generator's draws never change
+    return [items[index] for index in sorted(kept)]
+
+
+def evenly(items: Sequence[Item], limit: int | None, place: Callable[[Item], tuple[str, str]]) -> list[Item]:
+    """``limit`` of the items in their own order, as many from each group as from the others, or all items.
+
+    place: an item's group, and the unit of it that is taken whole if the limit lets it, such as the questions about a
+    picture, which stand together. The first units of every group are taken, so a smaller list lies in a larger one.
+    """
+    groups: dict[str, dict[str, int]] = {}  # group -> unit -> its number there
+    ranks = []
+    for group, unit in map(place, items):
+        units = groups.setdefault(group, {})
+        ranks.append(units.setdefault(unit, len(units)))
+    kept = sorted(range(len(items)), key=ranks.__getitem__)[:limit]
     return [items[index] for index in sorted(kept)]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from eval.files import read_json, read_json_lines
 from eval.store import ANSWERED, DRAWN, JUDGED, Entry, read_stage, write_json
-from eval.task import MISSING, Judged, Problems, Scored, Task, Work, joined
+from eval.task import MISSING, Drawing, Judged, Problems, Question, Scored, Task, Work, joined
 
 RESULT = "result.json"
 LIMITED = "limited"  # the problem of a result of some of the items only
@@ -35,6 +36,7 @@ def collect(
     given: Mapping[str, str] | None = None,
     unknown: Sequence[str] = (),
     held: int | None = None,
+    limit: int | None = None,
 ) -> Result | None:
     """Score what all shards have stored in ``folder``, and write the result; None while something is left to do.
 
@@ -43,9 +45,9 @@ def collect(
     result of files with another number of items than the benchmark's own says so, and stands in no published column.
     """
     held = len(work) if held is None else held
-    undrawn = {name: one for name, one in read_stage(folder, DRAWN).items() if "problem" in one.record}
-    judged = read_stage(folder, JUDGED) | undrawn
-    answered = read_stage(folder, ANSWERED)
+    undrawn = {name: one for name, one in read_stage(folder, DRAWN, limit).items() if "problem" in one.record}
+    judged = read_stage(folder, JUDGED, limit) | undrawn
+    answered = read_stage(folder, ANSWERED, limit)
     if given is not None:
         answered = {one.id: answer_entry(given.get(one.id)) for one in work.questions}
     done = {one.id: judged.get(one.id) for one in work.drawings}
@@ -64,7 +66,7 @@ def collect(
     told = {name for name, entry in entries.items() if "problem" in entry.record}
     missing = [name for name in scored.problems.get(MISSING, ()) if name not in told]
     judged_problems = {**scored.problems, MISSING: missing}
-    limited = [f"the first {len(entries)} items only"] if len(work) < held else []
+    limited = [limit_line(task, work, held)] if len(work) < held else []
     problems = joined(found, judged_problems, {LIMITED: limited})
     counts = other_counts(task, held)
     result = {
@@ -85,6 +87,18 @@ def collect(
     write_json(folder / RESULT, result)
     task.export(folder, work, texts)
     return result
+
+
+def limit_line(task: Task, work: Work, held: int) -> str:
+    """How many of the benchmark's items these are, and of which parts of it."""
+    items: list[Drawing | Question] = [*work.drawings, *work.questions]
+    parts = Counter(task.place(one)[0] for one in items)
+    line = f"{len(work)} of {held} items"
+    if len(parts) < 2:
+        return line
+    least, most = min(parts.values()), max(parts.values())
+    names = ", ".join([*parts][:SHOWN]) + (" …" if len(parts) > SHOWN else "")
+    return f"{line}, {least if least == most else f'{least} to {most}'} from each of {len(parts)} parts ({names})"
 
 
 def other_counts(task: Task, held: int) -> dict[str, int]:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from eval.candidate import Candidate
 from eval.claim import claim, drawn_by
 from eval.files import file_hash, find_folder
+from eval.listing import find_pictures
 from eval.provenance import libraries, machine
 from eval.result import Result, collect, read_answers
 from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store
@@ -39,7 +40,7 @@ class RunOptions:
 
     out: Path  # result folder
     batch_size: int = 16  # items done together
-    limit: int | None = None  # only the first items
+    limit: int | None = None  # only that many items
     shard: Shard = WHOLE
     device: str = "cpu"  # of the judge
     images: Path | None = None  # folder of pictures that are scored instead of drawn ones
@@ -65,7 +66,7 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
     if options.images:
         if not work.drawings:
             raise ValueError(f"{task.name} asks for no pictures: --images has nothing to score")
-        found = task.find_pictures(find_folder(options.images), full)
+        found = find_pictures(task, find_folder(options.images), full)
         work = found if options.limit is None else found.only(work)
     pictures = options.images or options.out / PICTURES
     draws, asks = bool(work.drawings and not options.images), bool(work.questions and given is None)
@@ -100,14 +101,14 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
     settings = {**settings, "libraries": libraries()}  # those that score
     known = {one.id for one in full.questions}
     unknown = [name for name in given or () if name not in known]
-    return collect(task, work, settings, options.out, given, unknown, held=len(full))
+    return collect(task, work, settings, options.out, given, unknown, len(full), options.limit)
 
 
 def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> None:
     """Draw this shard's pictures that are not there yet."""
     folder = options.out / PICTURES
     task.write_layout(folder, work)
-    with Store(options.out, DRAWN, options.shard) as store:
+    with Store(options.out, DRAWN, options.shard, options.limit) as store:
         check_prompts({one.id: one.prompt for one in work.drawings}, store.entries, "prompt")
         facts = {"settings": candidate.sampling.describe(), "model": candidate.bundle.digest}
 
@@ -138,7 +139,7 @@ def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> N
 def answer(task: Task, questions: Sequence[Question], candidate: Candidate, options: RunOptions) -> None:
     """Answer this shard's questions that have no answer yet. Those that cannot be asked are kept as problems."""
     decoding = DecodingOptions(task.max_new_tokens)
-    with Store(options.out, ANSWERED, options.shard) as store:
+    with Store(options.out, ANSWERED, options.shard, options.limit) as store:
         check_prompts({one.id: one.text for one in questions}, store.entries, "question")
 
         def is_done(one: Question) -> bool:
@@ -164,7 +165,7 @@ def answer(task: Task, questions: Sequence[Question], candidate: Candidate, opti
 def judge(task: Task, drawings: Sequence[Drawing], pictures: Path, options: RunOptions) -> None:
     """Judge this shard's pictures that are not judged yet, or that have changed since."""
     loaded: list[Judge] = []
-    with Store(options.out, JUDGED, options.shard) as store:
+    with Store(options.out, JUDGED, options.shard, options.limit) as store:
 
         def is_done(one: Drawing) -> bool:
             entry = store.entries.get(one.id)

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 Record = dict[str, Any]
 DRAWN, ANSWERED, JUDGED = "drawn", "answers", "judged"  # stages
 ROW = "row"  # key of a line: the index of its row of features, and their width
+LIMIT = "limit"  # key of a line: of which limit's batch an item was a part, where there was one
 TIME = "time"  # key of a line: nanoseconds since 1970, so that of two shards' lines the later one counts
 
 
@@ -58,12 +59,14 @@ class Entry(NamedTuple):
 class Store:
     """The finished items of one stage in ``folder``: those of all shards to read, those of one to add.
 
+    Under a ``limit`` items have other neighbours in their batches, and a network's last bits may depend on them: so
+    items of another limit are not there, and are done again by a run without one.
     Use it as a context: it holds its shard's files. Raises ``ValueError`` where another process holds them.
     """
 
-    def __init__(self, folder: Path, stage: str, shard: Shard) -> None:
+    def __init__(self, folder: Path, stage: str, shard: Shard, limit: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.stage = folder, stage
+        self.folder, self.stage, self.limit = folder, stage, limit
         self.path = folder / f"{stage}-{shard}.jsonl"
         self.rows_path = self.path.with_suffix(".f32")
         self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
@@ -75,7 +78,7 @@ class Store:
             raise ValueError(f"another process is writing {self.path}") from error
         try:
             self._cut_torn_end()
-            self.entries = read_stage(self.folder, self.stage)
+            self.entries = read_stage(self.folder, self.stage, self.limit)
         except ValueError:
             self._lock.release()
             raise
@@ -95,6 +98,8 @@ class Store:
         lines = []
         for name, entry in entries.items():
             line = {"id": name, TIME: time.time_ns(), **entry.record}
+            if self.limit is not None:
+                line[LIMIT] = self.limit
             if entry.features is not None:
                 row = np.ascontiguousarray(entry.features, dtype=np.float32)
                 line[ROW] = [self._rows.tell() // (4 * len(row)), len(row)]
@@ -127,9 +132,10 @@ class Store:
                 file.truncate(used)
 
 
-def read_stage(folder: Path, stage: str) -> dict[str, Entry]:
+def read_stage(folder: Path, stage: str, limit: int | None = None) -> dict[str, Entry]:
     """The finished items of all shards: id -> entry, features as views of their files; the latest line of an id wins.
 
+    Those of a run without a limit, and of one of ``limit``.
     Raises ``ValueError`` for a line that is damaged other than by a process that is still writing it.
     """
     found: dict[str, tuple[int, Entry]] = {}
@@ -139,6 +145,8 @@ def read_stage(folder: Path, stage: str) -> dict[str, Entry]:
             whole = (line for line in file if line.endswith(b"\n"))  # a process may be writing the last one
             for record in _parse(path, whole):
                 name, when = record.pop("id"), record.pop(TIME)
+                if record.pop(LIMIT, None) not in (None, limit):
+                    continue
                 features = None
                 if ROW in record:
                     row, width = record.pop(ROW)

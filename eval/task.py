@@ -159,10 +159,14 @@ class Task(ABC):
 
     @abstractmethod
     def prepare(self, limit: int | None = None) -> Work:
-        """Everything to draw and to answer, or the first ``limit`` items of it.
+        """Everything to draw and to answer, or ``limit`` items of it, evenly from the benchmark's parts.
 
         Raises ``ValueError`` where the benchmark's files are missing or damaged.
         """
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        """The item's part of the benchmark, such as a category ("": it has none), and its unit (see ``evenly``)."""
+        return "", item.id
 
     def find_pictures(self, folder: Path, work: Work) -> Work:
         """``work`` with the pictures that lie in somebody's ``folder``, in the benchmark's layout, as its drawings.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.config import CompareConfig
-from eval.compare.contestants import parse_contestants
 from eval.flags import HelpFormatter
 
 OUT = Path("results/compare")
@@ -75,6 +74,7 @@ def add_parser(commands: Any) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Compare, and print the scores' table and where the report is."""
+    from eval.compare.contestants import parse_contestants
     from eval.compare.recorded import write_recorded
     from eval.compare.report import score_tables
     from eval.compare.run import compare

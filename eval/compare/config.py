@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from janusflow.models.ar_head import CodeSampling
-from janusflow.models.flow_head import FlowSampling
-from janusflow.models.head import GenerationHead
-from janusflow.sampling import Sampling
-from janusflow.training.config import REPORT_TASKS
+if TYPE_CHECKING:
+    from janusflow.models.ar_head import CodeSampling
+    from janusflow.models.flow_head import FlowSampling
+    from janusflow.models.head import GenerationHead
+    from janusflow.sampling import Sampling
 
 COUNTS = (
     "prompts_per_tag",
@@ -26,7 +27,7 @@ COUNTS = (
 class CompareConfig:
     """The settings of a comparison, the same for all of its models. The defaults suit the small models."""
 
-    tasks: tuple[str, ...] = REPORT_TASKS  # generation, understanding
+    tasks: tuple[str, ...] = ("generation", "understanding")
     prompts_per_tag: int = 8
     images_per_prompt: int = 2
     questions_per_kind: int = 40
@@ -49,6 +50,8 @@ class CompareConfig:
     bootstrap: int = 2000  # resamples
 
     def __post_init__(self) -> None:
+        from janusflow.training.config import REPORT_TASKS
+
         unknown = sorted(set(self.tasks) - set(REPORT_TASKS))
         if unknown or not self.tasks:
             raise ValueError(f"unknown task {', '.join(unknown) or 'none'!r}; choose from {', '.join(REPORT_TASKS)}")
@@ -67,28 +70,37 @@ class CompareConfig:
 
     def main_options(self, head: GenerationHead) -> Sampling:
         """The main table's setting for this head."""
-        return self._flow() if head.options is FlowSampling else self._codes()
+        flow = self._flow()
+        return flow if head.options is type(flow) else self._codes()
 
     def sweep_options(self, head: GenerationHead) -> list[Sampling]:
         """The sweep's settings for this head; none where there is no sweep."""
         if not (self.sweep and self.generates):
             return []
-        return self._flow_sweep() if head.options is FlowSampling else self._code_sweep()
+        return self._flow_sweep() if head.options is type(self._flow()) else self._code_sweep()
 
-    def _flow(self) -> Sampling:
+    def _flow(self) -> FlowSampling:
+        from janusflow.models.flow_head import FlowSampling  # here: a command line's help needs no network
+
         return FlowSampling(self.flow_steps, self.flow_guidance, self.flow_sampler)
 
-    def _codes(self) -> Sampling:
+    def _codes(self) -> CodeSampling:
+        from janusflow.models.ar_head import CodeSampling
+
         return CodeSampling(self.ar_guidance, self.ar_temperature, self.ar_top_k, self.ar_top_p)
 
     def _flow_sweep(self) -> list[Sampling]:
-        return [FlowSampling(steps, weight, self.flow_sampler) for weight in self.guidance for steps in self.steps]
+        flow = self._flow()
+        return [flow._replace(steps=steps, guidance=weight) for weight in self.guidance for steps in self.steps]
 
     def _code_sweep(self) -> list[Sampling]:
-        return [CodeSampling(weight, temperature) for weight in self.guidance for temperature in self.temperatures]
+        codes = type(self._codes())
+        return [codes(weight, temperature) for weight in self.guidance for temperature in self.temperatures]
 
 
 def short_name(options: Sampling) -> str:
     """A setting in a few characters, for file names and plots: 30w4 (steps, guidance) or T1w4 (temperature)."""
+    from janusflow.models.flow_head import FlowSampling
+
     first = f"{options.steps}" if isinstance(options, FlowSampling) else f"T{options.temperature:g}"
     return f"{first}w{options.guidance:g}"

@@ -14,17 +14,8 @@ from tqdm import tqdm
 
 from eval.compare.config import CompareConfig
 from eval.frechet import GaussianStats, frechet_distance
-from eval.shapes.score import (
-    BENCHMARK_SEED,
-    KINDS,
-    Drawn,
-    answer_split,
-    examine,
-    gaussian,
-    reference_stats,
-    rendered_features,
-    tag_scores,
-)
+from eval.shapes.benchmark import BENCHMARK_SEED, KINDS, tag_scores
+from eval.shapes.score import Drawn, answer_split, examine, gaussian, reference_stats, rendered_features
 from janusflow.checkpoint import ASSETS, Bundle
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.data.shapes.scenes import Split

@@ -16,7 +16,7 @@ from eval.compare.judging import judge_answers, judge_pictures
 from eval.compare.points import Result, measured
 from eval.compare.sweep import cost_prompts, measure_point
 from eval.provenance import describe, machine
-from eval.shapes.score import BENCHMARK_SEED, SPLITS
+from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
 from janusflow.checkpoint import Bundle
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import read_image, save_png

@@ -8,8 +8,8 @@ from typing import Any
 
 from eval.compare.contestants import Contestant
 from eval.compare.run import draw_losses
+from eval.shapes.benchmark import SPLITS
 from eval.shapes.report import comparison_table
-from eval.shapes.score import SPLITS
 from janusflow.weights import read_json
 
 PAGE = "recorded.md"

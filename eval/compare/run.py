@@ -18,7 +18,7 @@ from eval.compare.sweep import COSTS, QUALITIES, mark_fronts, point_summary
 from eval.curves import plot_losses
 from eval.page import write_page
 from eval.provenance import machine
-from eval.shapes.score import BENCHMARK_SEED, SPLITS
+from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
 from eval.store import write_json
 from janusflow.checkpoint import load_pretrained
 

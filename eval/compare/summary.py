@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from eval.compare.bootstrap import Array, Interval, group_means, jackknife, percentiles, resampled_means
-from eval.shapes.report import FEATURE_SCORES
+from eval.shapes.benchmark import FEATURE_SCORES
 
 Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> what judging gave
 GENEVAL = "GenEval rules"

@@ -12,7 +12,7 @@ from eval.compare.config import CompareConfig, short_name
 from eval.compare.cost import count_work
 from eval.compare.judging import judge_pictures
 from eval.compare.summary import entry
-from eval.shapes.score import BENCHMARK_SEED
+from eval.shapes.benchmark import BENCHMARK_SEED
 from janusflow.checkpoint import Bundle
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.sampling import Sampling

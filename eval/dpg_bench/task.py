@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,8 @@ from eval.dpg_bench.score import BROAD, CROPS, score_items
 from eval.files import find_data, find_file
 from eval.flags import flag
 from eval.judge_weights import weight_files
-from eval.task import Drawing, Judged, Need, Record, Scored, Task, Work, joined
+from eval.prompt_lists import evenly
+from eval.task import Drawing, Judged, Need, Question, Record, Scored, Task, Work, joined
 
 QUESTION_FILES = ("dpg_bench.csv", "**/dpg_bench.csv")
 JUDGES = {"mplug": "mPLUG-large", "transformers": VQA_MODEL}
@@ -78,9 +80,14 @@ class DPGBench(Task):
 
         prompts, problems = read_prompts(self.rows, self.question_file.parent)
         seeds = tuple(range(CROPS))
-        drawings = [Drawing(item, prompts[item], seeds, f"{item}.png") for item in list(self.items)[:limit]]
+        drawings = [Drawing(item, prompts[item], seeds, f"{item}.png") for item in self.items]
+        drawings = evenly(drawings, limit, self.place)
         protocol = {"question file": digest([self.question_file])}
         return Work(drawings=drawings, problems=joined(check_rows(self.rows), problems), protocol=protocol)
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        """By the collection that a prompt is from, which begins its id: partiprompts12, midjourney3."""
+        return "".join(takewhile(str.isalpha, item.id)), item.id
 
     def find_pictures(self, folder: Path, work: Work) -> Work:
         """Files of other image formats than PNG are found too; what is no item's picture is "unexpected"."""

@@ -18,7 +18,8 @@ from eval.geneval.layout import SAMPLES, find_samples, index_of, sample_id, samp
 from eval.geneval.result import score_samples, to_record
 from eval.geneval.score import MIN_SCORE, Detection, Prompt, check_prompt, score_image
 from eval.judge_weights import describe_model, find_model, is_copy
-from eval.task import Drawing, Judge, Judged, Need, Record, Scored, Task, Work, joined
+from eval.prompt_lists import evenly
+from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work, first_part, joined
 
 PROMPT_FILES = ("evaluation_metadata.jsonl", "geneval.jsonl", "**/evaluation_metadata.jsonl")
 
@@ -90,7 +91,7 @@ class GenEval(Task):
 
         drawings = [
             Drawing(sample_id(index, number), prompt["prompt"], (number,), sample_path(index, number))
-            for index, prompt in enumerate(self.prompts[:limit])
+            for index, prompt in enumerate(self.prompts)
             for number in range(SAMPLES)
         ]
         protocol = {
@@ -98,7 +99,11 @@ class GenEval(Task):
             "prompt file": digest([self.prompt_file]),
             "pictures a prompt": SAMPLES,
         }
-        return Work(drawings=drawings, protocol=protocol)
+        pictures = None if limit is None else limit * SAMPLES
+        return Work(drawings=evenly(drawings, pictures, self.place), protocol=protocol)
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        return self.prompts[index_of(item.id)]["tag"], first_part(item.id)
 
     def write_layout(self, folder: Path, work: Work) -> None:
         """``metadata.jsonl`` of every prompt."""

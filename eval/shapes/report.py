@@ -10,15 +10,11 @@ from typing import Any
 from PIL import Image
 
 from eval.curves import plot_losses
+from eval.shapes.benchmark import FEATURE_SCORES
 from janusflow.data.shapes.prompts import benchmark_prompts
 from janusflow.pictures import grid
 
 GRID_PROMPTS_PER_TAG = 2
-FEATURE_SCORES = {
-    "frechet_siglip": "Fréchet distance, SigLIP features (not FID)",
-    "frechet_siglip_floor": "… between two rendered sets (floor)",
-    "similarity": "image-text similarity, 100 x cosine",
-}
 
 
 def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Image], minutes: float | None) -> Path:

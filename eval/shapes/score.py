@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,24 +16,28 @@ import torch
 from PIL import Image
 
 from eval.frechet import GaussianStats, frechet_distance
-from eval.geneval.score import Detection, Verdict, score_image, summarize
+from eval.geneval.score import Detection, Verdict, score_image
+from eval.shapes.benchmark import (
+    BENCHMARK_SEED,
+    KINDS,
+    SPLITS,
+    Answered,
+    answer_scores,
+    benchmark_questions,
+    tag_scores,
+)
 from janusflow.answer import answer_questions
 from janusflow.checkpoint import ASSETS, Bundle
 from janusflow.data.shapes import render, sample_scene
 from janusflow.data.shapes.oracle import detect
 from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.data.shapes.questions import QUESTION_KINDS, Question, sample_question
-from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Scene, Split
-from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
+from janusflow.data.shapes.scenes import Split
 from janusflow.data.transforms import to_tensor
 from janusflow.generate import generate_images
 from janusflow.parts.siglip import SigLIP, load_siglip
 from janusflow.sampling import SamplingConfig
 from janusflow.training.config import ReportConfig
 
-SPLITS: dict[str, Split] = {"in_distribution": "train", "held_out": "held_out"}
-KINDS: dict[Split, Sequence[str]] = {"train": GENEVAL_TAGS, "held_out": HELD_OUT_KINDS}  # of scenes
-BENCHMARK_SEED = 20_000  # prompts, questions and reference scenes; training seeds its world differently
 FEATURE_BATCH = 128
 SAMPLING = [field.name for field in dataclasses.fields(SamplingConfig)]
 
@@ -47,13 +50,6 @@ class Drawn(NamedTuple):
     verdicts: list[Verdict]
     features: torch.Tensor  # (G, C) of SigLIP, unit length
     cosines: torch.Tensor  # (G,) between a picture and its prompt
-
-
-class Answered(NamedTuple):
-    """A question's kind, and whether the model answered it exactly."""
-
-    kind: str
-    right: bool
 
 
 def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple[dict[str, Any], list[Image.Image]]:
@@ -121,23 +117,6 @@ def detections(image: Image.Image) -> list[Detection]:
     return [Detection(found.shape, found.score, found.box, found.color) for found in reversed(detect(image))]
 
 
-def tag_scores(judged: Sequence[Verdict], tags: Sequence[str]) -> dict[str, Any]:
-    """Accuracy of every tag, their mean, and the reasons of failures, from an image's verdict and tag each.
-
-    ``overall`` is the unweighted mean over the tags that there are: all six, or the three with held-out forms.
-    """
-    reasons = Counter(verdict.reason for verdict in judged if not verdict.correct)
-    summary = summarize((tag, verdict.correct) for tag, verdict in zip(tags, judged, strict=True))
-    found = {tag: accuracy for tag, accuracy in summary["tags"].items() if accuracy is not None}
-    return {
-        "tags": found,
-        "images": {tag: summary["counts"][tag] for tag in found},
-        "overall": sum(found.values()) / len(found),
-        "complete": len(found) == len(GENEVAL_TAGS),
-        "failures": dict(reasons.most_common(8)),
-    }
-
-
 def answer_split(bundle: Bundle, per_kind: int, split: Split, batch_size: int) -> list[Answered]:
     """Greedy answers to ``per_kind`` questions of each kind, judged by exact match."""
     asked = benchmark_questions(per_kind, split)
@@ -145,27 +124,6 @@ def answer_split(bundle: Bundle, per_kind: int, split: Split, batch_size: int) -
     questions = [question for _, question in asked]
     answers = answer_questions(bundle, images, [q.text for q in questions], batch_size)
     return [Answered(q.kind, answer == q.answer) for answer, q in zip(answers, questions, strict=True)]
-
-
-def benchmark_questions(per_kind: int, split: Split) -> list[tuple[Scene, Question]]:
-    """``per_kind`` questions of each kind, each about a scene of its own."""
-    asked = []
-    for number, kind in enumerate(QUESTION_KINDS):
-        for index in range(per_kind):
-            rng = np.random.default_rng([BENCHMARK_SEED, 7, number, index, split == "held_out"])
-            scene = sample_scene(rng, split=split)
-            asked.append((scene, sample_question(scene, rng, kind)))
-    return asked
-
-
-def answer_scores(answered: Sequence[Answered]) -> dict[str, Any]:
-    """Accuracy for every kind of question that was asked, and over all."""
-    kinds = {}
-    for kind in QUESTION_KINDS:
-        right = [one.right for one in answered if one.kind == kind]
-        if right:
-            kinds[kind] = sum(right) / len(right)
-    return {"kinds": kinds, "overall": sum(one.right for one in answered) / len(answered), "questions": len(answered)}
 
 
 def feature_scores(siglip: SigLIP, drawn: Drawn, split: Split, references: int, size: int) -> dict[str, Any]:

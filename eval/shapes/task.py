@@ -4,36 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from PIL import Image
 
 from eval.flags import flag
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.picture_folder import strangers
-from eval.shapes.report import FEATURE_SCORES
-from eval.shapes.score import (
+from eval.prompt_lists import evenly
+from eval.shapes.benchmark import (
     BENCHMARK_SEED,
+    FEATURE_SCORES,
     SPLITS,
     Answered,
-    Drawn,
     answer_scores,
     benchmark_questions,
-    detections,
-    embed,
-    feature_scores,
     tag_scores,
 )
 from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
-from janusflow.checkpoint import ASSETS
 from janusflow.data.shapes import render
 from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.parts.siglip import SigLIP, load_siglip
-from janusflow.weights import digest
 
 SIZE = 48  # pixels of the scenes that questions are about, and of the reference
 HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured
@@ -70,20 +63,30 @@ class ShapesTask(Task):
     )
 
     def prepare(self, limit: int | None = None) -> Work:
-        return Work(self.drawings()[:limit], self.questions()[:limit], protocol={"benchmark_seed": BENCHMARK_SEED})
+        drawings = evenly(self.drawings(), limit, self.place)
+        questions = evenly(self.questions(), limit, self.place)
+        return Work(drawings, questions, protocol={"benchmark_seed": BENCHMARK_SEED})
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        split = split_of(item.id)
+        if isinstance(item, Question):
+            return f"{split} {item.gold['kind']}", item.id
+        number = item.id.split("/")[1]
+        return f"{split} {self.prompts[split][int(number)]['tag']}", number
 
     def drawings(self) -> list[Drawing]:
         """The pictures of both splits, ``SPLIT/PROMPT/SEED.png``."""
         return [
             Drawing(key := f"{split}/{number:05d}/{seed:04d}", prompt["prompt"], (seed,), f"{key}.png")
             for split in SPLITS
-            for number, prompt in enumerate(self.prompts(split))
+            for number, prompt in enumerate(self.prompts[split])
             for seed in range(self.given.images_per_prompt)
         ]
 
-    def prompts(self, split: str) -> list[dict[str, Any]]:
-        """GenEval's metadata of a split's prompts."""
-        return benchmark_prompts(self.given.prompts_per_tag, SPLITS[split], BENCHMARK_SEED)
+    @cached_property
+    def prompts(self) -> dict[str, list[dict[str, Any]]]:
+        """GenEval's metadata of each split's prompts."""
+        return {name: benchmark_prompts(self.given.prompts_per_tag, of, BENCHMARK_SEED) for name, of in SPLITS.items()}
 
     def questions(self) -> list[Question]:
         """The questions of both splits, ``SPLIT/question/NUMBER``."""
@@ -104,10 +107,14 @@ class ShapesTask(Task):
         return strangers(folder, work)
 
     def judge_protocol(self) -> Record:
-        return {"detector": "shapes oracle", "features": f"SigLIP {digest([ASSETS / 'shapes' / 'siglip.safetensors'])}"}
+        from eval.shapes.judge import describe_siglip
+
+        return {"detector": "shapes oracle", "features": describe_siglip()}
 
     def load_judge(self) -> Judge:
-        return ShapesJudge(load_siglip(ASSETS / "shapes"))
+        from eval.shapes.judge import ShapesJudge
+
+        return ShapesJudge()
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         scores: dict[str, float | None] = {}
@@ -127,7 +134,7 @@ class ShapesTask(Task):
         self, split: str, drawings: Sequence[Drawing], judged: Mapping[str, Judged], items: dict[str, Record]
     ) -> Record:
         """The scores of a split's pictures, from what the judge kept of them; ``items`` takes their verdicts."""
-        prompts = self.prompts(split)
+        prompts = self.prompts[split]
         wanted = [prompts[int(one.id.split("/")[1])] for one in drawings]
         verdicts = [verdict_of(judged.get(one.id), prompt) for one, prompt in zip(drawings, wanted, strict=True)]
         for one, prompt, verdict in zip(drawings, wanted, verdicts, strict=True):
@@ -137,27 +144,10 @@ class ShapesTask(Task):
         result: Record = {"generation": tag_scores(verdicts, [prompt["tag"] for prompt in wanted])}
         seen = [judged[one.id] for one in drawings if one.id in judged]
         if len(seen) > 1:
-            features = torch.from_numpy(np.stack([one.features for one in seen if one.features is not None]))
-            drawn = Drawn(verdicts, features, torch.tensor([one.record["cosine"] for one in seen]))
-            siglip = load_siglip(ASSETS / "shapes")
-            result |= feature_scores(siglip, drawn, SPLITS[split], self.given.reference_images, SIZE)
+            from eval.shapes.judge import score_features
+
+            result |= score_features(seen, verdicts, SPLITS[split], self.given.reference_images, SIZE)
         return result
-
-
-class ShapesJudge(Judge):
-    """The oracle detector, and the small SigLIP for features and the similarity of picture and prompt."""
-
-    def __init__(self, siglip: SigLIP) -> None:
-        self.siglip = siglip
-
-    @torch.inference_mode()
-    def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
-        features = embed(self.siglip, images)
-        cosines = (features * self.siglip.embed_texts([one.prompt for one in drawings])).sum(-1)
-        return [
-            Judged({"detections": [found._asdict() for found in detections(image)], "cosine": cosine}, row)
-            for image, cosine, row in zip(images, cosines.tolist(), features.numpy(), strict=True)
-        ]
 
 
 def verdict_of(judged: Judged | None, prompt: dict[str, Any]) -> Verdict:

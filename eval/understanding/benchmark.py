@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 
 from eval.files import find_data
 from eval.flags import flag
-from eval.task import Judged, Question, Scored, Task, Work
+from eval.prompt_lists import evenly
+from eval.task import Drawing, Judged, Question, Scored, Task, Work
+from eval.understanding.letters import MATCHINGS
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,17 @@ class UnderstandingOptions:
     """Where the benchmark is."""
 
     data: str | None = flag(None, "folder with the benchmark's files, or a hub id of a data set that holds them")
+
+
+@dataclass(frozen=True)
+class ChoiceOptions(UnderstandingOptions):
+    """Where the benchmark is, and how letters are read."""
+
+    matching: str = flag(MATCHINGS[0], "the year of VLMEvalKit's exact matching; the papers' is 2024's", MATCHINGS)
+
+    def __post_init__(self) -> None:
+        if self.matching not in MATCHINGS:
+            raise ValueError(f"--matching must be one of {', '.join(MATCHINGS)}, not {self.matching!r}")
 
 
 def hash_of(questions: Sequence[Question]) -> str:
@@ -34,6 +47,7 @@ class Benchmark(Task):
     options: ClassVar[type] = UnderstandingOptions
     draws: ClassVar[bool] = False
     system_prompt: ClassVar[str | None] = ""
+    part: ClassVar[str] = ""  # key of the questions' gold that names their part of the benchmark
 
     @abstractmethod
     def read(self, folder: Path) -> list[Question]:
@@ -45,7 +59,12 @@ class Benchmark(Task):
 
     def prepare(self, limit: int | None = None) -> Work:
         questions = self.read(find_data(self.given.data, self.name, self.needs))
-        return Work(questions=questions[:limit], protocol={**self.protocol(), "questions": hash_of(questions)})
+        protocol = {**self.protocol(), "questions": hash_of(questions)}
+        return Work(questions=evenly(questions, limit, self.place), protocol=protocol)
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        assert isinstance(item, Question)
+        return str(item.gold[self.part]) if self.part and item.gold else "", item.id
 
     def protocol(self) -> dict[str, Any]:
         """Facts about the questions that a score must state."""

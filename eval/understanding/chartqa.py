@@ -54,6 +54,7 @@ class ChartQA(Benchmark):
 
     name = "chartqa"
     title = "ChartQA relaxed accuracy"
+    part = "part"
     needs = (
         Need(
             "the unpacked ChartQA Dataset.zip",

@@ -22,6 +22,7 @@ from eval.understanding.records import find_images, take, take_table, unanswered
 
 FILE = "testdev_balanced_questions.json"
 TYPES = ("structural", "semantic")
+READING = "exact, in lower case, without outer blanks and final periods; VLMEvalKit counts the periods"
 
 
 def read_answer(text: str) -> str:
@@ -39,6 +40,7 @@ class GQA(Benchmark):
 
     name = "gqa"
     title = "GQA testdev-balanced accuracy"
+    part = "structural"
     needs = (
         Need("GQA questions 1.2", "cs.stanford.edu/people/dorarad/gqa/download.html", "1.4 GB", "--data FOLDER"),
         Need("GQA images, in the same folder", "cs.stanford.edu/people/dorarad/gqa", "20 GB", "--data FOLDER"),
@@ -47,7 +49,7 @@ class GQA(Benchmark):
     columns: ClassVar[Mapping[str, str]] = {"GQA": "accuracy"}
 
     def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"split": "testdev-balanced"}
+        return super().protocol() | {"split": "testdev-balanced", "reading": READING}
 
     def read(self, folder: Path) -> list[Question]:
         path = find_file(folder, FILE, f"*/{FILE}")

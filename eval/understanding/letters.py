@@ -1,36 +1,48 @@
-"""The option's letter in an answer to a multiple-choice question, by exact matching.
+"""Which option of a multiple-choice question an answer means, by the exact matching of VLMEvalKit (no judge).
 
-Source: the first step of VLMEvalKit's answer matching, which is all of its mode without a judge that looks for letters.
-Its second step, the text of an option inside the answer, is left out: the prompt asks for the letter.
+Two readings, by the year in which VLMEvalKit had them; where the answer is a letter, as the prompt asks, they agree.
+"2024", until July 2025, made the papers' numbers: the one letter that stands as a word, or else the one option whose
+text is in the answer. "2026" trusts a letter only among the last four words, then an "answer is B" anywhere (the letter
+in either case, and a word that begins with it too), and an option's text only in an answer that is no longer than twice
+all options. An article is a letter where it stands like one: "A brown dog" says A in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
 
-MARKS = ".()[],:;!*#{}"  # read as spaces
-SPACES = str.maketrans(MARKS, " " * len(MARKS))
-AFTER_A_LETTER = ("is", "was", "and", "or", "because", "since", "as")  # "A because …" is an answer, "A man …" is none
+MATCHINGS = ("2026", "2024")
+MARKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
+REFUSALS = (
+    "Sorry, I can't help with images of people yet.",
+    "I can't process this file.",
+    "I'm sorry, but without the image provided",
+    "Cannot determine the answer",
+)
+API_FAILURE = "Failed to obtain answer via API"
+NONE_OF_THEM = "Z"  # a letter that stands for no option
+LAST_WORDS = 4
+STATED = re.compile(r"answer\s+is\s+\**([a-d])", re.IGNORECASE)
 
 
-def option_letter(answer: str, letters: Iterable[str]) -> str | None:
-    """The one of ``letters`` that stands as a word of its own, in upper case; None where none does, or several do.
+def match_option(answer: str, options: Mapping[str, str], matching: str = MATCHINGS[0]) -> str | None:
+    """The letter of the option that ``answer`` means; None where it means none, or several, or refuses.
 
-    Stricter than VLMEvalKit in one case, where it gives a point for prose: an "A" that is an article is no letter.
+    options: their texts by letter, in upper case.
     """
-    words = answer.translate(SPACES).split()
-    found = [letter for letter in letters if letter in words]
-    if len(found) != 1 or (found == ["A"] and words.count("A") == _articles(answer)):
+    if any(phrase in answer for phrase in REFUSALS):
         return None
-    return found[0]
-
-
-def _articles(answer: str) -> int:
-    """How often an "A" opens a sentence and a word in lower case follows in the same line."""
-    count = 0
-    for line in answer.splitlines():
-        words = line.split()
-        for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
-            opens = not before or before[-1] in ".!?:"
-            count += word == "A" and opens and after[:1].islower() and after not in AFTER_A_LETTER
-    return count
+    words = [] if API_FAILURE in answer else answer.translate(MARKS).split()
+    named = [letter for letter in options if letter in words]
+    if not named and NONE_OF_THEM in words:
+        return None
+    if len(named) == 1 and (matching == "2024" or words.index(named[0]) >= len(words) - LAST_WORDS):
+        return named[0]
+    stated = STATED.search(answer) if words and matching != "2024" else None
+    if stated and stated[1].upper() in options:
+        return stated[1].upper()
+    if matching != "2024" and len(answer) > 2 * sum(map(len, options.values())):
+        return None
+    meant = [letter for letter, text in options.items() if text.lower() in answer.lower()]
+    return meant[0] if len(meant) == 1 else None

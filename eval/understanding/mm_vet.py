@@ -23,7 +23,7 @@ import numpy as np
 
 from eval.files import find_file, read_json
 from eval.flags import flag
-from eval.task import Need, Problems, Question, Scored, Work
+from eval.task import Drawing, Need, Problems, Question, Scored, Work
 from eval.understanding.benchmark import Benchmark, UnderstandingOptions
 from eval.understanding.records import find_images, take, take_table, unanswered
 
@@ -76,6 +76,10 @@ class MMVet(Benchmark):
             asked.append((key, image, text, {"answer": answer, "capability": skills}))
         files = find_images(path.parent, ("images",), (image for _, image, _, _ in asked))
         return [Question(key, (files[image],), text, gold) for key, image, text, gold in asked]
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        assert isinstance(item, Question)
+        return " + ".join(item.gold["capability"]), item.id
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
         scored = score(questions, answers, self.grades)

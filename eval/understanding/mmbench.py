@@ -1,7 +1,7 @@
 """MMBench, development set in English: multiple choice, every question asked once for each rotation of its options.
 
 Source: Liu et al. 2023 (arXiv:2307.06281), Sec. 4.1, CircularEval, and the layout of its files: a row of a rotation k
-has the index of its question plus k million. Which letter an answer means is decided by exact matching
+has the index of its question plus k million. Which option an answer means is decided by exact matching
 (:mod:`eval.understanding.letters`), without a judge.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from eval.files import find_file
-from eval.task import Need, Question, Scored
+from eval.task import Drawing, Need, Question, Scored
 from eval.understanding.accuracy import percent
-from eval.understanding.benchmark import Benchmark
-from eval.understanding.letters import option_letter
+from eval.understanding.benchmark import Benchmark, ChoiceOptions
+from eval.understanding.letters import match_option
 from eval.understanding.prompts import multiple_choice
 from eval.understanding.records import check_unique, get_field
 from eval.understanding.tables import decode_image, read_tsv
@@ -77,6 +77,7 @@ class MMBench(Benchmark):
 
     name: ClassVar[str] = "mmbench"
     title: ClassVar[str] = "MMBench dev (circular)"
+    options: ClassVar[type] = ChoiceOptions
     of_a_part: ClassVar[tuple[str, ...]] = ("not every rotation was asked",)
     columns: ClassVar[Mapping[str, str]] = {"MMB dev": "circular", "MMB": "circular"}
     needs: ClassVar[tuple[Need, ...]] = (
@@ -88,7 +89,9 @@ class MMBench(Benchmark):
         ),
     )
 
-    def __init__(self, options: Any) -> None:
+    given: ChoiceOptions
+
+    def __init__(self, options: ChoiceOptions) -> None:
         super().__init__(options)
         self.source: dict[str, Any] = {}  # which file was read
 
@@ -102,21 +105,25 @@ class MMBench(Benchmark):
         return questions
 
     def protocol(self) -> dict[str, Any]:
-        return super().protocol() | self.source | {"reading": "the option's letter, exactly; no judge"}
+        return super().protocol() | self.source | {"reading": "VLMEvalKit's exact matching; no judge"}
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        assert isinstance(item, Question)
+        return item.gold["groups"][-1] if item.gold["groups"] else "", str(int(item.id) % STEP)
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
         rows, items = [], {}
         problems: dict[str, list[str]] = {}
         for question in questions:
             gold, answer = question.gold, answers.get(question.id)
-            said = None if answer is None else option_letter(answer, gold["letters"])
+            said = None if answer is None else match_option(answer, gold["options"], self.given.matching)
             rotation, index = divmod(int(question.id), STEP)
             rows.append(Row(index, rotation, gold["rotations"], gold["answer"], said, tuple(gold["groups"])))
             items[question.id] = {"said": said, "label": gold["answer"], "correct": said == gold["answer"]}
             if said is None:
                 kind = "missing" if answer is None else "unparseable"
                 problems.setdefault(kind, []).append(question.id)
-            if rotation == 0 and gold["rotations"] < len(gold["letters"]):
+            if rotation == 0 and gold["rotations"] < len(gold["options"]):
                 problems.setdefault("fewer rotations in the file than options", []).append(question.id)
         asked = Counter(row.question for row in rows)
         cut = list(dict.fromkeys(str(row.question) for row in rows if asked[row.question] < row.rotations))
@@ -149,7 +156,7 @@ def read_questions(rows: Sequence[Mapping[str, str]], where: str) -> list[Questi
         for index, row, options, label in asked:
             image = find_image(table, index if circular else first, images, where)
             text = multiple_choice(get_field(row, "question", f"row {index} of {where}"), options, _hint(row))
-            gold = {"answer": label, "letters": "".join(options), "rotations": len(asked), "groups": groups}
+            gold = {"answer": label, "options": options, "rotations": len(asked), "groups": groups}
             questions.append(Question(str(index), (image,), text, gold))
     return questions
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from eval.task import Need, Question, Scored
+from eval.task import Drawing, Need, Question, Scored
 from eval.understanding.benchmark import Benchmark
 from eval.understanding.prompts import short_answer
 from eval.understanding.records import check_unique
@@ -100,6 +100,10 @@ class Mme(Benchmark):
 
     def protocol(self) -> dict[str, Any]:
         return super().protocol() | {"reading": "yes or no in the first four characters"}
+
+    def place(self, item: Drawing | Question) -> tuple[str, str]:
+        group, picture, _ = item.id.split("/")
+        return group, picture
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
         rows = [

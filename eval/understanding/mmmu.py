@@ -35,6 +35,7 @@ DOMAINS = {
     ),
 }
 SUBJECTS = {subject: domain for domain, subjects in DOMAINS.items() for subject in subjects}
+READING = "the official script's, of the stripped answer ('D' and a line break is D); wrong where it would guess"
 LONGEST_PATH = 255
 MOST_IMAGES = 7
 FILES = ("validation*.parquet", "validation*.jsonl")
@@ -72,6 +73,7 @@ class Mmmu(Benchmark):
 
     name: ClassVar[str] = "mmmu"
     title: ClassVar[str] = "MMMU val"
+    part: ClassVar[str] = "subject"
     of_a_part: ClassVar[tuple[str, ...]] = ("missing subject",)
     size = 900  # Yue et al. 2024: 30 a subject
     columns: ClassVar[Mapping[str, str]] = {"MMMU": "overall"}
@@ -95,7 +97,7 @@ class Mmmu(Benchmark):
         raise ValueError(f"{folder} holds no questions of MMMU ({' or '.join(FILES)})")
 
     def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"reading": "the official script's; wrong where it would guess at random"}
+        return super().protocol() | {"reading": READING}
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
         rows, items = [], {}

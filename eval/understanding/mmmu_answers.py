@@ -1,7 +1,8 @@
 """How MMMU's official script reads answers, as pure functions: the letter of an option, and open answers.
 
 Source: Yue et al. 2024 (arXiv:2311.16502), whose evaluation is by rules, and the behaviour of its official script.
-Where that would choose an option at random there is no letter here.
+Where that would choose an option at random there is no letter here. One thing is read that it guesses: it does not
+strip an answer, so that "D\\n" has no letter there, and is D here.
 """
 
 from __future__ import annotations

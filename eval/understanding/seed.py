@@ -1,7 +1,7 @@
 """SEED-Bench, the part about pictures: question types 1 to 9, four options each, 14,233 questions.
 
 Source: Li et al. 2023 (arXiv:2307.16125). The official script ranks the options by likelihood; the papers report
-VLMEvalKit's way, which asks for the option's letter and takes the answer at its word.
+VLMEvalKit's way, which asks for the option's letter and matches the answer (:mod:`eval.understanding.letters`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from eval.files import find_file, read_json
 from eval.task import Need, Question, Scored
 from eval.understanding.accuracy import percent
-from eval.understanding.benchmark import Benchmark
-from eval.understanding.letters import option_letter
+from eval.understanding.benchmark import Benchmark, ChoiceOptions
+from eval.understanding.letters import match_option
 from eval.understanding.prompts import multiple_choice
 from eval.understanding.records import check_unique, get_field
 
@@ -54,6 +54,8 @@ class Seed(Benchmark):
 
     name: ClassVar[str] = "seed"
     title: ClassVar[str] = "SEED-Bench (pictures)"
+    part: ClassVar[str] = "type"
+    options: ClassVar[type] = ChoiceOptions
     size = 14233  # the paper's numbers of samples of types 1 to 9, summed
     columns: ClassVar[Mapping[str, str]] = {"SEED": "overall"}
     needs: ClassVar[tuple[Need, ...]] = (
@@ -65,23 +67,26 @@ class Seed(Benchmark):
         ),
     )
 
+    given: ChoiceOptions
+
     def read(self, folder: Path) -> list[Question]:
         """The questions of types 1 to 9. Raises ``ValueError`` as :func:`read_questions` does."""
         return read_questions(find_file(folder, "SEED-Bench.json", "**/SEED-Bench.json"))
 
     def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"reading": "the option's letter, exactly"}
+        return super().protocol() | {"reading": "VLMEvalKit's exact matching; no judge"}
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
         rows, items, problems = [], {}, dict[str, list[str]]()
         for question in questions:
-            kind, label, answer = question.gold["type"], question.gold["answer"], answers.get(question.id)
-            said = None if answer is None else option_letter(answer, LETTERS)
-            rows.append((kind, label, said))
+            gold, answer = question.gold, answers.get(question.id)
+            label = gold["answer"]
+            said = None if answer is None else match_option(answer, gold["options"], self.given.matching)
+            rows.append((gold["type"], label, said))
             items[question.id] = {"said": said, "label": label, "correct": said == label}
             if said is None:
-                kind_of_problem = "missing" if answer is None else "unparseable"
-                problems.setdefault(kind_of_problem, []).append(question.id)
+                kind = "missing" if answer is None else "unparseable"
+                problems.setdefault(kind, []).append(question.id)
         return Scored("overall", score(rows), items, problems)
 
 
@@ -127,6 +132,5 @@ def _question(row: Mapping[str, Any], kind: int, folder: Path, where: str) -> Qu
         raise ValueError(f"{where}: an answer is one of {', '.join(LETTERS)}, not {label!r}")
     image = find_image(folder, str(get_field(row, "data_id", where, str, int)))
     text = multiple_choice(get_field(row, "question", where, str), choices)
-    return Question(
-        str(get_field(row, "question_id", where, str, int)), (image,), text, {"type": kind, "answer": label}
-    )
+    gold = {"type": kind, "answer": label, "options": choices}
+    return Question(str(get_field(row, "question_id", where, str, int)), (image,), text, gold)

@@ -67,6 +67,7 @@ class VQAv2(Benchmark):
 
     name = "vqav2"
     title = "VQAv2 soft accuracy"
+    part = "answer_type"
     options: ClassVar[type] = VQAv2Options
     needs = (
         Need("VQAv2 questions and annotations", "visualqa.org/download.html", "30 MB a split", "--data FOLDER"),

@@ -34,10 +34,9 @@ def test_geneval_from_a_models_pictures(geneval, models, tmp_path, capsys):
     command = [*geneval, "--out", str(out), "--model", str(models / "flow"), "--steps", "1"]
     assert main(command) == 0
     result = result_of(out)
-    assert [item["path"] for item in result["items"]][:5] == [
-        *(f"00000/samples/{number:05}.png" for number in range(4)),
-        "00001/samples/00000.png",
-    ]
+    tags = {item["tag"]: item["path"] for item in result["items"]}
+    assert len(result["items"]) == 12 and len(tags) == 3, "a prompt of every tag, from the first on"
+    assert [item["path"] for item in result["items"]][:4] == [f"00000/samples/{n:05}.png" for n in range(4)]
     metadata = json.loads((out / "pictures" / "00000" / "metadata.jsonl").read_text())
     assert metadata == json.loads((PROMPTS / "geneval.jsonl").read_text().split("\n")[0])
     assert result["title"].startswith("GenEval (HF detector; ") and set(result["problems"]) >= {"limited"}
@@ -47,6 +46,17 @@ def test_geneval_from_a_models_pictures(geneval, models, tmp_path, capsys):
     elsewhere = tmp_path / "elsewhere"
     assert main([*geneval, "--out", str(elsewhere), "--images", str(out / "pictures")]) == 0
     assert result_of(elsewhere)["scores"] == result["scores"]
+
+    flat = tmp_path / "flat"  # the same pictures, called anyhow and listed
+    flat.mkdir()
+    rows = []
+    for number, item in enumerate(result["items"]):
+        (flat / f"{number}.png").write_bytes((out / "pictures" / item["path"]).read_bytes())
+        rows.append(json.dumps({"file": f"{number}.png", "prompt": item["prompt"]}))
+    (flat / "listing.jsonl").write_text("\n".join(rows))
+    assert main([*geneval, "--out", str(tmp_path / "listed"), "--images", str(flat)]) == 0
+    listed = result_of(tmp_path / "listed")
+    assert listed["scores"] == result["scores"] and listed["protocol"]["pictures"] == "listed in listing.jsonl"
 
 
 def test_geneval_names_what_is_wrong_in_a_folder_of_others(geneval, models, tmp_path, capsys):

@@ -105,7 +105,7 @@ def test_the_task_scores_a_folder(clip, tmp_path):
     assert scored.scores[scored.headline] == pytest.approx(sum(one.record["score"] for one in judged) / 2)
     assert scored.headline == f"CLIP score ({clip.name})", "only ViT-L/14 stands beside the paper"
     write_pictures(tmp_path / "other", ["9.png"])
-    with pytest.raises(ValueError, match="is called as a prompt"):
+    with pytest.raises(ValueError, match="is of a prompt: call them as in 00000"):
         task.find_pictures(tmp_path / "other", work)
 
 

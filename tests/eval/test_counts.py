@@ -77,6 +77,17 @@ def test_a_limit_is_no_other_number_of_items(pope, monkeypatch):
     assert result["title"] == TITLE and result["columns"] and "limited" in result["problems"]
 
 
+def test_a_limit_takes_evenly_from_all_parts_and_says_so(pope, capsys):
+    assert main([*pope, "--limit", "3"]) == 0
+    result = result_of(pope)
+    assert [item["id"] for item in result["items"]] == ["random/0", "popular/0", "adversarial/0"]
+    assert result["scores"]["Overall"] == 100 and not result["complete"]
+    line = "3 of 6 items, 1 from each of 3 parts (random, popular, adversarial)"
+    assert result["problems"] == {"limited": [line]} and line in capsys.readouterr().err
+    assert main([*pope, "--limit", "4"]) == 0
+    assert result_of(pope)["problems"]["limited"][0].startswith("4 of 6 items, 1 to 2 from each of 3 parts")
+
+
 def test_the_page_shows_a_part_by_its_count_and_not_beside_the_papers(pope, tmp_path, monkeypatch):
     main(pope)
     report = ["report", str(tmp_path / "mine"), "--out", str(tmp_path / "page")]

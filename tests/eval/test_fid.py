@@ -17,7 +17,7 @@ from eval.fid_score import Naming, short_count
 from eval.frechet import GaussianStats, frechet_distance
 from eval.kid import kid_of_subsets
 from eval.precision_recall import precision_recall
-from eval.resizing import gigagan
+from eval.resizing import bicubic, gigagan
 from eval.runner import RunOptions, run
 from eval.task import Judged
 from janusflow.pictures import read_image
@@ -123,6 +123,10 @@ def test_one_picture_a_prompt_seeded_by_its_position(task):
     assert work.drawings[10] == ("food00", "a food00", (10,), "food/food00.png")
 
 
+def test_a_limit_takes_pictures_of_every_category(task):
+    assert [one.id for one in task().prepare(limit=4).drawings] == ["art00", "art01", "food00", "logo00"]
+
+
 def test_a_subset_is_fixed_and_its_pictures_are_those_of_the_whole(task):
     whole = {one.id: one for one in task().prepare().drawings}
     work, again = task(subset=10).prepare(), task(subset=10).prepare()
@@ -131,7 +135,7 @@ def test_a_subset_is_fixed_and_its_pictures_are_those_of_the_whole(task):
     other = task(subset=10, subset_seed=1).prepare()
     assert other.protocol["list"] != work.protocol["list"] == again.protocol["list"]
     assert work.protocol["subset_seed"] == 0 and work.protocol["prompts"] == 10
-    assert [one.id for one in task(subset=10).prepare(3).drawings] == [one.id for one in work.drawings][:3]
+    assert set(task(subset=10).prepare(3).drawings) <= set(work.drawings)
 
 
 def test_another_text_changes_the_protocol(task, mjhq, tmp_path):
@@ -176,6 +180,19 @@ def test_what_departs_from_the_protocol_is_in_the_name(task, tmp_path):
         mjhq_task = task(**options)
         assert mjhq_task.naming(mjhq_task.load_reference()).remarks == remarks
     assert Naming("COCO", "inception", True, ("resize clean",)).distance(30_000) not in COCO.columns.values()
+
+
+def test_bicubic_resizes_what_is_drawn_and_leaves_the_reference(task):
+    usual, other = task(), task(resize="bicubic")
+    protocol = other.judge_protocol()
+    assert protocol["resize"] == "bicubic" and protocol["resize of the reference"] == "gigagan"
+    assert protocol["reference"] == usual.judge_protocol()["reference"]
+    image = picture(0, (384, 384))
+    (mine,), (theirs,) = (one.load_judge().judge(one.prepare().drawings[:1], [image]) for one in (other, usual))
+    assert np.abs(mine.features - theirs.features).max() > 0
+    (resized,) = usual.load_judge().judge(usual.prepare().drawings[:1], [bicubic(image)])
+    np.testing.assert_array_equal(mine.features, resized.features)
+    assert "(resize bicubic" in other.naming(other.load_reference()).distance(30_000)
 
 
 def test_another_extractor_is_never_called_fid(task, tmp_path):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from eval.prompt_lists import choose, list_hash, read_coco, read_mjhq
+from eval.prompt_lists import choose, evenly, list_hash, read_coco, read_mjhq
 
 
 def write(path, content):
@@ -73,3 +73,15 @@ def test_more_than_there_are_is_refused():
         choose("abc", 4, 0)
     with pytest.raises(ValueError, match=r"seed of a choice .* got -1"):
         choose("abc", 2, -1)
+
+
+def test_a_limit_takes_evenly_from_all_groups_and_keeps_units_together():
+    items = [unit + part for unit in ("a1", "a2", "a3", "a4", "b1", "b2", "c1") for part in "xy"]
+    limits = (1, 2, 6, 7, 8, 10, 14, 99, None)
+    lists = {limit: evenly(items, limit, lambda item: (item[0], item[1])) for limit in limits}
+    assert lists[6] == ["a1x", "a1y", "b1x", "b1y", "c1x", "c1y"]
+    assert lists[10] == ["a1x", "a1y", "a2x", "a2y", "b1x", "b1y", "b2x", "b2y", "c1x", "c1y"]
+    assert lists[7] == ["a1x", "a1y", "a2x", "b1x", "b1y", "c1x", "c1y"]
+    assert lists[14] == lists[99] == lists[None] == items
+    for fewer, more in zip(list(lists.values()), list(lists.values())[1:], strict=False):
+        assert set(fewer) <= set(more) and more == [item for item in items if item in more]

@@ -9,16 +9,17 @@ from PIL import Image
 from torchvision.transforms.functional import center_crop
 
 from eval.features import TorchScriptExtractor
-from eval.resizing import clean_pixels, gigagan, unchanged
+from eval.resizing import bicubic, clean_pixels, gigagan, unchanged
 from janusflow.pictures import read_image
 from tests.eval.pictures import picture, stand_in
 
 
-@pytest.mark.parametrize("size", [(40, 30), (30, 41), (33, 33), (301, 300), (640, 427)])
-def test_gigagan_is_crop_then_lanczos_in_8_bits(size):
+@pytest.mark.parametrize(("resize", "filter"), [(gigagan, "LANCZOS"), (bicubic, "BICUBIC")])
+@pytest.mark.parametrize("size", [(40, 30), (30, 41), (33, 33), (301, 300), (384, 384), (640, 427)])
+def test_the_central_square_is_resized_in_8_bits(size, resize, filter):
     image = picture(0, size)
-    expected = center_crop(image, min(size)).resize((256, 256), Image.Resampling.LANCZOS)
-    found = gigagan(image)
+    expected = center_crop(image, min(size)).resize((256, 256), Image.Resampling[filter])
+    found = resize(image)
     assert found.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 

@@ -157,3 +157,13 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_text() == '{\n "n": 1\n}\n'
     with pytest.raises(ValueError, match="cannot write"):
         write_json(tmp_path / "a.json" / "b.json", {})
+
+
+def test_items_of_another_limit_are_not_there(tmp_path):
+    for limit, name in ((None, "a"), (3, "b"), (5, "c")):
+        with Store(tmp_path, "judged", WHOLE, limit) as store:
+            assert name not in store.entries
+            store.add({name: Entry({"n": 1})})
+    assert list(read_stage(tmp_path, "judged")) == ["a"]
+    assert list(read_stage(tmp_path, "judged", 3)) == ["a", "b"]
+    assert read_stage(tmp_path, "judged", 5)["c"].record == {"n": 1}

@@ -4,54 +4,100 @@ from __future__ import annotations
 
 import pytest
 
-from eval.understanding.letters import option_letter
+from eval.understanding.benchmark import ChoiceOptions
+from eval.understanding.letters import MATCHINGS, match_option
 from eval.understanding.prompts import multiple_choice, short_answer
 
-
-@pytest.mark.parametrize(
-    "answer", ["B", " B\n", "B.", "(B)", "B. a dog", "B: a dog", "**B**", "The answer is B.", "[B]", "Answer: B!", "B,"]
+ANIMALS = {"A": "a brown dog", "B": "a cat", "C": "two cows", "D": "a red bird"}
+NAMED = (
+    "{0}",
+    " {0}\n",
+    "{0}.",
+    "({0})",
+    "[{0}]",
+    "{0},",
+    "**{0}**",
+    "{0}) it",
+    "#{0}",
+    "Option {0}",
+    "The answer is {0}.",
 )
-def test_a_letter_as_a_word_of_its_own_is_the_answer(answer):
-    assert option_letter(answer, "ABCD") == "B"
+SAID = (  # answers and what they mean in "2026" and in "2024"
+    # the text of an option without its letter
+    ("two cows", "C", "C"),
+    ("Two cows.", "C", "C"),
+    ("I see a cat here", "B", "B"),
+    ("a cat and two cows", None, None),
+    ("It shows a red bird.", "D", "D"),
+    ("a cat, because of the long whiskers and the triangular ears, which no other animal has", None, "B"),
+    ("a horse", None, None),
+    ("", None, None),
+    # a letter that is not the option whose text is there
+    ("B. two cows", "B", "B"),
+    ("(D) a cat", "D", "D"),
+    ("a cat (C)", "C", "C"),
+    # several letters
+    ("A or B", None, None),
+    ("B B", "B", "B"),
+    ("A, B: two cows", "C", "C"),
+    ("B-flat", None, None),
+    ("BC", None, None),
+    ("b", None, None),
+    ("E", None, None),
+    # a letter at the beginning of a long answer
+    ("B is what I see in it", None, "B"),
+    ("B is what I see", None, "B"),
+    ("B is what I", "B", "B"),
+    ("It must be B of the four", "B", "B"),
+    ("B, of which I am sure now: two cows", "C", "B"),
+    # a stated answer
+    ("The answer is **B** because A shows no such thing", "B", None),
+    ("The correct answer is C. A dog would be larger, and B has no tail.", "C", None),
+    ("the Answer  is c because A does not fit and B neither", "C", None),
+    ("The answer is because A and B are alike", "B", None),
+    ("My answer is E because A and B are alike", None, None),
+    ("The answer: B because A shows no such thing", None, None),
+    # "A" as an article
+    ("A brown dog", "A", "A"),
+    ("A cat", "A", "A"),
+    ("A red bird flies over it", "D", "A"),
+    ("A man rides a horse on the beach", None, "A"),
+    ("A man (B)", None, None),
+    # refusals
+    ("Z", None, None),
+    ("Z, two cows", None, None),
+    ("Z or C", "C", "C"),
+    ("Cannot determine the answer: two cows or B", None, None),
+    ("I can't process this file. B", None, None),
+    ("Sorry, I can't help with images of people yet. A", None, None),
+    ("I'm sorry, but without the image provided I say B", None, None),
+    ("Failed to obtain answer via API B", None, None),
+    ("Failed to obtain answer via API: two cows", "C", "C"),
+)
 
 
-@pytest.mark.parametrize("answer", ["", "a dog", "b", "BC", "Both", "E", "B-flat", "Bdog"])
-def test_without_a_letter_there_is_no_answer(answer):
-    assert option_letter(answer, "ABCD") is None
+@pytest.mark.parametrize("matching", MATCHINGS)
+@pytest.mark.parametrize("letter", ANIMALS)
+@pytest.mark.parametrize("form", NAMED)
+def test_a_letter_as_a_word_of_its_own_is_the_answer(form, letter, matching):
+    assert match_option(form.format(letter), ANIMALS, matching) == letter
 
 
-def test_two_letters_are_no_answer():
-    assert option_letter("A or B", "ABCD") is None
-    assert option_letter("B B", "ABCD") == "B"
+@pytest.mark.parametrize(("answer", "now", "then"), SAID)
+def test_answers_mean_what_they_do_in_exact_matching(answer, now, then):
+    assert [match_option(answer, ANIMALS, matching) for matching in MATCHINGS] == [now, then]
 
 
 def test_only_letters_that_are_offered_count():
-    assert option_letter("C, not E", "ABC") == "C"
-    assert option_letter("D", "ABC") is None
+    three = {letter: ANIMALS[letter] for letter in "ABC"}
+    assert match_option("D", three) is None
+    assert match_option("C, not D", three) == "C"
+    assert match_option("The answer is D, for A and B are none", three) is None
 
 
-@pytest.mark.parametrize("answer", ["A man rides a horse.", "It shows two. A dog", "Answer: A dog"])
-def test_an_article_is_no_letter(answer):
-    assert option_letter(answer, "ABCD") is None
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "A",
-        "A.",
-        "A. dog",
-        "(A) a dog",
-        "The answer is A.",
-        "A is correct",
-        "A because it is red",
-        "A man. (A)",
-        "A\nthe dog is right",
-        "Answer: A \nthe dog",
-    ],
-)
-def test_a_is_a_letter_elsewhere(answer):
-    assert option_letter(answer, "ABCD") == "A"
+def test_unknown_matching_is_refused():
+    with pytest.raises(ValueError, match="--matching must be one of 2026, 2024, not 'gpt'"):
+        ChoiceOptions(matching="gpt")
 
 
 def test_prompt_of_multiple_choice():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eval.understanding.benchmark import UnderstandingOptions
+from eval.understanding.benchmark import ChoiceOptions
 from eval.understanding.mmbench import STEP, MMBench, Row, read_questions, rotate, score
 from eval.understanding.tables import read_tsv
 
@@ -48,7 +48,7 @@ def write(folder: Path, *rows: dict[str, str], name: str = "MMBench_DEV_EN.tsv")
 
 
 def mmbench(folder: Path) -> MMBench:
-    return MMBench(UnderstandingOptions(str(folder)))
+    return MMBench(ChoiceOptions(str(folder)))
 
 
 def asked(index: int, *said: str | None, label: str = "A", rotations: int | None = None, groups=()) -> list[Row]:
@@ -246,7 +246,7 @@ def test_answers_are_accounted_for(tmp_path):
     assert work.protocol["rotations"] == "the file's"
     answers = {one.id: one.gold["answer"] for one in work.questions}
     assert task.score(work, {}, answers).scores["circular"] == 100
-    answers["1000006"] = "a dog"
+    answers["1000006"] = "a horse"
     del answers["2000006"]
     scored = task.score(work, {}, answers)
     assert scored.problems == {"unparseable": ["1000006"], "missing": ["2000006"]}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eval.understanding.benchmark import UnderstandingOptions
+from eval.understanding.benchmark import ChoiceOptions
 from eval.understanding.seed import TYPES, Seed, read_questions, score
 
 ROW = {
@@ -55,9 +55,9 @@ def test_only_types_1_to_9_are_read(tmp_path):
 
 def test_answers_are_accounted_for(tmp_path):
     write(tmp_path, *(ROW | {"question_id": str(k)} for k in range(5)))
-    task = Seed(UnderstandingOptions(str(tmp_path)))
+    task = Seed(ChoiceOptions(str(tmp_path)))
     work = task.prepare().check()
-    scored = task.score(work, {}, {"0": "B", "1": "B. Two", "2": "Two", "3": "A"})
+    scored = task.score(work, {}, {"0": "B", "1": "It is two.", "2": "Five", "3": "A"})
     assert scored.scores["overall"] == 40
     assert scored.problems == {"unparseable": ["2"], "missing": ["4"]}
     assert scored.items["3"] == {"said": "A", "label": "B", "correct": False}
@@ -84,7 +84,7 @@ def test_damaged_rows(tmp_path, row, message):
 def test_damaged_files(tmp_path):
     path = tmp_path / "SEED-Bench.json"
     with pytest.raises(ValueError, match=r"SEED-Bench\.json"):
-        Seed(UnderstandingOptions(str(tmp_path))).prepare()
+        Seed(ChoiceOptions(str(tmp_path))).prepare()
     for content, message in (("{", "cannot read"), ("[]", "no list of questions"), ('{"questions": []}', "no list")):
         path.write_text(content)
         with pytest.raises(ValueError, match=message):
