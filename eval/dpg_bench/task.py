@@ -14,7 +14,7 @@ from eval.dpg_bench.questions import PROTOCOLS, Item, Row, check_rows, group_row
 from eval.dpg_bench.score import BROAD, CATEGORIES, CROPS, score_items
 from eval.files import find_data, find_file
 from eval.flags import flag
-from eval.judge_weights import weight_files
+from eval.judge_weights import other_judge, weight_files
 from eval.task import Drawing, Judged, Need, Record, Scored, Task, Work, joined
 
 QUESTION_FILES = ("dpg_bench.csv", "**/dpg_bench.csv")
@@ -140,6 +140,15 @@ class DPGBench(Task):
         folder = find_answerer(self.given.judge, self.given.judge_model)
         name = self.given.judge_model or {"mplug": MPLUG, "transformers": VQA_MODEL}[self.given.judge]
         return {"VQA model": {"name": name, "sha256": digest(weight_files(folder))}}
+
+    def departures(self, judge: Record) -> list[str]:
+        """The official judge is mPLUG-large, with the official script's rules over four pictures a prompt."""
+        names = (MPLUG, MPLUG.replace("damo/", "iic/"))  # modelscope calls it by both
+        usual = self.given.judge == "mplug" and not all(other_judge(judge["VQA model"], name) for name in names)
+        told = [] if usual else [f"judge {self.given.judge_model or JUDGES[self.given.judge]}"]
+        told += [] if self.given.protocol == "official" else [f"{self.given.protocol} protocol"]
+        told += [] if self.given.categories == "raw" else [f"{self.given.categories} categories"]
+        return told + ([] if len(self.seeds) == CROPS else ["one picture a prompt"])
 
     def load_judge(self) -> DPGJudge:
         answerer = load_answerer(self.given.judge, self.given.judge_model, self.device)

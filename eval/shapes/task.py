@@ -106,6 +106,10 @@ class ShapesTask(Task):
     def judge_protocol(self) -> Record:
         return {"detector": "shapes oracle", "features": f"SigLIP {digest([ASSETS / 'shapes' / 'siglip.safetensors'])}"}
 
+    def departures(self, judge: Record) -> list[str]:
+        """None: the oracle is the only judge, and no paper has a column of this world."""
+        return []
+
     def load_judge(self) -> Judge:
         return ShapesJudge(load_siglip(ASSETS / "shapes"))
 

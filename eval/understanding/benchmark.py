@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from eval.files import find_data
 from eval.flags import flag
-from eval.task import Judged, Question, Scored, Task, Work
+from eval.task import Judged, Question, Record, Scored, Task, Work
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class Benchmark(Task):
     def protocol(self) -> dict[str, Any]:
         """Facts about the questions that a score must state."""
         return {"prompt": "VLMEvalKit's for Janus", "decoding": "greedy"}
+
+    def departures(self, judge: Record) -> list[str]:
+        """None: the benchmark's own rules read the answers, and have no options."""
+        return []
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         return self.score_answers(work.questions, answers)
