@@ -16,11 +16,11 @@ from PIL import Image
 
 from eval.files import read_json, read_json_lines
 from eval.flags import flag
-from eval.judge_weights import describe_model, find_model, is_copy
+from eval.judge_weights import describe_model, find_model, other_judge
 from eval.listing import no_match
 from eval.picture_folder import match_pictures
 from eval.prompt_lists import choose, list_hash
-from eval.task import Drawing, Judge, Judged, Need, Scored, Task, Work
+from eval.task import Drawing, Judge, Judged, Need, Record, Scored, Task, Work
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_CLIP = "openai/clip-vit-large-patch14"
 MAX_TOKENS = 77
 TEXT_KEYS = ("prompt", "caption")
+MJHQ_PROMPTS, PAPERS_PROMPTS = 30_000, 10_000  # of the file, and of the JanusFlow paper's Table 5 among them
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,20 @@ class CLIPScore(Task):
     def judge_protocol(self) -> dict[str, Any]:
         return {"clip": describe_model(self.given.clip)}
 
+    def departures(self, judge: Record) -> list[str]:
+        """The paper's is ViT-L/14's over 10,000 of MJHQ's prompts."""
+        told = other_judge(judge["clip"], DEFAULT_CLIP)
+        if Path(str(self.given.prompts)).suffix != ".json" or len(self.everything) != MJHQ_PROMPTS:
+            told.append(f"captions of {Path(str(self.given.prompts)).name}")
+        count = self.given.subset or len(self.everything)
+        return told + ([] if count == PAPERS_PROMPTS else [f"{count} captions"])
+
     def load_judge(self) -> Judge:
         return CLIPJudge(self.folder, self.device)
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         values = {one.id: judged[one.id].record["score"] for one in work.drawings if one.id in judged}
-        name = "CLIP score" if is_copy(self.given.clip, DEFAULT_CLIP) else f"CLIP score ({Path(self.given.clip).name})"
-        return Scored(name, {name: mean(list(values.values()))}, {}, details={"pictures": len(values)})
+        return Scored(self.title, {self.title: mean(list(values.values()))}, {}, details={"pictures": len(values)})
 
 
 def mean(values: Sequence[float]) -> float | None:

@@ -25,7 +25,7 @@ from eval.picture_folder import match_pictures
 from eval.prompt_lists import Prompt, choose, evenly, list_hash, read_coco, read_mjhq
 from eval.reference import Reference, find_reference, read_reference, reference_record
 from eval.resizing import OF_REFERENCE, RESIZES
-from eval.task import Drawing, Judge, Judged, Need, Question, Scored, Task, Work
+from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work
 
 CACHE = Path.home() / ".cache" / "janusflow" / "references"
 
@@ -174,21 +174,30 @@ class FidTask(Task):
         path = Path(self.given.reference_cache or CACHE) / f"{self.name}-{key}.npz"
         return find_reference(path, files, names, self.extractor, self.reference_resize)
 
-    def naming(self, reference: Reference) -> Naming:
-        """How the scores are called."""
-        remarks = [] if self.given.resize == "gigagan" else [f"resize {self.given.resize}"]
+    def departures(self, judge: Record) -> list[str]:
+        """The published extractor is the Inception; the counts of pictures stand in the scores' names."""
+        return [*([] if self.extractor.is_inception else [f"{self.extractor.name} features"]), *self.remarks]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else departs from the published protocol."""
+        told = [] if self.given.resize == "gigagan" else [f"resize {self.given.resize}"]
         if self.given.reference:
-            remarks.append(f"reference {Path(self.given.reference).name}")
-        elif reference.stats.n != self.reference_count:
-            remarks.append(f"{reference.stats.n} reference pictures")
-        return Naming(self.benchmark, self.extractor.name, self.extractor.is_inception, tuple(remarks))
+            return [*told, f"reference {Path(self.given.reference).name}"]
+        count = len(self.real[1])
+        return told if count == self.reference_count else [*told, f"{count} reference pictures"]
+
+    @property
+    def naming(self) -> Naming:
+        """How the scores are called."""
+        return Naming(self.benchmark, self.extractor.name, self.extractor.is_inception, tuple(self.remarks))
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         seen = {one.id: judged[one.id].features for one in work.drawings if one.id in judged}
         good = {name: row for name, row in seen.items() if row is not None and np.isfinite(row).all()}
         problems = {"features not finite": [name for name in seen if name not in good]}
         reference = self.load_reference()
-        naming = self.naming(reference)
+        naming = self.naming
         features = np.stack(list(good.values())) if good else np.empty((0, reference.stats.dim), np.float32)
         scores = quality_scores(features, reference, naming)
         by_category = self.score_categories(features, list(good), reference, naming)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 CONFIGS = ["*.json", "*.txt", "*.model"]
 FORMATS = ("*.safetensors", "*.bin")  # the first of which there is a file
+PUBLISHED = {"openai/clip-vit-large-patch14": ("a2bf730a0c7d", "f1a17cdbe0f3")}  # hashes of its weights in each format
 
 
 def find_model(given: str) -> Path:
@@ -26,15 +28,19 @@ def find_model(given: str) -> Path:
     return path
 
 
-def is_copy(given: str, original: str) -> bool:
-    """Whether ``given`` is the hub id ``original``, or a folder that is called like it: no other judge, by its name.
+def other_judge(judge: Mapping[str, str], original: str) -> list[str]:
+    """What a judge, as :func:`describe_model` gives it, is called where it is not the hub id ``original``; else [].
 
-    The hash in the protocol says what was in it.
+    It is that by the hash of its weights where the published one is known, else by its name: the id itself, or a folder
+    that is called like it.
     """
-    path = Path(given)
+    path = Path(judge["name"])
     name = path.parent.parent.name if path.parent.name == "snapshots" else path.name
     names = (original.rpartition("/")[2], f"models--{original.replace('/', '--')}")
-    return given == original or name.lower() in [one.lower() for one in names]
+    called = judge["name"] == original or (path.is_dir() and name.lower() in [one.lower() for one in names])
+    if judge["sha256"] in PUBLISHED[original] if original in PUBLISHED else called:
+        return []
+    return [f"{name} with weights {judge['sha256']}" if called else name]
 
 
 def weight_files(folder: Path) -> list[Path]:

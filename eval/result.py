@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import read_json, read_json_lines
+from eval.published import title_and_columns
 from eval.store import ANSWERED, DRAWN, JUDGED, Entry, read_stage, write_json
 from eval.task import MISSING, Drawing, Judged, Problems, Question, Scored, Task, Work, joined
 
@@ -41,8 +42,7 @@ def collect(
     """Score what all shards have stored in ``folder``, and write the result; None while something is left to do.
 
     given: answers from elsewhere, by id; a question that they leave out is a problem and not left to do.
-    unknown: those to no question. held: how many items the benchmark's files hold, of which ``work`` may be a part. A
-    result of files with another number of items than the benchmark's own says so, and stands in no published column.
+    unknown: those to no question. held: how many items the benchmark's files hold, of which ``work`` may be a part.
     """
     held = len(work) if held is None else held
     undrawn = {name: one for name, one in read_stage(folder, DRAWN, limit).items() if "problem" in one.record}
@@ -68,15 +68,15 @@ def collect(
     judged_problems = {**scored.problems, MISSING: missing}
     limited = [limit_line(task, work, held)] if len(work) < held else []
     problems = joined(found, judged_problems, {LIMITED: limited})
-    counts = other_counts(task, held)
+    title, columns, counts = title_and_columns(task, scored, settings["judge"], held, len(verdicts) + len(texts))
     result = {
         "task": task.name,
-        "title": f"{task.title}, {held} of {task.size} items" if counts else task.title,
+        "title": title,
         "headline": scored.headline,
         "complete": not set(problems) - set(task.tolerated),
         "scores": scored.scores,
         "overview": [scored.headline, *(name for name in task.overview if name in scored.scores)],
-        "columns": {} if counts else dict(task.columns),
+        "columns": columns,
         "problems": problems,
         "broken": bool(set(problems) - {LIMITED, *task.of_a_part, *task.tolerated}),  # by more than a limit
         "protocol": {**work.protocol, **describe_options(task), **counts, "judge": settings["judge"]},
@@ -99,11 +99,6 @@ def limit_line(task: Task, work: Work, held: int) -> str:
     least, most = min(parts.values()), max(parts.values())
     names = ", ".join([*parts][:SHOWN]) + (" …" if len(parts) > SHOWN else "")
     return f"{line}, {least if least == most else f'{least} to {most}'} from each of {len(parts)} parts ({names})"
-
-
-def other_counts(task: Task, held: int) -> dict[str, int]:
-    """How many items the benchmark's files hold and it officially has; empty where that is the same or not known."""
-    return {} if task.size in (None, held) else {"items in the files": held, "items of the benchmark": task.size}
 
 
 def found_problems(work: Work, entries: Mapping[str, Entry], unknown: Sequence[str]) -> Problems:

@@ -145,7 +145,8 @@ class Task(ABC):
     needs: ClassVar[tuple[Need, ...]] = ()
     tolerated: ClassVar[tuple[str, ...]] = ("unparseable",)  # problems that count as wrong and leave a score complete
     of_a_part: ClassVar[tuple[str, ...]] = ()  # problems that the first items of a benchmark have by themselves
-    columns: ClassVar[Mapping[str, str]] = {}  # "COLUMN" or "TITLE: COLUMN" of eval/paper_numbers.yaml -> our score
+    columns: ClassVar[Mapping[str, str]] = {}  # "COLUMN" or "TITLE: COLUMN" of eval/paper_numbers.yaml -> our score;
+    # eval/published.py says when it stands there
     overview: ClassVar[tuple[str, ...]] = ()  # scores beside the headline where a result is a few lines
     max_new_tokens: ClassVar[int] = 48  # of an answer
     system_prompt: ClassVar[str | None] = None  # of the conversations; None: the model's own
@@ -190,6 +191,14 @@ class Task(ABC):
     def load_judge(self) -> Judge | None:
         """The judge of the pictures; None for tasks without pictures."""
         return None
+
+    @abstractmethod
+    def departures(self, judge: Record) -> list[str]:
+        """What is not as in the published protocol, a few words each: another judge than the official one, or options.
+
+        They stand in the title, and the scores in no paper's column. Known once the files have been read; ``judge`` is
+        what :meth:`judge_protocol` gives.
+        """
 
     @abstractmethod
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:

@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from eval.dpg_bench.grids import check_size, split
 from eval.dpg_bench.questions import Item
 from eval.dpg_bench.score import CROPS
 from eval.judge_weights import find_model
@@ -80,37 +81,30 @@ class MplugAnswerer(Answerer):
 
 
 class DPGJudge(Judge):
-    """Asks all questions about all four pictures of a grid."""
+    """Asks all questions about each of the ``count`` pictures in a file, squares of ``resolution`` pixels if given."""
 
-    def __init__(self, items: Mapping[str, Item], answerer: Answerer) -> None:
+    def __init__(
+        self, items: Mapping[str, Item], answerer: Answerer, count: int = CROPS, resolution: int | None = None
+    ) -> None:
         self.items = items
         self.answerer = answerer
+        self.count, self.resolution = count, resolution
 
     def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
+        """Raises ``ValueError`` for an image of another size."""
+        for drawing, image in zip(drawings, images, strict=True):
+            check_size(drawing.path, image.size, self.count, self.resolution)
         return [
-            Judged(self._record(self.items[drawing.id], image)) for drawing, image in zip(drawings, images, strict=True)
+            Judged(self._record(self.items[drawing.id], split(image, self.count)))
+            for drawing, image in zip(drawings, images, strict=True)
         ]
 
-    def _record(self, item: Item, image: Image.Image) -> Record:
-        try:
-            crops = split_grid(image)
-        except ValueError as error:
-            return {"answers": [], "problem": str(error)}
+    def _record(self, item: Item, crops: Sequence[Image.Image]) -> Record:
         answers: list[dict[str, str]] = [{} for _ in crops]  # JSON has no numbers as keys
         for number, row in item.items():
             for crop, answer in zip(answers, self.answerer.ask(crops, row.question), strict=True):
                 crop[str(number)] = answer
         return {"answers": answers}
-
-
-def split_grid(image: Image.Image) -> list[Image.Image]:
-    """The four quarters of a 2 x 2 grid, row by row. Raises ``ValueError`` where a side is odd."""
-    width, height = image.width // 2, image.height // 2
-    if (2 * width, 2 * height) != image.size:
-        raise ValueError(f"a picture of {image.width} x {image.height} pixels is no 2 x 2 grid")
-    corners = [(x, y) for y in (0, height) for x in (0, width)]
-    assert len(corners) == CROPS
-    return [image.crop((x, y, x + width, y + height)) for x, y in corners]
 
 
 def find_answerer(kind: str, given: str | None) -> Path:

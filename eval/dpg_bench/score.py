@@ -1,13 +1,17 @@
 """DPG-Bench's score from a judge's answers, as pure functions; all scores are percentages.
 
 Source: Hu et al. 2024, "ELLA" (arXiv:2403.05135), and the behaviour of its script ``compute_dpg_bench.py``, which every
-published number comes from. Its protocol is "official"; "corrected" is what it seems to mean. They differ in this:
+published number comes from. Its protocol is "official"; "corrected" mends what is plainly a fault in it:
 
-- the official script drops the file's first data row. A question that depends on the one in that row then fails, and
-  with it the whole item (in the real file, so that 1,064 of 1,065 items count);
-- its categories are means of the answers about the last crop alone, before zeroing; corrected: of all crops' zeroed
-  scores;
+- it drops the file's first data row. A question that depends on the one in that row then fails, and with it the whole
+  item (in the real file, so that 1,064 of 1,065 items count);
+- its categories know the answers about the last crop alone; corrected: about all crops;
 - items that fail or have no picture are left out of its means; corrected: what is missing is wrong.
+
+A category, of level 1 or 2, is a mean over questions, and there are two readings of a question whose parent failed.
+The official script copies the scores before it zeroes such questions and makes its categories of the copy: "raw", the
+share of the category's questions that were answered with yes. With "zeroed" they count 0 there too, as they do in the
+overall score of every protocol; no published number is made so.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from eval.dpg_bench.questions import Item, Row, group_rows
 from eval.task import Problems, Record, Scored
 
 CROPS = 4  # pictures in a grid
+CATEGORIES = ("raw", "zeroed")  # what the scores of categories are made of
 BROAD = ("global", "entity", "attribute", "relation", "other")  # categories of level 1, in the papers' order
 
 Answers = Mapping[int, str] | Mapping[str, str]  # of one crop, by question id; JSON has strings for ids
@@ -48,15 +53,19 @@ def score_items(
     items: Iterable[str],
     protocol: str,
     crops: int = CROPS,
+    categories: str = "raw",
 ) -> Scored:
     """The result over ``items`` (ids) from the answers of every item's ``crops`` (1 for a picture that is no grid).
 
-    "overall" is the mean over items of the mean over crops of the mean over questions; the categories pool questions.
-    ``Scored.details`` holds the categories of level 2 and the number of items that count. Problems: "missing" (items
-    without answers), "incomplete" (that lack crops or answers), "left out" (the item
-    that the official script loses with its first row), "failed" (others on which it fails).
-    Raises ``ValueError`` for an unknown protocol or item, an item twice, more crops, and what is no answer.
+    "overall" is the mean over items of the mean over crops of the mean over questions; the categories pool questions,
+    "raw" or "zeroed". ``Scored.details`` holds the categories of level 2, the number of items that count, and of crops.
+    Problems: "missing" (items without answers), "incomplete" (that lack crops or answers), "left out" (the item that
+    the official script loses with its first row), "failed" (others on which it fails).
+    Raises ``ValueError`` for an unknown protocol, reading of categories or item, an item twice, more crops, and what is
+    no answer; the official protocol's categories are raw.
     """
+    if categories not in CATEGORIES or (protocol == "official" and categories != "raw"):
+        raise ValueError(f"the {protocol} protocol has no {categories!r} categories")
     official = protocol == "official"
     groups, complete = group_rows(rows, protocol), group_rows(rows, "corrected")
     problems: Problems = {}
@@ -73,7 +82,7 @@ def score_items(
             problems.setdefault("missing", []).append(name)
         elif lacks:
             problems.setdefault("incomplete", []).append(name)
-        scored = _official(groups.get(name, {}), given) if official else _corrected(groups[name], given)
+        scored = _official(groups.get(name, {}), given) if official else _corrected(groups[name], given, categories)
         if scored is None:
             dropped = not lacks and rows[0].number == 0 and name == rows[0].item
             problems.setdefault("left out" if dropped else "failed", []).append(name)
@@ -87,6 +96,7 @@ def score_items(
     scores = {"overall": _mean(counted), **_broad_means(pooled)}
     details = {
         "items that count": len(counted),
+        "pictures in a file": crops,
         "level 2": {category: _percent(pooled[category]) for category in sorted(pooled)},
     }
     return Scored("overall", scores, found, problems, details)
@@ -126,13 +136,13 @@ def _official(item: Item, crops: Sequence[Mapping[int, str]]) -> Scores | None:
     return means, {question: [score] for question, score in raw[-1].items()}
 
 
-def _corrected(item: Item, crops: Sequence[Mapping[int, str]]) -> Scores:
+def _corrected(item: Item, crops: Sequence[Mapping[int, str]], categories: str) -> Scores:
     parents = {question: [one for one in row.parents if one in item] for question, row in item.items()}
-    zeroed = [
-        zero_children({question: float(is_yes(crop.get(question, ""))) for question in item}, parents) for crop in crops
-    ]
+    raw = [{question: float(is_yes(crop.get(question, ""))) for question in item} for crop in crops]
+    zeroed = [zero_children(scores, parents) for scores in raw]
     means = [sum(scores.values()) / len(item) for scores in zeroed]
-    return means, {question: [scores[question] for scores in zeroed] for question in item}
+    pooled = raw if categories == "raw" else zeroed
+    return means, {question: [scores[question] for scores in pooled] for question in item}
 
 
 def _broad_means(pooled: Mapping[str, Sequence[float]]) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""DPG-Bench as a task: a 2 x 2 grid of pictures for every one of 1,065 prompts, judged by questions."""
+"""DPG-Bench as a task: for each of 1,065 prompts four pictures as a 2 x 2 grid, or one; judged by questions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
+from eval.dpg_bench.grids import SIDES, count_pictures
 from eval.dpg_bench.judges import MPLUG, VQA_MODEL, DPGJudge, find_answerer, load_answerer
 from eval.dpg_bench.questions import PROTOCOLS, Item, Row, check_rows, group_rows, read_prompts, read_rows
-from eval.dpg_bench.score import BROAD, CROPS, score_items
+from eval.dpg_bench.score import BROAD, CATEGORIES, CROPS, score_items
 from eval.files import find_data, find_file
 from eval.flags import flag
-from eval.judge_weights import weight_files
+from eval.judge_weights import other_judge, weight_files
 from eval.prompt_lists import evenly
 from eval.task import Drawing, Judged, Need, Question, Record, Scored, Task, Work, joined
 
@@ -31,6 +32,14 @@ class DPGOptions:
     protocol: str = flag("official", "official: the official script, its faults included; corrected", PROTOCOLS)
     judge: str = flag("mplug", "mplug: the benchmark's (extra dpg); transformers: a BLIP or ViLT", tuple(JUDGES))
     judge_model: str | None = flag(None, f"folder or id of the judge (default: {MPLUG} or {VQA_MODEL})")
+    pic_num: int | None = flag(None, "pictures in a file, 4 as a 2 x 2 grid (default: 4; --images: by --resolution)")
+    resolution: int | None = flag(None, "side of one picture in pixels; files of another size are refused")
+    categories: str = flag(
+        "raw",
+        "what categories are means of; raw: the answers, as in the official script; zeroed: without what a failed "
+        "parent takes away (with --protocol corrected)",
+        CATEGORIES,
+    )
 
 
 class DPGBench(Task):
@@ -51,10 +60,20 @@ class DPGBench(Task):
     given: DPGOptions
 
     def __init__(self, options: DPGOptions) -> None:
-        super().__init__(options)
-        for what, value, known in (("--protocol", options.protocol, PROTOCOLS), ("--judge", options.judge, JUDGES)):
+        super().__init__(replace(options, pic_num=CROPS if options.pic_num is None else options.pic_num))
+        self.said = options.pic_num  # of files that are there already
+        for what, value, known in (
+            ("--protocol", options.protocol, PROTOCOLS),
+            ("--categories", options.categories, CATEGORIES),
+            ("--judge", options.judge, JUDGES),
+            ("--pic-num", self.given.pic_num, SIDES),
+        ):
             if value not in known:
-                raise ValueError(f"{what} must be one of {', '.join(known)}, not {value!r}")
+                raise ValueError(f"{what} must be one of {', '.join(map(str, known))}, not {value!r}")
+        if options.resolution is not None and options.resolution < 1:
+            raise ValueError(f"--resolution must be at least 1, not {options.resolution}")
+        if options.protocol == "official" and options.categories != "raw":
+            raise ValueError("--categories zeroed goes with --protocol corrected: the official script's are raw")
         judge = options.judge_model or JUDGES[options.judge]
         self.title = f"DPG-Bench (judge {judge}, {options.protocol} protocol)"  # type: ignore[misc]
 
@@ -79,18 +98,30 @@ class DPGBench(Task):
         from janusflow.weights import digest
 
         prompts, problems = read_prompts(self.rows, self.question_file.parent)
-        seeds = tuple(range(CROPS))
-        drawings = [Drawing(item, prompts[item], seeds, f"{item}.png") for item in self.items]
+        drawings = [Drawing(item, prompts[item], self.seeds, f"{item}.png") for item in self.items]
         drawings = evenly(drawings, limit, self.place)
-        protocol = {"question file": digest([self.question_file])}
+        protocol = {"question file": digest([self.question_file]), **self.pictures}
         return Work(drawings=drawings, problems=joined(check_rows(self.rows), problems), protocol=protocol)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the pictures in a file."""
+        return tuple(range(self.given.pic_num or CROPS))
+
+    @property
+    def pictures(self) -> Record:
+        """What the settings of a result folder say of them; one that says nothing holds grids of four."""
+        return {} if len(self.seeds) == CROPS else {"pictures in a file": len(self.seeds)}
 
     def place(self, item: Drawing | Question) -> tuple[str, str]:
         """By the collection that a prompt is from, which begins its id: partiprompts12, midjourney3."""
         return "".join(takewhile(str.isalpha, item.id)), item.id
 
     def find_pictures(self, folder: Path, work: Work) -> Work:
-        """Files of other image formats than PNG are found too; what is no item's picture is "unexpected"."""
+        """Files of other image formats than PNG are found too; what is no item's picture is "unexpected".
+
+        Raises ``ValueError`` for a file whose size is not what ``--pic-num`` and ``--resolution`` say.
+        """
         if not folder.is_dir():
             raise ValueError(f"there is no folder {folder}")
         files: dict[str, Path] = {}
@@ -100,13 +131,15 @@ class DPGBench(Task):
                 files[path.stem] = path
             else:
                 unexpected.append(path.name)
+        count = count_pictures(files.values(), self.said, self.given.resolution)
+        self.given = replace(self.given, pic_num=count)
         missing = [drawing.id for drawing in work.drawings if drawing.id not in files]
         drawings = [
-            drawing._replace(path=files[drawing.id].name) if drawing.id in files else drawing
-            for drawing in work.drawings
+            one._replace(seeds=self.seeds, path=files[one.id].name if one.id in files else one.path)
+            for one in work.drawings
         ]
         problems = joined(work.problems, {"missing": missing, "unexpected": sorted(unexpected)})
-        return replace(work, drawings=drawings, problems=problems)
+        return replace(work, drawings=drawings, problems=problems, protocol={**work.protocol, **self.pictures})
 
     def judge_protocol(self) -> Record:
         from janusflow.weights import digest
@@ -115,15 +148,21 @@ class DPGBench(Task):
         name = self.given.judge_model or {"mplug": MPLUG, "transformers": VQA_MODEL}[self.given.judge]
         return {"VQA model": {"name": name, "sha256": digest(weight_files(folder))}}
 
+    def departures(self, judge: Record) -> list[str]:
+        """The official judge is mPLUG-large, with the official script's rules over four pictures a prompt."""
+        names = (MPLUG, MPLUG.replace("damo/", "iic/"))  # modelscope calls it by both
+        usual = self.given.judge == "mplug" and not all(other_judge(judge["VQA model"], name) for name in names)
+        told = [] if usual else [f"judge {self.given.judge_model or JUDGES[self.given.judge]}"]
+        told += [] if self.given.protocol == "official" else [f"{self.given.protocol} protocol"]
+        told += [] if self.given.categories == "raw" else [f"{self.given.categories} categories"]
+        return told + ([] if len(self.seeds) == CROPS else ["one picture a prompt"])
+
     def load_judge(self) -> DPGJudge:
-        return DPGJudge(self.items, load_answerer(self.given.judge, self.given.judge_model, self.device))
+        answerer = load_answerer(self.given.judge, self.given.judge_model, self.device)
+        return DPGJudge(self.items, answerer, len(self.seeds), self.given.resolution)
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         names = [drawing.id for drawing in work.drawings]
         records = {name: judged[name].record for name in names if name in judged}
-        damaged = [f"{name}: {record['problem']}" for name, record in records.items() if "problem" in record]
         said = {name: record["answers"] for name, record in records.items()}
-        scored = score_items(self.rows, said, names, self.given.protocol)
-        named = {line.split(":")[0] for line in damaged}
-        missing = [name for name in scored.problems.get("missing", ()) if name not in named]
-        return scored._replace(problems=joined({**scored.problems, "missing": missing}, {"damaged": damaged}))
+        return score_items(self.rows, said, names, self.given.protocol, len(self.seeds), self.given.categories)

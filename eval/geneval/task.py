@@ -17,7 +17,7 @@ from eval.geneval.detector import CLASSES, DETECTOR, LONGEST, SHORT_EDGE
 from eval.geneval.layout import SAMPLES, find_samples, index_of, sample_id, sample_path, write_metadata
 from eval.geneval.result import score_samples, to_record
 from eval.geneval.score import MIN_SCORE, Detection, Prompt, check_prompt, score_image
-from eval.judge_weights import describe_model, find_model, is_copy
+from eval.judge_weights import describe_model, find_model, other_judge
 from eval.prompt_lists import evenly
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work, first_part, joined
 
@@ -29,10 +29,10 @@ class GenEvalOptions:
     """Where prompts and judges are."""
 
     data: str | None = flag(None, "the prompt file (evaluation_metadata.jsonl), or a folder that holds it")
-    prompts_name: str | None = flag(None, "name of a rewriting of the prompts; its scores become other columns")
+    prompts_name: str | None = flag(None, "name of a rewriting of the prompts, which its scores are called by")
     detector: str = flag(DETECTOR, "Mask2Former for COCO instances: a folder (a copy: called like it) or a hub id")
     detector_edge: int = flag(SHORT_EDGE, "shorter edge of the detector's input in pixels; GenEval's is 800")
-    color_model: str = flag(COLOR_MODEL, "CLIP that names colours: a folder (a copy: called like it) or a hub id")
+    color_model: str = flag(COLOR_MODEL, "CLIP that names colours: a folder or a hub id")
 
 
 class GenEval(Task):
@@ -64,14 +64,6 @@ class GenEval(Task):
         super().__init__(options)
         if options.detector_edge < 1:
             raise ValueError(f"--detector-edge must be at least 1, not {options.detector_edge}")
-        others = [
-            Path(model).name
-            for model, usual in ((options.detector, DETECTOR), (options.color_model, COLOR_MODEL))
-            if not is_copy(model, usual)
-        ]
-        others += [] if options.detector_edge == SHORT_EDGE else [f"{options.detector_edge} px"]
-        if others:  # no column of the papers'
-            self.title, self.columns = f"GenEval (HF detector; {', '.join(others)})", {}  # type: ignore[misc]
 
     @cached_property
     def prompt_file(self) -> Path:
@@ -120,6 +112,12 @@ class GenEval(Task):
             "detector's input": f"shorter edge {edge}, longer at most {round(edge * LONGEST)}",
             "colours": describe_model(self.given.color_model),
         }
+
+    def departures(self, judge: Record) -> list[str]:
+        """The official judges are the two of transformers, as the title says, at GenEval's input size."""
+        told = [*other_judge(judge["detector"], DETECTOR), *other_judge(judge["colours"], COLOR_MODEL)]
+        told += [] if self.given.detector_edge == SHORT_EDGE else [f"{self.given.detector_edge} px"]
+        return told + ([f"{self.given.prompts_name} prompts"] if self.given.prompts_name else [])
 
     def load_judge(self) -> GenEvalJudge:
         return GenEvalJudge(self.prompts, self.given, self.device)

@@ -111,6 +111,10 @@ class ShapesTask(Task):
 
         return {"detector": "shapes oracle", "features": describe_siglip()}
 
+    def departures(self, judge: Record) -> list[str]:
+        """None: the oracle is the only judge, and no paper has a column of this world."""
+        return []
+
     def load_judge(self) -> Judge:
         from eval.shapes.judge import ShapesJudge
 

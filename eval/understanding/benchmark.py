@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from eval.files import find_data
 from eval.flags import flag
 from eval.prompt_lists import evenly
-from eval.task import Drawing, Judged, Question, Scored, Task, Work
+from eval.task import Drawing, Judged, Question, Record, Scored, Task, Work
 from eval.understanding.letters import MATCHINGS
 
 
@@ -69,6 +69,10 @@ class Benchmark(Task):
     def protocol(self) -> dict[str, Any]:
         """Facts about the questions that a score must state."""
         return {"prompt": "VLMEvalKit's for Janus", "decoding": "greedy"}
+
+    def departures(self, judge: Record) -> list[str]:
+        """None: the benchmark's own rules read the answers, and have no options."""
+        return []
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         return self.score_answers(work.questions, answers)

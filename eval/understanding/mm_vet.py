@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,11 @@ import numpy as np
 
 from eval.files import find_file, read_json
 from eval.flags import flag
-from eval.task import Drawing, Need, Problems, Question, Scored, Work
+from eval.task import Drawing, Need, Problems, Question, Record, Scored, Work
 from eval.understanding.benchmark import Benchmark, UnderstandingOptions
 from eval.understanding.records import find_images, take, take_table, unanswered
 
+OFFICIAL_JUDGE = re.compile(r"gpt-4(-(?!o)[\w-]+)?")  # GPT-4 and its dated releases, as the evaluator notes them
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 SYSTEM_PROMPT = (  # VLMEvalKit's for Janus on MM-Vet
     "You are a helpful assistant. Please answer truthfully and write out your thinking step by step to be sure you get "
@@ -60,7 +62,9 @@ class MMVet(Benchmark):
 
     def __init__(self, options: MMVetOptions) -> None:
         super().__init__(options)
-        self.grades = None if options.graded is None else read_grades(Path(options.graded))  # before hours of answers
+        path = None if options.graded is None else Path(options.graded)
+        self.grades = None if path is None else read_grades(path)  # before hours of answers
+        self.graders = [] if path is None else read_graders(path)
 
     def protocol(self) -> dict[str, Any]:
         return super().protocol() | {"system prompt": SYSTEM_PROMPT}
@@ -80,6 +84,11 @@ class MMVet(Benchmark):
     def place(self, item: Drawing | Question) -> tuple[str, str]:
         assert isinstance(item, Question)
         return " + ".join(item.gold["capability"]), item.id
+
+    def departures(self, judge: Record) -> list[str]:
+        """The official judge is GPT-4; the official evaluator notes beside each grade what gave it."""
+        others = [name for name in self.graders if not OFFICIAL_JUDGE.fullmatch(name)]
+        return [f"graded by {', '.join(others)}"] if others else []
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
         scored = score(questions, answers, self.grades)
@@ -101,6 +110,15 @@ def read_grades(path: Path) -> dict[str, list[Any]]:
     """The grades by question id. Raises ``ValueError`` for a missing or damaged file."""
     table = take_table(read_json(path), str(path))
     return {key: take(row, f"{path}, {key}", score=list)[0] for key, row in table.items()}
+
+
+def read_graders(path: Path) -> list[str]:
+    """The models that gave the grades, each once; where a grade does not say, the file's name is among them."""
+    found: set[str] = set()
+    for row in take_table(read_json(path), str(path)).values():
+        models = row.get("model")
+        found |= {str(name) for name in models} if isinstance(models, list) and models else {path.name}
+    return sorted(found)
 
 
 def score(questions: Sequence[Question], answers: Mapping[str, str], grades: Grades | None) -> Scored:

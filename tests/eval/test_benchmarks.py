@@ -39,7 +39,7 @@ def test_geneval_from_a_models_pictures(geneval, models, tmp_path, capsys):
     assert [item["path"] for item in result["items"]][:4] == [f"00000/samples/{n:05}.png" for n in range(4)]
     metadata = json.loads((out / "pictures" / "00000" / "metadata.jsonl").read_text())
     assert metadata == json.loads((PROMPTS / "geneval.jsonl").read_text().split("\n")[0])
-    assert result["title"].startswith("GenEval (HF detector; ") and set(result["problems"]) >= {"limited"}
+    assert result["title"].startswith("GenEval (HF detector), ") and set(result["problems"]) >= {"limited"}
     assert result["scores"]["single_object"] is not None and result["scores"]["overall"] is None
     assert len(result["protocol"]["judge"]["detector"]["sha256"]) == 12
 
@@ -99,7 +99,8 @@ def test_dpg_bench_from_a_models_pictures(blip_folder, tmp_path):
     assert Image.open(out / "pictures" / "item1.png").size == (96, 96)  # 2 x 2 pictures of 48 pixels
     assert [line.split(":")[0] for line in result["problems"]["undrawable"]] == ["item2"]
     assert not result["complete"] and 0 <= result["scores"]["overall"] <= 100
-    assert len(result["items"][0]["verdict"]["answers"]) == 4 and "corrected" in result["title"]
+    assert len(result["items"][0]["verdict"]["answers"]) == 4 and result["protocol"]["pic_num"] == 4
+    assert "corrected protocol" in result["title"] and result["columns"] == {}
 
 
 @pytest.mark.skipif(not PHOTOS.exists(), reason="the photographs are not here")
@@ -147,5 +148,6 @@ def test_fid_and_clip_score_from_a_models_pictures(models, clip_folder, tmp_path
     pictures = ["--images", str(out / "pictures"), "--out", str(tmp_path / "clip")]
     assert main(["run", "clip-score", *judge, *pictures]) == 0
     result = result_of(tmp_path / "clip")
-    assert -100 <= result["scores"][result["headline"]] <= 100 and len(result["items"]) == 12
+    assert -100 <= result["scores"]["CLIP score"] <= 100 and len(result["items"]) == 12
+    assert result["title"].endswith("captions of meta_data.json, 12 captions") and result["columns"] == {}
     assert result["provenance"]["drawn_by"]["sampling"]["steps"] == 1

@@ -103,7 +103,7 @@ def test_the_task_scores_a_folder(clip, tmp_path):
     judged = task.load_judge().judge(work.drawings, [picture(0), picture(1)])
     scored = task.score(work, {"00000": judged[0], "00001": judged[1]}, {})
     assert scored.scores[scored.headline] == pytest.approx(sum(one.record["score"] for one in judged) / 2)
-    assert scored.headline == f"CLIP score ({clip.name})", "only ViT-L/14 stands beside the paper"
+    assert task.departures(task.judge_protocol()) == [clip.name, "captions of prompts.txt", "2 captions"]
     write_pictures(tmp_path / "other", ["9.png"])
     with pytest.raises(ValueError, match="is of a prompt: call them as in 00000"):
         task.find_pictures(tmp_path / "other", work)

@@ -178,7 +178,7 @@ def test_what_departs_from_the_protocol_is_in_the_name(task, tmp_path):
         ({"reference_images": 12}, ("12 reference pictures",)),
     ):
         mjhq_task = task(**options)
-        assert mjhq_task.naming(mjhq_task.load_reference()).remarks == remarks
+        assert mjhq_task.naming.remarks == remarks
     assert Naming("COCO", "inception", True, ("resize clean",)).distance(30_000) not in COCO.columns.values()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from eval.dpg_bench.questions import Row
@@ -23,9 +24,9 @@ def same(*answers: str) -> list[dict[int, str]]:
     return [dict(enumerate(answers, 1))] * 4
 
 
-def score(questions, answers, protocol="corrected"):
+def score(questions, answers, protocol="corrected", categories="raw"):
     items = list(dict.fromkeys(row.item for row in questions))
-    return score_items(questions, answers, items, protocol)
+    return score_items(questions, answers, items, protocol, categories=categories)
 
 
 CHAIN = rows(("a", 1, [], "entity - whole"), ("a", 2, [1], "attribute - color"), ("a", 3, [2], "relation - spatial"))
@@ -85,10 +86,29 @@ def test_official_categories_are_raw_scores_of_the_last_crop():
     assert [official.scores[name] for name in ("entity", "attribute", "relation")] == [0, 100, 100]
 
 
-def test_corrected_categories_are_zeroed_scores_of_all_crops():
+@pytest.mark.parametrize(("categories", "expected"), [("raw", [75, 100, 100]), ("zeroed", [75, 75, 75])])
+def test_corrected_categories_are_of_all_crops_raw_or_zeroed(categories, expected):
     crops = [*same(YES, YES, YES)[:3], {1: NO, 2: YES, 3: YES}]
-    corrected = score(CHAIN, {"a": crops})
-    assert [corrected.scores[name] for name in ("entity", "attribute", "relation")] == [75, 75, 75]
+    corrected = score(CHAIN, {"a": crops}, categories=categories)
+    assert [corrected.scores[name] for name in ("entity", "attribute", "relation")] == expected
+    assert corrected.scores["overall"] == 75, "zeroed in either"
+
+
+def test_the_readings_of_categories_differ_by_what_failed_parents_take_away():
+    """Synthetic answers: 60 % of entities are there, 70 % of attributes are met, whether or not their entity is."""
+    rng = np.random.default_rng(0)
+    items = [f"item{number}" for number in range(1000)]
+    questions = rows(*(row for item in items for row in ((item, 1, [], "entity"), (item, 2, [1], "attribute"))))
+    answers = {
+        item: [{1: YES if a < 0.6 else NO, 2: YES if b < 0.7 else NO} for a, b in rng.random((4, 2))] for item in items
+    }
+    found = {
+        (protocol, categories): score(questions, answers, protocol, categories).scores["attribute"]
+        for protocol, categories in (("official", "raw"), ("corrected", "raw"), ("corrected", "zeroed"))
+    }
+    assert found["official", "raw"] == pytest.approx(70, abs=3)  # of 1,000 answers
+    assert found["corrected", "raw"] == pytest.approx(70, abs=1.5)  # of 4,000
+    assert found["corrected", "zeroed"] == pytest.approx(42, abs=1.5)
 
 
 def test_level_1_pools_the_questions_of_its_level_2():
@@ -181,6 +201,9 @@ def test_divided_item_keeps_its_last_rows_officially():
 def test_unknown_protocol_and_item_are_refused():
     with pytest.raises(ValueError, match="unknown protocol 'best'"):
         score(CHAIN, {}, "best")
+    for protocol, categories in (("official", "zeroed"), ("corrected", "all")):
+        with pytest.raises(ValueError, match=f"the {protocol} protocol has no '{categories}' categories"):
+            score(CHAIN, {}, protocol, categories)
     with pytest.raises(ValueError, match="no question is about the item 'z'"):
         score_items(CHAIN, {}, ["z"], "official")
 

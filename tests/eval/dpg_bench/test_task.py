@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.dpg_bench.judges import Answerer, DPGJudge, MplugAnswerer, TransformersAnswerer, split_grid
+from eval.__main__ import main
+from eval.dpg_bench.grids import split
+from eval.dpg_bench.judges import Answerer, DPGJudge, MplugAnswerer, TransformersAnswerer
 from eval.dpg_bench.task import DPGBench, DPGOptions
 from eval.task import Judged
 
@@ -62,18 +64,78 @@ def test_one_grid_a_prompt_with_four_seeds(data):
 
 
 def test_grid_is_cut_row_by_row():
-    crops = split_grid(four("red", "green", "blue", "white"))
+    crops = split(four("red", "green", "blue", "white"), 4)
     assert [crop.size for crop in crops] == [(4, 3)] * 4
     assert [crop.getpixel((3, 2)) for crop in crops] == [(255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255)]
 
 
-def test_odd_grid_is_named_and_wrong_not_fatal(data):
-    task = DPGBench(DPGOptions(data, protocol="corrected", judge="transformers"))
-    work = task.prepare()
-    (judged,) = DPGJudge(task.items, Colour((0, 0, 0))).judge(work.drawings[1:2], [Image.new("RGB", (8, 7))])
-    scored = task.score(work, {"12": judged}, {})
-    assert scored.problems["damaged"] == ["12: a picture of 8 x 7 pixels is no 2 x 2 grid"]
-    assert scored.scores["overall"] == 0
+@pytest.fixture
+def run(data, blip_folder, tmp_path):
+    """Scores three pictures of these sizes with these flags: exit code and result, None without one."""
+
+    def run_it(*flags, sizes=((8, 8), (8, 8), (8, 8))):
+        folder = tmp_path / "theirs"
+        folder.mkdir(exist_ok=True)
+        for name, size in zip(("p97", "12", "13"), sizes, strict=True):
+            Image.new("RGB", size, "red").save(folder / f"{name}.png")
+        out = tmp_path / "out"
+        judge = ["--judge", "transformers", "--judge-model", str(blip_folder)]
+        code = main(["run", "dpg-bench", "--data", data, *judge, "--images", str(folder), "--out", str(out), *flags])
+        path = out / "result.json"
+        return code, json.loads(path.read_text()) if path.exists() else None
+
+    return run_it
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        (["--pic-num", "1"], 1),
+        (["--resolution", "8"], 1),
+        (["--pic-num", "4", "--resolution", "4"], 4),
+    ],
+)
+def test_the_number_of_pictures_is_said_by_option_or_by_size(run, flags, count):
+    code, result = run(*flags)
+    assert code == 0 and result["protocol"]["pic_num"] == result["details"]["pictures in a file"] == count
+    assert [len(item["verdict"]["answers"]) for item in result["items"]] == [count] * 3
+    assert result["items"][0]["seeds"] == list(range(count))
+    assert ("one picture a prompt" in result["title"]) == (count == 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sizes", "message"),
+    [
+        (["--pic-num", "4", "--resolution", "8"], {}, "12.png is 8 x 8 pixels, not a 2 x 2 grid of four of 16 x 16 ("),
+        (["--pic-num", "1", "--resolution", "4"], {}, "12.png is 8 x 8 pixels, not one picture of 4 x 4 ("),
+        (["--pic-num", "4"], {"sizes": ((8, 8), (8, 8), (8, 7))}, "13.png is 8 x 7 pixels, not a 2 x 2 grid of four"),
+        (["--resolution", "6"], {}, "12.png is 8 x 8 pixels, not one picture of 6 x 6"),
+        (["--resolution", "8"], {"sizes": ((8, 8), (8, 8), (16, 16))}, "13.png is 16 x 16 pixels"),
+        ([], {}, "say which by --pic-num 1 or 4, or by --resolution"),
+        (["--pic-num", "2"], {}, "--pic-num must be one of 1, 4, not 2"),
+        (["--resolution", "0"], {}, "--resolution must be at least 1, not 0"),
+        (["--categories", "zeroed", "--pic-num", "1"], {}, "--categories zeroed goes with --protocol corrected"),
+    ],
+)
+def test_files_of_another_size_are_refused_in_one_line(run, capsys, flags, sizes, message):
+    assert run(*flags, **sizes) == (2, None)
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_folder_of_grids_takes_no_single_pictures(run, capsys):
+    assert run("--pic-num", "4")[0] == 0
+    code, kept = run("--pic-num", "1")
+    assert code == 2 and kept["protocol"]["pic_num"] == 4, "the first result stays"
+    assert "holds results of other settings (work.pictures in a file)" in capsys.readouterr().err
+    assert run("--pic-num", "4", "--protocol", "corrected", "--categories", "zeroed")[0] == 0, "scored anew"
+
+
+def test_one_picture_a_prompt_is_drawn_where_it_is_asked_for(data):
+    task = DPGBench(DPGOptions(data, pic_num=1))
+    assert task.prepare().drawings[0].seeds == (0,) and task.given.pic_num == 1
+    assert task.prepare().protocol["pictures in a file"] == 1
+    assert "pictures in a file" not in DPGBench(DPGOptions(data)).prepare().protocol, "as in older folders"
 
 
 @pytest.mark.parametrize(("protocol", "overall"), [("official", 62.5), ("corrected", 200 / 3)])
@@ -102,6 +164,8 @@ def test_title_names_judge_and_protocol(data):
 def test_unknown_options_are_refused(data):
     with pytest.raises(ValueError, match="--protocol must be one of official, corrected, not 'best'"):
         DPGBench(DPGOptions(data, protocol="best"))
+    with pytest.raises(ValueError, match="--categories must be one of raw, zeroed, not 'all'"):
+        DPGBench(DPGOptions(data, categories="all"))
     with pytest.raises(ValueError, match="--judge must be one of"):
         DPGBench(DPGOptions(data, judge="gpt"))
 
@@ -111,7 +175,7 @@ def test_folder_of_pictures(data, tmp_path):
     folder.mkdir()
     for name in ("p97.png", "p97.jpg", "12.jpg", "99.png", "results.txt"):
         (folder / name).write_bytes(b"")
-    task = DPGBench(DPGOptions(data))
+    task = DPGBench(DPGOptions(data, pic_num=4))
     found = task.find_pictures(folder, task.prepare())
     assert [drawing.path for drawing in found.drawings] == ["p97.png", "12.jpg", "13.png"]
     assert found.problems == {"missing": ["13"], "unexpected": ["99.png", "p97.jpg", "results.txt"]}
@@ -122,7 +186,7 @@ def test_folder_of_pictures(data, tmp_path):
 @pytest.mark.parametrize("kind", ["blip", "vilt"])
 def test_transformers_judge_end_to_end(data, picture, kind, request):
     folder = request.getfixturevalue(f"{kind}_folder")
-    task = DPGBench(DPGOptions(data, "corrected", "transformers", str(folder)))
+    task = DPGBench(DPGOptions(data, protocol="corrected", judge="transformers", judge_model=str(folder)))
     assert len(task.judge_protocol()["VQA model"]["sha256"]) == 12
     work, judge = task.prepare(), task.load_judge()
     judged = judge.judge(work.drawings, [picture] * 3)
@@ -136,7 +200,7 @@ def test_transformers_judge_end_to_end(data, picture, kind, request):
 
 def test_blip_answers_do_not_depend_on_other_pictures(blip_folder, picture):
     answerer = TransformersAnswerer(blip_folder)
-    crops = split_grid(picture)
+    crops = split(picture, 4)
     together = answerer.ask(crops, "Is there a dog?")
     assert together == [answerer.ask([crop], "Is there a dog?")[0] for crop in crops]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from eval.geneval.colors import COLOR_MODEL, ColorClassifier
+from eval.geneval.colors import ColorClassifier
 from eval.geneval.detector import CLASSES, DETECTOR, Detector, geometry_of, read_out
 from eval.geneval.score import COLORS, MIN_SCORE, Detection
 from eval.geneval.task import GenEval, GenEvalOptions, read_prompts
@@ -153,16 +154,11 @@ def test_protocol_names_both_judges_with_hashes(task):
     assert protocol["detector's input"] == "shorter edge 64, longer at most 107"
 
 
-def test_another_judge_stands_in_the_name_and_in_no_column_of_the_papers(task, detector_folder, clip_folder):
-    names = f"{detector_folder.name}, {clip_folder.name}, 64 px"
-    assert (task.title, task.columns) == (f"GenEval (HF detector; {names})", {})
-    usual = GenEval(GenEvalOptions())
-    assert usual.title == "GenEval (HF detector)" and usual.columns["GenEval"] == "overall"
-    copies = {"detector": f"judges/{DETECTOR.split('/')[1]}", "color_model": f"judges/{COLOR_MODEL.split('/')[1]}"}
-    assert GenEval(GenEvalOptions(**copies)).title == usual.title
-    cached = f"hub/models--{COLOR_MODEL.replace('/', '--')}/snapshots/0123abc"
-    assert GenEval(GenEvalOptions(color_model=cached)).title == usual.title
-    assert GenEval(GenEvalOptions(color_model="openai/clip-vit-base-patch32")).title != usual.title
+def test_another_judge_is_what_departs(task, detector_folder, clip_folder, tmp_path):
+    assert task.departures(task.judge_protocol()) == [detector_folder.name, clip_folder.name, "64 px"]
+    copy = shutil.copytree(detector_folder, tmp_path / DETECTOR.split("/")[1].upper())
+    others = GenEval(GenEvalOptions(task.given.data, detector=str(copy), color_model=str(clip_folder)))
+    assert others.departures(others.judge_protocol()) == [clip_folder.name], "a folder that is called like the detector"
 
 
 def test_other_models_are_refused(detector_folder, clip_folder, tmp_path):
@@ -200,4 +196,4 @@ def test_a_rewriting_is_named(task):
     work = rewritten.prepare()
     assert work.protocol["prompts"] == "GPT-4o"
     scored = rewritten.score(work, {"00000/0": Judged({"detections": []})}, {})
-    assert scored.headline not in GenEval.columns.values()
+    assert scored.headline == "overall (GPT-4o prompts)"
