@@ -99,9 +99,15 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
         state["optimizer"] = optimizer_state(module, optimizer)
 
     def read() -> None:
+        stored = dcp.FileSystemReader(checkpoint.path).read_metadata().state_dict_metadata
+        if not any(name.startswith("ema.") for name in stored):
+            state.pop("ema", None)
         dcp.load(state, checkpoint_id=checkpoint.path, no_dist=distributed.world_size() == 1)
         set_model_state_dict(module.model, state["model"])
-        set_model_state_dict(module.ema, state["ema"])
+        if module.ema is not None and "ema" in state:
+            set_model_state_dict(module.ema, state["ema"])
+        elif module.ema is not None:  # of a run without one: it begins as the weights
+            set_model_state_dict(module.ema.model, state["model"])
         if optimizer is not None:
             set_optimizer_state_dict(module.model, parts_of(optimizer), optim_state_dict=state["optimizer"])
             if isinstance(optimizer, OptimizerUnion):
@@ -111,8 +117,9 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
 
 
 def model_state(module: UnifiedModule) -> dict[str, Any]:
-    """Weights and averages, sharded as they are."""
-    return {"model": get_model_state_dict(module.model), "ema": get_model_state_dict(module.ema)}
+    """Weights and, where there are any, averages, sharded as they are."""
+    parts = {"model": module.model, "ema": module.ema}
+    return {name: get_model_state_dict(part) for name, part in parts.items() if part is not None}
 
 
 def optimizer_state(module: UnifiedModule, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -120,18 +127,18 @@ def optimizer_state(module: UnifiedModule, optimizer: torch.optim.Optimizer) -> 
     return get_optimizer_state_dict(module.model, parts_of(optimizer))
 
 
-def whole_average(module: UnifiedModule) -> UnifiedModel | None:
-    """The averaged model in one piece, on the main process; None on the others. All processes must call it."""
-    average = module.ema.model
-    if not isinstance(average, FSDPModule):
-        return average if distributed.is_main() else None
-    average.to(distributed.device())  # collectives of a GPU job need it there; Lightning tidies it away after a stage
+def whole_model(module: UnifiedModule) -> UnifiedModel | None:
+    """What is drawn with and exported, in one piece, on the main process; None on the others. All must call it."""
+    model = module.exported
+    if not isinstance(model, FSDPModule):
+        return model if distributed.is_main() else None
+    model.to(distributed.device())  # collectives of a GPU job need it there; Lightning tidies it away after a stage
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights = get_model_state_dict(average, options=options)
+    weights = get_model_state_dict(model, options=options)
     if not distributed.is_main():
         return None
     with torch.device("meta"):
-        whole = UnifiedModel(average.config)
+        whole = UnifiedModel(model.config)
     whole.load_state_dict(weights, assign=True)
     restore_buffers(whole, distributed.device())
     return whole.to(distributed.device()).eval().requires_grad_(False)

@@ -24,13 +24,13 @@ class OptimConfig:
     weight_decay: float = 0.0
     gradient_clip: float = 1.0  # global norm
     max_skipped: int = 10  # steps in a row that may be left out because the gradient is not finite
-    ema_decay: float = 0.999  # of the weights' moving average; ramps up over the first steps
+    ema_decay: float | None = 0.999  # of the weights' moving average, ramps up over the first steps; null: no average
 
     def __post_init__(self) -> None:
         if self.gradient_clip <= 0:
             raise ValueError(f"optim.gradient_clip must be over 0, got {self.gradient_clip}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"optim.ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ValueError(f"optim.ema_decay must lie in [0, 1) or be null, got {self.ema_decay}")
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"unknown optim.algorithm {self.algorithm!r}; choose from {', '.join(ALGORITHMS)}")
 

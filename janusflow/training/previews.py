@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -62,13 +63,16 @@ class Previews(L.Callback):
             self.draw(pl_module, done)
 
     def draw(self, module: UnifiedModule, step: int) -> None:
-        """Write the grid of the averaged weights as they are now. The main process draws, all must call it."""
+        """Write the grid of the weights as they are now. The main process draws, all must call it."""
         if not self.config.prompts and not self.examples:
             return
-        model = checkpoints.whole_average(module)
+        model = checkpoints.whole_model(module)
         if model is None:
             return
-        picture = draw_grid(dataclasses.replace(self.bundle, model=model), self.config, self.examples)
+        training = model.training
+        with torch.compiler.set_stance("force_eager"):  # without an average these are the blocks that train
+            picture = draw_grid(dataclasses.replace(self.bundle, model=model.eval()), self.config, self.examples)
+        model.train(training)
         self.folder.mkdir(parents=True, exist_ok=True)
         picture.save(self.folder / f"{self.stage}-{step:06d}.png")
         for logger in module.loggers:

@@ -151,7 +151,7 @@ class Run:
         bundle = build_bundle(config)
         module = UnifiedModule(bundle.model, bundle.required_codec, config.optim)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
-        averaged = dataclasses.replace(bundle, model=module.ema.model)
+        averaged = dataclasses.replace(bundle, model=module.exported)
         if distributed.is_main():
             self.folder.mkdir(parents=True, exist_ok=True)
             save_config(config, self.folder / "config.yaml")
@@ -166,7 +166,7 @@ class Run:
         for number, name in enumerate(names[first:], first):
             self._train_stage(name, number, module, averaged, state)
             state = None
-        model = checkpoints.whole_average(module)
+        model = checkpoints.whole_model(module)
         if model is not None:
             save_pretrained(dataclasses.replace(averaged, model=model), self.folder / "model")
         distributed.barrier()
@@ -256,7 +256,7 @@ class Run:
         device = distributed.device()
         mesh = distributed.data_mesh(ranks, trainer.replicas, device)
         low = lightning_precision(trainer.precision) == "bf16-mixed"
-        for model in (module.model, module.ema.model):
+        for model in dict.fromkeys((module.model, module.exported)):
             distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.blocks], mesh, low)
 
     def _row_builder(self, bundle: Bundle) -> RowBuilder:

@@ -365,3 +365,37 @@ def test_a_saved_step_has_its_line_in_the_metrics(config, tmp_path, monkeypatch)
     assert train.main([str(config), "report.tasks=[]"]) == 0
     saved = [("stage1", 3), ("stage1", 4), ("stage2", 3), ("stage2", 6), ("stage2", 7)]
     assert lines == {(stage, done): done - 1 for stage, done in saved}
+
+
+def test_without_an_average_the_weights_themselves_are_drawn_exported_and_resumed(finished, config, tmp_path, capsys):
+    options = ["optim.ema_decay=null", "report.tasks=[]", "preview.every=2", "trainer.checkpoint_activations=true"]
+    assert train.main([str(config), "name=plain", *options]) == 0
+    plain = tmp_path / "runs" / "plain"
+    assert (plain / "samples" / "stage2-000004.png").exists()
+    kept = {key: value for key, value in losses(plain).items() if key[2].startswith("loss/")}
+    assert kept == {key: losses(finished)[key] for key in kept}, "nor do the losses know of previews"
+    last = plain / "checkpoints" / "stage2-000007"
+    stored = dcp.FileSystemReader(last).read_metadata().state_dict_metadata
+    assert not any(name.startswith("ema.") for name in stored)
+    name = "head.encoder.in_conv.weight"
+    state = {"model": {name: torch.empty_like(weights(plain)[name])}}
+    dcp.load(state, checkpoint_id=last, no_dist=True)
+    assert torch.equal(weights(plain)[name], state["model"][name])
+    before = weights(plain)
+    shutil.rmtree(last)
+    assert train.main(["--resume", str(plain)]) == 0
+    assert equal(weights(plain), before)
+
+
+def test_a_run_begins_as_another_did_end_with_an_average_or_without(config, tmp_path):
+    short = ["stages.stage1.steps=1", "stages.stage2.steps=1", "report.tasks=[]", "preview.prompts=[]"]
+    still = ["stages.stage1.lr=0", "stages.stage2.lr=0"]
+    runs = tmp_path / "runs"
+    assert train.main([str(config), "name=one", *short]) == 0
+    assert train.main([str(config), "name=two", *short, *still, f"parts.run={runs / 'one'}", "optim.ema_decay=null"]) == 0
+    assert train.main([str(config), "name=three", *short, *still, f"parts.run={runs / 'two'}"]) == 0
+    name = "head.encoder.in_conv.weight"
+    state = {"model": {name: torch.empty_like(weights(runs / "one")[name])}}
+    dcp.load(state, checkpoint_id=runs / "one" / "checkpoints" / "stage2-000001", no_dist=True)
+    for run in ("two", "three"):
+        assert torch.equal(weights(runs / run)[name], state["model"][name])
