@@ -182,17 +182,17 @@ class Faults(L.Callback):
 
 
 class SaveStates(L.Callback):
-    """Saves the training state every ``every`` steps, at the end, and when the run is asked to stop."""
+    """Saves the state of the last of ``stages`` every ``every`` steps, at the end, and when the run is to stop."""
 
-    def __init__(self, folder: Path, stage: str, every: int, keep: int) -> None:
-        self.folder, self.stage, self.every, self.keep = folder, stage, every, keep
+    def __init__(self, folder: Path, stages: list[str], every: int, keep: int) -> None:
+        self.folder, self.stages, self.every, self.keep = folder, stages, every, keep
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, UnifiedModule) and pl_module.result is not None
         done, stop = pl_module.steps_done, pl_module.result.stop
         if done % self.every == 0 or pl_module.is_last_step or stop:
             optimizer = pl_module.optimizers(use_pl_optimizer=False)
-            checkpoints.save(self.folder, self.stage, done, pl_module, optimizer, self.keep)  # type: ignore[arg-type]
+            checkpoints.save(self.folder, self.stages, done, pl_module, optimizer, self.keep)  # type: ignore[arg-type]
         if stop:
             trainer.should_stop = True
 

@@ -56,12 +56,14 @@ def find(folder: Path, stages: list[str]) -> list[Checkpoint]:
 
 
 def save(
-    folder: Path, stage: str, step: int, module: UnifiedModule, optimizer: torch.optim.Optimizer, keep: int
+    folder: Path, stages: list[str], step: int, module: UnifiedModule, optimizer: torch.optim.Optimizer, keep: int
 ) -> Path:
-    """Write the state after ``step`` steps of ``stage``; then remove the stage's older ones but the last ``keep``.
+    """Write the state after ``step`` steps of the last of ``stages``, and only then remove older ones.
 
-    All processes must call it. Raises ``ValueError`` on all where any cannot write; older states stay.
+    The last ``keep`` of this stage stay, of the stages before it none. All processes must call it. Raises ``ValueError``
+    on all where any cannot write; older states stay.
     """
+    stage = stages[-1]
     path = folder / f"{stage}-{step:06d}"
     unfinished = folder / f"{path.name}{UNFINISHED}"
     state = {**model_state(module), "optimizer": optimizer_state(module, optimizer)}
@@ -83,9 +85,11 @@ def save(
         if path.exists():
             shutil.rmtree(path)
         unfinished.rename(path)
-        older = [c.path for c in find(folder, [stage]) if c.step < step]
-        for old in older[: max(0, len(older) + 1 - keep)]:
-            shutil.rmtree(old)
+        found = find(folder, stages)
+        older = found[: [c.path for c in found].index(path) + 1]
+        for old in (c for c in older if c not in older[-keep:] or c.stage != stage):
+            (old.path / STATE).unlink()  # first: what is half removed is no state
+            shutil.rmtree(old.path)
 
     for action in (prepare, write, finish):
         together(action, f"cannot write the checkpoint {path}")

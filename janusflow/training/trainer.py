@@ -41,7 +41,7 @@ from janusflow.training.callbacks import (
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.datamodule import StageData
 from janusflow.training.module import UnifiedModule
-from janusflow.training.plan import check_stages, describe_model, describe_stage
+from janusflow.training.plan import check_disk, check_stages, describe_model, describe_stage, stage_needs
 from janusflow.training.previews import Previews
 from janusflow.training.stages import freeze
 
@@ -61,7 +61,7 @@ class TrainerConfig:
     compile: bool = False  # torch.compile each block of the LLM
     checkpoint_activations: bool = False  # compute the LLM's blocks twice instead of keeping their activations
     save_every: int = 200  # steps between training states
-    keep: int = 2  # training states of a stage that are kept
+    keep: int = 2  # training states that are kept; those of a stage go when the next one has its first
     log_every: int = 10  # steps between lines of the metrics
     wandb: str | None = None  # project of Weights & Biases to log to as well
 
@@ -152,15 +152,16 @@ class Run:
         module = UnifiedModule(bundle.model, bundle.required_codec, config.optim)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.exported)
-        if distributed.is_main():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_config(config, self.folder / "config.yaml")
-            print(describe_model(bundle.model, config.stages))
-        self._shard(module)
         names = list(config.stages)
         done = checkpoints.find(self.checkpoints, names)
         state = distributed.from_main(done[-1] if done else None)
         first = names.index(state.stage) if state else 0
+        checkpoints.together(partial(self._check_disk, bundle.model, state), "the run cannot start")
+        if distributed.is_main():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_config(config, self.folder / "config.yaml")
+            print(describe_model(bundle.model, config.stages, config.optim, self._shards(), config.trainer.keep))
+        self._shard(module)
         if state is None and config.parts.run is not None:
             checkpoints.load(last_state(Path(config.parts.run), config.model.head), module, None)
         for number, name in enumerate(names[first:], first):
@@ -182,6 +183,7 @@ class Run:
         module.to(distributed.device())
         freeze(module.model, stage)
         module.enter(stage, start)
+        names = list(config.stages)[: number + 1]
         metrics = MetricsCSV(self.folder / "metrics.csv", name)
         metrics.rewind(start)
         data = StageData(
@@ -208,7 +210,7 @@ class Run:
                 RestoreState(state),
                 Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
                 meter,  # before the state is saved: a run that is killed behind that would lack the step's line
-                SaveStates(self.checkpoints, name, config.trainer.save_every, config.trainer.keep),
+                SaveStates(self.checkpoints, names, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, examples),
                 EndOfStep(meter),
             ],
@@ -247,6 +249,21 @@ class Run:
             except ModuleNotFoundError as error:
                 raise ValueError("trainer.wandb needs Weights & Biases: pip install wandb") from error
         return loggers
+
+    def _check_disk(self, model: UnifiedModel, state: Checkpoint | None) -> None:
+        """Compare what the stages behind ``state`` will write with the room there is."""
+        stages = self.config.stages
+        names = list(stages)
+        if state is not None:
+            names = names[names.index(state.stage) + (state.step >= stages[state.stage].steps) :]
+        if names and distributed.is_main():
+            needs = [stage_needs(model, stages[name], self.config.optim) for name in names]
+            check_disk(self.folder, needs, self.config.trainer.keep)
+
+    def _shards(self) -> int:
+        """Among how many processes the models are divided."""
+        trainer, ranks = self.config.trainer, distributed.world_size()
+        return max(1, ranks // trainer.replicas) if trainer.strategy == "fsdp" else 1
 
     def _shard(self, module: UnifiedModule) -> None:
         """Have a sharded strategy cut up the models."""

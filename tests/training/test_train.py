@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,10 +73,10 @@ def finished(config, tmp_path):
 def test_run_leaves_everything_behind(finished):
     files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     expected = {"config.yaml", "metrics.csv", "report.md", "scores.json", "losses.png", "samples.png"}
-    expected |= {"checkpoints/stage1-000004/state.json", "checkpoints/stage2-000007/state.json"}
+    expected |= {"checkpoints/stage2-000006/state.json", "checkpoints/stage2-000007/state.json"}
     expected |= {"model/model.safetensors", "model/config.json"}
     expected |= {"samples/stage1-000004.png", "samples/stage2-000007.png"}
-    assert expected <= files
+    assert expected <= files and not any(name.startswith("checkpoints/stage1") for name in files)
     assert any(name.startswith("tensorboard/stage2/events") for name in files)
     logged = losses(finished)
     assert {step for stage, step, _ in logged if stage == "stage2"} == set(range(7))
@@ -208,7 +209,7 @@ def test_a_state_that_cannot_be_written_ends_the_run_and_leaves_the_last_one(con
     assert "No space left" in capsys.readouterr().err
     monkeypatch.undo()
     run = tmp_path / "runs" / "small"
-    assert [c.step for c in checkpoints.find(run / "checkpoints", ["stage1", "stage2"])] == [3, 4, 3]
+    assert [c.step for c in checkpoints.find(run / "checkpoints", ["stage1", "stage2"])] == [3]
     assert train.main(["--resume", str(run)]) == 0
     assert not list((run / "checkpoints").glob("*.part"))
 
@@ -357,7 +358,8 @@ def test_a_saved_step_has_its_line_in_the_metrics(config, tmp_path, monkeypatch)
     """A kill right behind the saving of a state loses nothing: the resumed run would not write that line again."""
     lines = {}
 
-    def look(folder, stage, done, *rest):
+    def look(folder, stages, done, *rest):
+        stage = stages[-1]
         with (tmp_path / "runs" / "small" / "metrics.csv").open(newline="") as file:
             lines[stage, done] = max(int(row["step"]) for row in csv.DictReader(file) if row["stage"] == stage)
 
@@ -399,3 +401,34 @@ def test_a_run_begins_as_another_did_end_with_an_average_or_without(config, tmp_
     dcp.load(state, checkpoint_id=runs / "one" / "checkpoints" / "stage2-000001", no_dist=True)
     for run in ("two", "three"):
         assert torch.equal(weights(runs / run)[name], state["model"][name])
+
+
+def test_at_every_moment_a_state_is_whole_and_old_ones_go_behind_the_new(config, tmp_path, monkeypatch):
+    """Whatever is being written, renamed or removed when a kill comes."""
+    folder = tmp_path / "runs" / "small" / "checkpoints"
+    seen = []
+
+    def watched(action):
+        def call(*args, **kwargs):
+            for moment in (lambda: None, lambda: action(*args, **kwargs)):
+                moment()
+                seen.append([(c.stage, c.step) for c in checkpoints.find(folder, ["stage1", "stage2"])])
+
+        return call
+
+    monkeypatch.setattr(shutil, "rmtree", watched(shutil.rmtree))
+    monkeypatch.setattr(Path, "rename", watched(Path.rename))
+    monkeypatch.setattr(Path, "unlink", watched(Path.unlink))
+    assert train.main([str(config), "report.tasks=[]", "trainer.keep=1"]) == 0
+    begun = seen[next(number for number, states in enumerate(seen) if states) :]
+    assert [("stage1", 4), ("stage2", 3)] in begun and begun[-1] == [("stage2", 7)]
+    assert all(1 <= len(states) <= 2 for states in begun)
+
+
+def test_a_disk_without_room_for_a_state_is_said_at_the_start(config, tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    assert train.main([str(config)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "a training state takes" in line and "0.1 MB free" in line
+    assert not (tmp_path / "runs").exists()
