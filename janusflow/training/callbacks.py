@@ -1,4 +1,4 @@
-"""What surrounds the steps of a run: metrics, progress, signals, unreadable samples, training states."""
+"""What surrounds the steps of a run: metrics, signals, unreadable samples, training states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -75,7 +74,7 @@ def replace_csv(path: Path, lines: list) -> None:
 
 
 class Meter(L.Callback):
-    """Logs losses, the gradient's norm and the speed every ``every`` steps; shows them in the progress bar."""
+    """Logs losses, the gradient's norm and the speed every ``every`` steps; ``shown`` are the latest for the eye."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -83,6 +82,7 @@ class Meter(L.Callback):
         self.ended: float | None = None
         self.steps: list[StepResult] = []
         self.skipped = 0
+        self.shown: dict[str, float] = {}
 
     def on_train_batch_start(self, *args: Any) -> None:
         now = time.perf_counter()
@@ -101,8 +101,8 @@ class Meter(L.Callback):
             metrics = self.measure(pl_module)
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=result.step)
-            shown = {name: metrics[name] for name in metrics if name.startswith("loss/") or name == "tokens_per_second"}
-            pl_module.log_dict(shown, prog_bar=True, logger=False, rank_zero_only=True)
+            self.shown = {name.removeprefix("loss/"): metrics[name] for name in metrics if name.startswith("loss/")}
+            self.shown["tokens/s"] = metrics["tokens_per_second"]
 
     def measure(self, module: UnifiedModule) -> dict[str, float]:
         """The last step's losses, and the speed since the last call; the same on all ranks."""
@@ -235,25 +235,3 @@ class StopOnSignals(L.Callback):
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
-
-
-class StageProgress(TQDMProgressBar):
-    """The progress bar, named after its stage."""
-
-    def __init__(self, stage: str, refresh_rate: int) -> None:
-        super().__init__(refresh_rate)
-        self.stage = stage
-
-    def init_train_tqdm(self) -> Any:
-        bar = super().init_train_tqdm()
-        bar.set_description(self.stage)
-        return bar
-
-    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description(self.stage)
-
-    def get_metrics(self, *args: Any) -> dict[str, Any]:
-        metrics = super().get_metrics(*args)
-        metrics.pop("v_num", None)
-        return {name.removeprefix("loss/"): value for name, value in metrics.items()}

@@ -60,8 +60,8 @@ def save(
 ) -> Path:
     """Write the state after ``step`` steps of the last of ``stages``, and only then remove older ones.
 
-    The last ``keep`` of this stage stay, of the stages before it none. All processes must call it. Raises ``ValueError``
-    on all where any cannot write; older states stay.
+    The last ``keep`` of this stage stay, and none of the stages before it. All processes must call it. Raises
+    ``ValueError`` on all where any cannot write; older states stay.
     """
     stage = stages[-1]
     path = folder / f"{stage}-{step:06d}"

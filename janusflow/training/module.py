@@ -61,7 +61,7 @@ class UnifiedModule(L.LightningModule):
 
     @property
     def exported(self) -> UnifiedModel:
-        """What is drawn with, scored and exported: the averaged model, or where there is no average, the trained one."""
+        """What is drawn with, scored and exported: the averaged model, or without an average the trained one."""
         return self.model if self.ema is None else self.ema.model
 
     @property

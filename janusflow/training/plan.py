@@ -72,7 +72,7 @@ def disk(needs: Sequence[Needs], keep: int) -> int:
     return max(need.state for need in needs) * (keep + 1) + needs[0].weights
 
 
-def _size(size: int) -> str:
+def _size(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -24,6 +24,7 @@ from janusflow.pictures import grid
 from janusflow.sampling import SamplingConfig
 from janusflow.training import checkpoints
 from janusflow.training.module import UnifiedModule
+from janusflow.training.progress import drawing
 
 
 @dataclass
@@ -87,7 +88,8 @@ def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[Generati
     captions = [*(example.prompt for example in examples), *config.prompts]
     prompts = [caption for caption in captions for _ in range(config.images)]
     seeds = [config.seed + column for _ in captions for column in range(config.images)]
-    drawn = generate_images(bundle, prompts, seeds, config.options(bundle.model.head))
+    with drawing("preview") as progress:
+        drawn = generate_images(bundle, prompts, seeds, config.options(bundle.model.head), progress=progress)
     if not examples:
         return grid(drawn, config.images, captions)
     firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]

@@ -35,7 +35,6 @@ from janusflow.training.callbacks import (
     MetricsCSV,
     RestoreState,
     SaveStates,
-    StageProgress,
     StopOnSignals,
 )
 from janusflow.training.checkpoints import Checkpoint
@@ -43,6 +42,7 @@ from janusflow.training.datamodule import StageData
 from janusflow.training.module import UnifiedModule
 from janusflow.training.plan import check_disk, check_stages, describe_model, describe_stage, stage_needs
 from janusflow.training.previews import Previews
+from janusflow.training.progress import StageProgress
 from janusflow.training.stages import freeze
 
 if TYPE_CHECKING:
@@ -205,16 +205,17 @@ class Run:
             max_epochs=1,
             logger=[metrics, *self._loggers(name)],
             callbacks=[
-                StageProgress(name, refresh_rate=5),
                 signals,
                 RestoreState(state),
                 Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
                 meter,  # before the state is saved: a run that is killed behind that would lack the step's line
                 SaveStates(self.checkpoints, names, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, examples),
+                StageProgress(config.stages, name, meter),
                 EndOfStep(meter),
             ],
             enable_checkpointing=False,
+            enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )

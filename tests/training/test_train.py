@@ -1,10 +1,13 @@
 """``python train.py`` at a size of seconds: what a run leaves behind, determinism, and exact resumption."""
 
 import csv
+import io
 import json
 import os
+import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -312,8 +315,14 @@ def test_plan_is_printed_and_pictures_reach_tensorboard(config, tmp_path, capsys
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     assert train.main([str(config), "report.tasks=[]"]) == 0
-    printed = capsys.readouterr().out
-    assert "M params" in printed and "stage1: 4 steps of 8 samples" in printed and "stage2: 7 steps" in printed
+    printed, quiet = capsys.readouterr()
+    assert "left" not in quiet
+    assert (
+        "M params" in printed
+        and "before activations; disk" in printed
+        and "stage1: 4 steps of 8 samples" in printed
+        and "stage2: 7 steps" in printed
+    )
     events = EventAccumulator(str(tmp_path / "runs" / "small" / "tensorboard" / "stage2"))
     events.Reload()
     assert "samples" in events.Tags()["images"] and "loss/flow" in events.Tags()["scalars"]
@@ -394,7 +403,9 @@ def test_a_run_begins_as_another_did_end_with_an_average_or_without(config, tmp_
     still = ["stages.stage1.lr=0", "stages.stage2.lr=0"]
     runs = tmp_path / "runs"
     assert train.main([str(config), "name=one", *short]) == 0
-    assert train.main([str(config), "name=two", *short, *still, f"parts.run={runs / 'one'}", "optim.ema_decay=null"]) == 0
+    assert (
+        train.main([str(config), "name=two", *short, *still, f"parts.run={runs / 'one'}", "optim.ema_decay=null"]) == 0
+    )
     assert train.main([str(config), "name=three", *short, *still, f"parts.run={runs / 'two'}"]) == 0
     name = "head.encoder.in_conv.weight"
     state = {"model": {name: torch.empty_like(weights(runs / "one")[name])}}
@@ -432,3 +443,35 @@ def test_a_disk_without_room_for_a_state_is_said_at_the_start(config, tmp_path, 
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert "a training state takes" in line and "0.1 MB free" in line
     assert not (tmp_path / "runs").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_moves_on_a_terminal_and_goes_on_where_it_was(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert train.main([str(config)]) == 0
+    shown = sys.stderr.getvalue()
+    steps = [int(step) for step in re.findall(r"stage1: .*? (\d)/4 ", shown)]
+    assert set(steps) == {0, 1, 2, 3, 4} and steps == sorted(steps)
+    assert re.search(r"run \d\d:\d\d left, .*total", shown) and "Epoch" not in shown
+    assert all(f"{what}: " in shown for what in ("preview", "drawing", "judging", "answering"))
+    run = tmp_path / "runs" / "small"
+    shutil.rmtree(run / "checkpoints" / "stage2-000007")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert train.main(["--resume", str(run)]) == 0
+    assert set(re.findall(r"stage2: .*? (\d)/7 ", sys.stderr.getvalue())) == {"6", "7"}
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(config, monkeypatch, capsys):
+    monkeypatch.setattr("janusflow.training.progress.LINE_EVERY", 0.0)
+    assert train.main([str(config), "report.tasks=[]", "preview.prompts=[]", "trainer.log_every=3"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert [line.split(" steps")[0] for line in lines] == [
+        *(f"stage1: {done} of 4" for done in (1, 4)),
+        *(f"stage2: {done} of 7" for done in (1, 4, 7)),
+    ]
+    assert re.search(r"\d\d:\d\d left, of the run \d\d:\d\d; .*total \d", lines[-1])
