@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from eval.frechet import GaussianStats, frechet_distance
 from eval.geneval.score import Detection, Verdict, score_image
@@ -37,6 +38,7 @@ from janusflow.generate import generate_images
 from janusflow.parts.siglip import SigLIP, load_siglip
 from janusflow.sampling import SamplingConfig
 from janusflow.training.config import ReportConfig
+from janusflow.training.progress import drawing
 
 FEATURE_BATCH = 128
 SAMPLING = [field.name for field in dataclasses.fields(SamplingConfig)]
@@ -96,7 +98,8 @@ def draw(bundle: Bundle, prompts: Sequence[str], config: ReportConfig) -> list[I
     repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
     seeds = list(range(config.images_per_prompt)) * len(prompts)
     options = config.options(bundle.model.head)
-    return generate_images(bundle, repeated, seeds, options, config.batch_size)
+    with drawing("drawing") as progress:
+        return generate_images(bundle, repeated, seeds, options, config.batch_size, progress)
 
 
 def examine(siglip: SigLIP, images: Sequence[Image.Image], prompts: Sequence[dict]) -> Drawn:
@@ -109,7 +112,8 @@ def examine(siglip: SigLIP, images: Sequence[Image.Image], prompts: Sequence[dic
 
 def verdicts(images: Sequence[Image.Image], prompts: Sequence[dict]) -> list[Verdict]:
     """GenEval's rules over what the oracle detects in each image, one prompt each."""
-    return [score_image(detections(image), prompt) for image, prompt in zip(images, prompts, strict=True)]
+    shown = tqdm(images, "judging", unit="picture", leave=False, disable=None)
+    return [score_image(detections(image), prompt) for image, prompt in zip(shown, prompts, strict=True)]
 
 
 def detections(image: Image.Image) -> list[Detection]:
@@ -122,7 +126,10 @@ def answer_split(bundle: Bundle, per_kind: int, split: Split, batch_size: int) -
     asked = benchmark_questions(per_kind, split)
     images = [render(scene, bundle.model.config.vision.image_size) for scene, _ in asked]
     questions = [question for _, question in asked]
-    answers = answer_questions(bundle, images, [q.text for q in questions], batch_size)
+    texts = [question.text for question in questions]
+    batches = tqdm(range(0, len(texts), batch_size), "answering", unit="batch", leave=False, disable=None)
+    parts = (slice(start, start + batch_size) for start in batches)
+    answers = [answer for part in parts for answer in answer_questions(bundle, images[part], texts[part], batch_size)]
     return [Answered(q.kind, answer == q.answer) for answer, q in zip(answers, questions, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What surrounds the steps of a run: metrics, progress, signals, unreadable samples, training states."""
+"""What surrounds the steps of a run: metrics, signals, unreadable samples, training states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -84,7 +83,7 @@ def has_lines(path: Path) -> bool:
 
 
 class Meter(L.Callback):
-    """Logs losses, the gradient's norm and the speed every ``every`` steps; shows them in the progress bar."""
+    """Logs losses, the gradient's norm and the speed every ``every`` steps; ``shown`` are the latest for the eye."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -92,6 +91,7 @@ class Meter(L.Callback):
         self.ended: float | None = None
         self.steps: list[StepResult] = []
         self.skipped = 0
+        self.shown: dict[str, float] = {}
 
     def on_train_batch_start(self, *args: Any) -> None:
         now = time.perf_counter()
@@ -110,8 +110,8 @@ class Meter(L.Callback):
             metrics = self.measure(pl_module)
             for logger in trainer.loggers:
                 logger.log_metrics(metrics, step=result.step)
-            shown = {name: metrics[name] for name in metrics if name.startswith("loss/") or name == "tokens_per_second"}
-            pl_module.log_dict(shown, prog_bar=True, logger=False, rank_zero_only=True)
+            self.shown = {name.removeprefix("loss/"): metrics[name] for name in metrics if name.startswith("loss/")}
+            self.shown["tokens/s"] = metrics["tokens_per_second"]
 
     def measure(self, module: UnifiedModule) -> dict[str, float]:
         """The last step's losses, and the speed since the last call; the same on all ranks."""
@@ -191,17 +191,17 @@ class Faults(L.Callback):
 
 
 class SaveStates(L.Callback):
-    """Saves the training state every ``every`` steps, at the end, and when the run is asked to stop."""
+    """Saves the state of the last of ``stages`` every ``every`` steps, at the end, and when the run is to stop."""
 
-    def __init__(self, folder: Path, stage: str, every: int, keep: int) -> None:
-        self.folder, self.stage, self.every, self.keep = folder, stage, every, keep
+    def __init__(self, folder: Path, stages: list[str], every: int, keep: int) -> None:
+        self.folder, self.stages, self.every, self.keep = folder, stages, every, keep
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, UnifiedModule) and pl_module.result is not None
         done, stop = pl_module.steps_done, pl_module.result.stop
         if done % self.every == 0 or pl_module.is_last_step or stop:
             optimizer = pl_module.optimizers(use_pl_optimizer=False)
-            checkpoints.save(self.folder, self.stage, done, pl_module, optimizer, self.keep)  # type: ignore[arg-type]
+            checkpoints.save(self.folder, self.stages, done, pl_module, optimizer, self.keep)  # type: ignore[arg-type]
         if stop:
             trainer.should_stop = True
 
@@ -244,25 +244,3 @@ class StopOnSignals(L.Callback):
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
-
-
-class StageProgress(TQDMProgressBar):
-    """The progress bar, named after its stage."""
-
-    def __init__(self, stage: str, refresh_rate: int) -> None:
-        super().__init__(refresh_rate)
-        self.stage = stage
-
-    def init_train_tqdm(self) -> Any:
-        bar = super().init_train_tqdm()
-        bar.set_description(self.stage)
-        return bar
-
-    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
-        self.train_progress_bar.set_description(self.stage)
-
-    def get_metrics(self, *args: Any) -> dict[str, Any]:
-        metrics = super().get_metrics(*args)
-        metrics.pop("v_num", None)
-        return {name.removeprefix("loss/"): value for name, value in metrics.items()}

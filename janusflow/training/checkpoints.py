@@ -56,12 +56,14 @@ def find(folder: Path, stages: list[str]) -> list[Checkpoint]:
 
 
 def save(
-    folder: Path, stage: str, step: int, module: UnifiedModule, optimizer: torch.optim.Optimizer, keep: int
+    folder: Path, stages: list[str], step: int, module: UnifiedModule, optimizer: torch.optim.Optimizer, keep: int
 ) -> Path:
-    """Write the state after ``step`` steps of ``stage``; then remove the stage's older ones but the last ``keep``.
+    """Write the state after ``step`` steps of the last of ``stages``, and only then remove older ones.
 
-    All processes must call it. Raises ``ValueError`` on all where any cannot write; older states stay.
+    The last ``keep`` of this stage stay, and none of the stages before it. All processes must call it. Raises
+    ``ValueError`` on all where any cannot write; older states stay.
     """
+    stage = stages[-1]
     path = folder / f"{stage}-{step:06d}"
     unfinished = folder / f"{path.name}{UNFINISHED}"
     state = {**model_state(module), "optimizer": optimizer_state(module, optimizer)}
@@ -83,9 +85,11 @@ def save(
         if path.exists():
             shutil.rmtree(path)
         unfinished.rename(path)
-        older = [c.path for c in find(folder, [stage]) if c.step < step]
-        for old in older[: max(0, len(older) + 1 - keep)]:
-            shutil.rmtree(old)
+        found = find(folder, stages)
+        older = found[: [c.path for c in found].index(path) + 1]
+        for old in (c for c in older if c not in older[-keep:] or c.stage != stage):
+            (old.path / STATE).unlink()  # first: what is half removed is no state
+            shutil.rmtree(old.path)
 
     for action in (prepare, write, finish):
         together(action, f"cannot write the checkpoint {path}")
@@ -99,9 +103,15 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
         state["optimizer"] = optimizer_state(module, optimizer)
 
     def read() -> None:
+        stored = dcp.FileSystemReader(checkpoint.path).read_metadata().state_dict_metadata
+        if not any(name.startswith("ema.") for name in stored):
+            state.pop("ema", None)
         dcp.load(state, checkpoint_id=checkpoint.path, no_dist=distributed.world_size() == 1)
         set_model_state_dict(module.model, state["model"])
-        set_model_state_dict(module.ema, state["ema"])
+        if module.ema is not None and "ema" in state:
+            set_model_state_dict(module.ema, state["ema"])
+        elif module.ema is not None:  # of a run without one: it begins as the weights
+            set_model_state_dict(module.ema.model, state["model"])
         if optimizer is not None:
             set_optimizer_state_dict(module.model, parts_of(optimizer), optim_state_dict=state["optimizer"])
             if isinstance(optimizer, OptimizerUnion):
@@ -111,8 +121,9 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
 
 
 def model_state(module: UnifiedModule) -> dict[str, Any]:
-    """Weights and averages, sharded as they are."""
-    return {"model": get_model_state_dict(module.model), "ema": get_model_state_dict(module.ema)}
+    """Weights and, where there are any, averages, sharded as they are."""
+    parts = {"model": module.model, "ema": module.ema}
+    return {name: get_model_state_dict(part) for name, part in parts.items() if part is not None}
 
 
 def optimizer_state(module: UnifiedModule, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -120,18 +131,18 @@ def optimizer_state(module: UnifiedModule, optimizer: torch.optim.Optimizer) -> 
     return get_optimizer_state_dict(module.model, parts_of(optimizer))
 
 
-def whole_average(module: UnifiedModule) -> UnifiedModel | None:
-    """The averaged model in one piece, on the main process; None on the others. All processes must call it."""
-    average = module.ema.model
-    if not isinstance(average, FSDPModule):
-        return average if distributed.is_main() else None
-    average.to(distributed.device())  # collectives of a GPU job need it there; Lightning tidies it away after a stage
+def whole_model(module: UnifiedModule) -> UnifiedModel | None:
+    """What is drawn with and exported, in one piece, on the main process; None on the others. All must call it."""
+    model = module.exported
+    if not isinstance(model, FSDPModule):
+        return model if distributed.is_main() else None
+    model.to(distributed.device())  # collectives of a GPU job need it there; Lightning tidies it away after a stage
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    weights = get_model_state_dict(average, options=options)
+    weights = get_model_state_dict(model, options=options)
     if not distributed.is_main():
         return None
     with torch.device("meta"):
-        whole = UnifiedModel(average.config)
+        whole = UnifiedModel(model.config)
     whole.load_state_dict(weights, assign=True)
     restore_buffers(whole, distributed.device())
     return whole.to(distributed.device()).eval().requires_grad_(False)

@@ -46,7 +46,7 @@ class UnifiedModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.model = model
-        self.ema = EMA(model, optim.ema_decay)
+        self.ema = None if optim.ema_decay is None else EMA(model, optim.ema_decay)
         self.codec = codec
         self.optim_config = optim
         self.stage: StageConfig | None = None
@@ -58,6 +58,11 @@ class UnifiedModule(L.LightningModule):
     def enter(self, stage: StageConfig, first_step: int) -> None:
         """Make ``stage`` the one that trains, from ``first_step`` on."""
         self.stage, self.first_step, self.result = stage, first_step, None
+
+    @property
+    def exported(self) -> UnifiedModel:
+        """What is drawn with, scored and exported: the averaged model, or without an average the trained one."""
+        return self.model if self.ema is None else self.ema.model
 
     @property
     def steps_done(self) -> int:
@@ -136,7 +141,8 @@ class UnifiedModule(L.LightningModule):
         if norm == norm and norm != float("inf"):
             set_rate(optimizer, self.stage.lr * rate_factor(self.stage, step))
             optimizer.step()
-            self.ema.update(self.model)
+            if self.ema is not None:
+                self.ema.update(self.model)
             self.skipped_in_a_row = 0
         else:
             self.skipped_in_a_row += 1

@@ -24,13 +24,13 @@ class OptimConfig:
     weight_decay: float = 0.0
     gradient_clip: float = 1.0  # global norm
     max_skipped: int = 10  # steps in a row that may be left out because the gradient is not finite
-    ema_decay: float = 0.999  # of the weights' moving average; ramps up over the first steps
+    ema_decay: float | None = 0.999  # of the weights' moving average, ramps up over the first steps; null: no average
 
     def __post_init__(self) -> None:
         if self.gradient_clip <= 0:
             raise ValueError(f"optim.gradient_clip must be over 0, got {self.gradient_clip}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"optim.ema_decay must lie in [0, 1), got {self.ema_decay}")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ValueError(f"optim.ema_decay must lie in [0, 1) or be null, got {self.ema_decay}")
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"unknown optim.algorithm {self.algorithm!r}; choose from {', '.join(ALGORITHMS)}")
 
@@ -78,7 +78,7 @@ def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.o
     so that one rate serves both; embeddings, vectors, convolutions and the layers onto vocabulary and codebook stay
     with AdamW.
     """
-    matrices = _hidden_matrices(model) if config.algorithm == "muon" else []
+    matrices = [p for p in muon_matrices(model, config) if p.requires_grad]
     chosen = {id(parameter) for parameter in matrices}
     adamw = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad and id(p) not in chosen],
@@ -93,13 +93,16 @@ def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.o
     return OptimizerUnion([muon, adamw])
 
 
-def _hidden_matrices(model: nn.Module) -> list[torch.Tensor]:
-    """Trainable weights of the linear layers but those onto the vocabulary and the codebook."""
-    return [
-        module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module.weight.requires_grad and not name.endswith(OUTPUTS)
-    ]
+def muon_matrices(model: nn.Module, config: OptimConfig) -> list[torch.Tensor]:
+    """What Muon would train: the weights of the linear layers but those onto the vocabulary and the codebook."""
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return [module.weight for name, module in linear if config.algorithm == "muon" and not name.endswith(OUTPUTS)]
+
+
+def kept_numbers(model: nn.Module, trained: Sequence[torch.Tensor], config: OptimConfig) -> int:
+    """How many numbers the optimizer of ``trained`` keeps: two for each parameter with AdamW, one with Muon."""
+    once = {id(parameter) for parameter in muon_matrices(model, config)}
+    return sum(p.numel() * (1 if id(p) in once else 2) for p in trained)
 
 
 def parts_of(optimizer: torch.optim.Optimizer) -> list[torch.optim.Optimizer]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
 from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -23,6 +24,7 @@ from janusflow.pictures import grid
 from janusflow.sampling import SamplingConfig
 from janusflow.training import checkpoints
 from janusflow.training.module import UnifiedModule
+from janusflow.training.progress import drawing
 
 
 @dataclass
@@ -62,13 +64,16 @@ class Previews(L.Callback):
             self.draw(pl_module, done)
 
     def draw(self, module: UnifiedModule, step: int) -> None:
-        """Write the grid of the averaged weights as they are now. The main process draws, all must call it."""
+        """Write the grid of the weights as they are now. The main process draws, all must call it."""
         if not self.config.prompts and not self.examples:
             return
-        model = checkpoints.whole_average(module)
+        model = checkpoints.whole_model(module)
         if model is None:
             return
-        picture = draw_grid(dataclasses.replace(self.bundle, model=model), self.config, self.examples)
+        training = model.training
+        with torch.compiler.set_stance("force_eager"):  # without an average these are the blocks that train
+            picture = draw_grid(dataclasses.replace(self.bundle, model=model.eval()), self.config, self.examples)
+        model.train(training)
         self.folder.mkdir(parents=True, exist_ok=True)
         picture.save(self.folder / f"{self.stage}-{step:06d}.png")
         for logger in module.loggers:
@@ -83,7 +88,8 @@ def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[Generati
     captions = [*(example.prompt for example in examples), *config.prompts]
     prompts = [caption for caption in captions for _ in range(config.images)]
     seeds = [config.seed + column for _ in captions for column in range(config.images)]
-    drawn = generate_images(bundle, prompts, seeds, config.options(bundle.model.head))
+    with drawing("preview") as progress:
+        drawn = generate_images(bundle, prompts, seeds, config.options(bundle.model.head), progress=progress)
     if not examples:
         return grid(drawn, config.images, captions)
     firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]

@@ -126,8 +126,15 @@ def quota(stage: StageConfig, step: int) -> Quota:
     return Quota(*(a - b for a, b in zip(after, before, strict=True)))
 
 
+def trained(model: nn.Module, stage: StageConfig) -> list[nn.Parameter]:
+    """The parameters that the stage trains."""
+    prefixes = tuple(prefix for part in stage.train for prefix in PARTS[part])
+    named = model.named_parameters()
+    return [p for name, p in named if name.startswith(prefixes) and not name.startswith(NEVER_TRAINED)]
+
+
 def freeze(model: nn.Module, stage: StageConfig) -> None:
     """Set ``requires_grad`` of every parameter of the model to what the stage says."""
-    trained = tuple(prefix for part in stage.train for prefix in PARTS[part])
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(trained) and not name.startswith(NEVER_TRAINED))
+    model.requires_grad_(False)
+    for parameter in trained(model, stage):
+        parameter.requires_grad_()

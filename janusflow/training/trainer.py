@@ -33,16 +33,16 @@ from janusflow.training.callbacks import (
     MetricsCSV,
     RestoreState,
     SaveStates,
-    StageProgress,
     StopOnSignals,
     has_lines,
 )
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.datamodule import StageData
 from janusflow.training.module import UnifiedModule
-from janusflow.training.plan import describe_model, describe_stage
+from janusflow.training.plan import check_disk, describe_model, describe_stage, stage_needs
 from janusflow.training.preflight import Start, open_start
 from janusflow.training.previews import Previews
+from janusflow.training.progress import StageProgress
 from janusflow.training.stages import freeze
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class TrainerConfig:
     compile: bool = False  # torch.compile each block of the LLM
     checkpoint_activations: bool = False  # compute the LLM's blocks twice instead of keeping their activations
     save_every: int = 200  # steps between training states
-    keep: int = 2  # training states of a stage that are kept
+    keep: int = 2  # training states that are kept; those of a stage go when the next one has its first
     log_every: int = 10  # steps between lines of the metrics
     wandb: str | None = None  # project of Weights & Biases to log to as well
 
@@ -160,9 +160,10 @@ class Run:
         bundle = start.bundle
         module = UnifiedModule(bundle.model, bundle.required_codec, config.optim)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
-        averaged = dataclasses.replace(bundle, model=module.ema.model)
+        averaged = dataclasses.replace(bundle, model=module.exported)
+        distributed.together(partial(self._check_disk, bundle.model, state))
         if distributed.is_main():
-            print(describe_model(bundle.model, config.stages))
+            print(describe_model(bundle.model, config.stages, config.optim, self._shards(), config.trainer.keep))
         self._shard(module)
         if start.origin is not None:
             checkpoints.load(start.origin, module, None)
@@ -173,7 +174,7 @@ class Run:
         for number, name in enumerate(names[first:], first):
             self._train_stage(name, number, module, averaged, state, start)
             state = None
-        model = checkpoints.whole_average(module)
+        model = checkpoints.whole_model(module)
         if model is not None:
             save_pretrained(dataclasses.replace(averaged, model=model), self.folder / "model")
         distributed.barrier()
@@ -189,6 +190,7 @@ class Run:
         module.to(distributed.device())
         freeze(module.model, stage)
         module.enter(stage, start)
+        names = list(config.stages)[: number + 1]
         metrics = MetricsCSV(self.folder / METRICS, name)
         metrics.rewind(start)
         builder, micro_batches = self._row_builder(averaged), config.trainer.accumulate
@@ -207,16 +209,17 @@ class Run:
             max_epochs=1,
             logger=[metrics, *self._loggers(name)],
             callbacks=[
-                StageProgress(name, refresh_rate=5),
                 signals,
                 RestoreState(state),
                 Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
                 meter,  # before the state is saved: a run that is killed behind that would lack the step's line
-                SaveStates(self.checkpoints, name, config.trainer.save_every, config.trainer.keep),
+                SaveStates(self.checkpoints, names, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, opened.examples),
+                StageProgress(config.stages, name, meter),
                 EndOfStep(meter),
             ],
             enable_checkpointing=False,
+            enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
@@ -249,6 +252,21 @@ class Run:
             )
         return loggers
 
+    def _check_disk(self, model: UnifiedModel, state: Checkpoint | None) -> None:
+        """Compare what the stages behind ``state`` will write with the room there is."""
+        stages = self.config.stages
+        names = list(stages)
+        if state is not None:
+            names = names[names.index(state.stage) + (state.step >= stages[state.stage].steps) :]
+        if names and distributed.is_main():
+            needs = [stage_needs(model, stages[name], self.config.optim) for name in names]
+            check_disk(self.folder, needs, self.config.trainer.keep)
+
+    def _shards(self) -> int:
+        """Among how many processes the models are divided."""
+        trainer, ranks = self.config.trainer, distributed.world_size()
+        return max(1, ranks // trainer.replicas) if trainer.strategy == "fsdp" else 1
+
     def _shard(self, module: UnifiedModule) -> None:
         """Have a sharded strategy cut up the models."""
         trainer, ranks = self.config.trainer, distributed.world_size()
@@ -257,7 +275,7 @@ class Run:
         device = distributed.device()
         mesh = distributed.data_mesh(ranks, trainer.replicas, device)
         low = lightning_precision(trainer.precision) == "bf16-mixed"
-        for model in (module.model, module.ema.model):
+        for model in dict.fromkeys((module.model, module.exported)):
             distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.blocks], mesh, low)
 
     def _row_builder(self, bundle: Bundle) -> RowBuilder:

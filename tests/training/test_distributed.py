@@ -106,9 +106,9 @@ def test_a_start_that_fails_is_one_line_from_all_processes(config, tmp_path):
     assert not (config.parent / "runs" / "fails").exists()
 
 
-def test_the_autoregressive_head_is_sharded_too(config):
+def test_the_autoregressive_head_without_an_average_is_sharded_too(config):
     sizes = ("model.ar_head.codebook_size=2048", "model.ar_head.grid=6", "model.ar_head.head_width=16")
-    overrides = ("model.head=ar", "model.repa.enabled=false", *sizes)
+    overrides = ("model.head=ar", "model.repa.enabled=false", "optim.ema_decay=null", *sizes)
     finish(start(config, 1, "name=codes-alone", *overrides))
     finish(start(config, 2, "name=codes-fsdp", *overrides, "trainer.strategy=fsdp"))
     assert_same(config.parent / "runs" / "codes-fsdp", config.parent / "runs" / "codes-alone")

@@ -1,12 +1,14 @@
 """``python train.py`` at a size of seconds: what a run leaves behind, determinism, and exact resumption."""
 
 import csv
+import io
 import json
 import os
 import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,10 +76,10 @@ def finished(config, tmp_path):
 def test_run_leaves_everything_behind(finished):
     files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     expected = {"config.yaml", "metrics.csv", "report.md", "scores.json", "losses.png", "samples.png"}
-    expected |= {"checkpoints/stage1-000004/state.json", "checkpoints/stage2-000007/state.json"}
+    expected |= {"checkpoints/stage2-000006/state.json", "checkpoints/stage2-000007/state.json"}
     expected |= {"model/model.safetensors", "model/config.json"}
     expected |= {"samples/stage1-000004.png", "samples/stage2-000007.png"}
-    assert expected <= files
+    assert expected <= files and not any(name.startswith("checkpoints/stage1") for name in files)
     assert any(name.startswith("tensorboard/stage2/events") for name in files)
     logged = losses(finished)
     assert {step for stage, step, _ in logged if stage == "stage2"} == set(range(7))
@@ -210,7 +212,7 @@ def test_a_state_that_cannot_be_written_ends_the_run_and_leaves_the_last_one(con
     assert "No space left" in capsys.readouterr().err
     monkeypatch.undo()
     run = tmp_path / "runs" / "small"
-    assert [c.step for c in checkpoints.find(run / "checkpoints", ["stage1", "stage2"])] == [3, 4, 3]
+    assert [c.step for c in checkpoints.find(run / "checkpoints", ["stage1", "stage2"])] == [3]
     assert train.main(["--resume", str(run)]) == 0
     assert not list((run / "checkpoints").glob("*.part"))
 
@@ -370,8 +372,14 @@ def test_plan_is_printed_and_pictures_reach_tensorboard(config, tmp_path, capsys
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     assert train.main([str(config), "report.tasks=[]"]) == 0
-    printed = capsys.readouterr().out
-    assert "M params" in printed and "stage1: 4 steps of 8 samples" in printed and "stage2: 7 steps" in printed
+    printed, quiet = capsys.readouterr()
+    assert "left" not in quiet
+    assert (
+        "M params" in printed
+        and "before activations; disk" in printed
+        and "stage1: 4 steps of 8 samples" in printed
+        and "stage2: 7 steps" in printed
+    )
     events = EventAccumulator(str(tmp_path / "runs" / "small" / "tensorboard" / "stage2"))
     events.Reload()
     assert "samples" in events.Tags()["images"] and "loss/flow" in events.Tags()["scalars"]
@@ -416,7 +424,8 @@ def test_a_saved_step_has_its_line_in_the_metrics(config, tmp_path, monkeypatch)
     """A kill right behind the saving of a state loses nothing: the resumed run would not write that line again."""
     lines = {}
 
-    def look(folder, stage, done, *rest):
+    def look(folder, stages, done, *rest):
+        stage = stages[-1]
         with (tmp_path / "runs" / "small" / "metrics.csv").open(newline="") as file:
             lines[stage, done] = max(int(row["step"]) for row in csv.DictReader(file) if row["stage"] == stage)
 
@@ -424,3 +433,102 @@ def test_a_saved_step_has_its_line_in_the_metrics(config, tmp_path, monkeypatch)
     assert train.main([str(config), "report.tasks=[]"]) == 0
     saved = [("stage1", 3), ("stage1", 4), ("stage2", 3), ("stage2", 6), ("stage2", 7)]
     assert lines == {(stage, done): done - 1 for stage, done in saved}
+
+
+def test_without_an_average_the_weights_themselves_are_drawn_exported_and_resumed(finished, config, tmp_path, capsys):
+    options = ["optim.ema_decay=null", "report.tasks=[]", "preview.every=2", "trainer.checkpoint_activations=true"]
+    assert train.main([str(config), "name=plain", *options]) == 0
+    plain = tmp_path / "runs" / "plain"
+    assert (plain / "samples" / "stage2-000004.png").exists()
+    kept = {key: value for key, value in losses(plain).items() if key[2].startswith("loss/")}
+    assert kept == {key: losses(finished)[key] for key in kept}, "nor do the losses know of previews"
+    last = plain / "checkpoints" / "stage2-000007"
+    stored = dcp.FileSystemReader(last).read_metadata().state_dict_metadata
+    assert not any(name.startswith("ema.") for name in stored)
+    name = "head.encoder.in_conv.weight"
+    state = {"model": {name: torch.empty_like(weights(plain)[name])}}
+    dcp.load(state, checkpoint_id=last, no_dist=True)
+    assert torch.equal(weights(plain)[name], state["model"][name])
+    before = weights(plain)
+    shutil.rmtree(last)
+    assert train.main(["--resume", str(plain)]) == 0
+    assert equal(weights(plain), before)
+
+
+def test_a_run_begins_as_another_did_end_with_an_average_or_without(config, tmp_path):
+    short = ["stages.stage1.steps=1", "stages.stage2.steps=1", "report.tasks=[]", "preview.prompts=[]"]
+    still = ["stages.stage1.lr=0", "stages.stage2.lr=0"]
+    runs = tmp_path / "runs"
+    assert train.main([str(config), "name=one", *short]) == 0
+    assert (
+        train.main([str(config), "name=two", *short, *still, f"parts.run={runs / 'one'}", "optim.ema_decay=null"]) == 0
+    )
+    assert train.main([str(config), "name=three", *short, *still, f"parts.run={runs / 'two'}"]) == 0
+    name = "head.encoder.in_conv.weight"
+    state = {"model": {name: torch.empty_like(weights(runs / "one")[name])}}
+    dcp.load(state, checkpoint_id=runs / "one" / "checkpoints" / "stage2-000001", no_dist=True)
+    for run in ("two", "three"):
+        assert torch.equal(weights(runs / run)[name], state["model"][name])
+
+
+def test_at_every_moment_a_state_is_whole_and_old_ones_go_behind_the_new(config, tmp_path, monkeypatch):
+    """Whatever is being written, renamed or removed when a kill comes."""
+    folder = tmp_path / "runs" / "small" / "checkpoints"
+    seen = []
+
+    def watched(action):
+        def call(*args, **kwargs):
+            for moment in (lambda: None, lambda: action(*args, **kwargs)):
+                moment()
+                seen.append([(c.stage, c.step) for c in checkpoints.find(folder, ["stage1", "stage2"])])
+
+        return call
+
+    monkeypatch.setattr(shutil, "rmtree", watched(shutil.rmtree))
+    monkeypatch.setattr(Path, "rename", watched(Path.rename))
+    monkeypatch.setattr(Path, "unlink", watched(Path.unlink))
+    assert train.main([str(config), "report.tasks=[]", "trainer.keep=1"]) == 0
+    begun = seen[next(number for number, states in enumerate(seen) if states) :]
+    assert [("stage1", 4), ("stage2", 3)] in begun and begun[-1] == [("stage2", 7)]
+    assert all(1 <= len(states) <= 2 for states in begun)
+
+
+def test_a_disk_without_room_for_a_state_is_said_at_the_start(config, tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    assert train.main([str(config)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "a training state takes" in line and "0.1 MB free" in line
+    assert not (tmp_path / "runs").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_moves_on_a_terminal_and_goes_on_where_it_was(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert train.main([str(config)]) == 0
+    shown = sys.stderr.getvalue()
+    steps = [int(step) for step in re.findall(r"stage1: .*? (\d)/4 ", shown)]
+    assert set(steps) == {0, 1, 2, 3, 4} and steps == sorted(steps)
+    assert re.search(r"run \d\d:\d\d left, .*total", shown) and "Epoch" not in shown
+    assert all(f"{what}: " in shown for what in ("preview", "drawing", "judging", "answering"))
+    run = tmp_path / "runs" / "small"
+    shutil.rmtree(run / "checkpoints" / "stage2-000007")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert train.main(["--resume", str(run)]) == 0
+    assert set(re.findall(r"stage2: .*? (\d)/7 ", sys.stderr.getvalue())) == {"6", "7"}
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(config, monkeypatch, capsys):
+    monkeypatch.setattr("janusflow.training.progress.LINE_EVERY", 0.0)
+    assert train.main([str(config), "report.tasks=[]", "preview.prompts=[]", "trainer.log_every=3"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert [line.split(" steps")[0] for line in lines] == [
+        *(f"stage1: {done} of 4" for done in (1, 4)),
+        *(f"stage2: {done} of 7" for done in (1, 4, 7)),
+    ]
+    assert re.search(r"\d\d:\d\d left, of the run \d\d:\d\d; .*total \d", lines[-1])
