@@ -16,6 +16,7 @@ from janusflow.data.transforms import Preprocessing
 from janusflow.layouts import read_vision_config, vision_params
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vision import VisionConfig
+from janusflow.processor_files import RELEASED_SYSTEM
 
 LAYOUTS = ("janusflow", "deepseek")
 
@@ -89,7 +90,7 @@ def test_official_files_of_a_reduced_model(shared, tmp_path, tokenizer):
     loaded = load_pretrained(tmp_path, vae=None)
     assert torch.equal(loaded.model.vision.begin_embed, weights["beg_of_und_embed"])
     assert loaded.model.config.flow_head.latent_size == 48 and loaded.model.head.num_tokens == 576
-    assert (loaded.chat.user, loaded.chat.assistant) == ("User", "Assistant")
+    assert loaded.chat == ChatConfig("User", "Assistant", RELEASED_SYSTEM)
     assert loaded.preprocessing == Preprocessing()
 
 

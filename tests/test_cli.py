@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from janusflow.checkpoint import SHIPPED, Bundle, save_pretrained
+from janusflow.checkpoint import SHIPPED, Bundle, load_pretrained, save_pretrained
 from janusflow.cli import main
 from janusflow.data.shapes import render, sample_scene
 from janusflow.models.unified import UnifiedModel
@@ -164,6 +164,19 @@ def test_exports_are_in_one_type(tmp_path, capsys, tiny_janus, tiny_vq, tokenize
     save_pretrained(Bundle(tiny_janus, tiny_vq, tokenizer), tmp_path / "model")
     assert main(["export", str(tmp_path / "model"), str(tmp_path / "out"), "--dtype", "bfloat16"]) == 0
     assert {value.dtype for value in load_file(tmp_path / "out" / "model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_a_model_without_a_codec_is_exported_and_asked_but_draws_nothing(
+    tmp_path, capsys, tiny_model, tokenizer, picture
+):
+    """A released JanusFlow has none beside it, and the layout holds none: nothing is looked for on the hub."""
+    save_pretrained(Bundle(tiny_model, None, tokenizer), tmp_path / "model", "deepseek")
+    model = ["--model", str(tmp_path / "model")]
+    assert main(["export", str(tmp_path / "model"), str(tmp_path / "out")]) == 0
+    assert load_pretrained(tmp_path / "out", vae="stored").codec is None
+    assert main(["chat", str(picture), "what?", *model, "--max-new-tokens", "2"]) == 0
+    fails(capsys, ["generate", "a ring", "--out", tmp_path / "png", *model, "--vae", "none"], "--vae none")
+    assert not (tmp_path / "png").exists()
 
 
 def test_pictures_are_drawn_with_the_models_own_guidance(tmp_path, tiny_janus, tiny_vq, tokenizer):
