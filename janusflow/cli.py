@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("image", help="picture file")
     chat.add_argument("question", nargs="*", help="questions; without any they are read from standard input")
     chat.add_argument("--image", dest="more", action="append", default=[], metavar="FILE", help="one more picture")
+    chat.add_argument("--system", metavar="TEXT", help="system prompt; '' is none (default: the model's own)")
     chat.add_argument("--max-new-tokens", type=int, default=48, help="length of an answer at most")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     chat.add_argument("--top-p", type=float, default=1.0, help="sample from the fewest tokens of this probability")
@@ -232,7 +233,7 @@ def run_chat(args: argparse.Namespace) -> int:
     images = [read_image(path) for path in (args.image, *args.more)]
     bundle = load(args, vae="sight")
     if args.question:
-        talks = [Conversation(images, [(question, None)]) for question in args.question]
+        talks = [Conversation(images, [(question, None)], args.system) for question in args.question]
         for text in answer(bundle, talks, options, seeds=[args.seed] * len(talks)):
             print(text)
         return 0
@@ -243,7 +244,8 @@ def run_chat(args: argparse.Namespace) -> int:
         if not line.strip():
             break
         pieces = []
-        for piece in stream(bundle, Conversation(images, [*turns, (line.strip(), None)]), options, args.seed):
+        talk = Conversation(images, [*turns, (line.strip(), None)], args.system)
+        for piece in stream(bundle, talk, options, args.seed):
             pieces.append(piece)
             print(piece, end="", flush=True)
         print(flush=True)

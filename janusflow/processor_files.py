@@ -89,17 +89,17 @@ def names(folder: Path) -> Iterator[str]:
 
 def chat_template(chat: ChatConfig) -> str:
     """The chat format as a template of transformers, for messages whose images stand in front of their text."""
-    system = f"{chat.system}\n\n" if chat.system else ""
+    system = f"{chat.system.lstrip()}\n\n" if chat.system.strip() else ""
     return (
         f"{BOS}{system}"
         "{% for message in messages %}"
         "{% set texts = message['content'] | selectattr('type', 'equalto', 'text') | map(attribute='text') | join %}"
         "{% set images = message['content'] | selectattr('type', 'equalto', 'image') | list %}"
         "{% if message['role'] == 'user' %}"
-        f"{chat.user}: {{{{ '{IMAGE_PLACEHOLDER}\n' * (images | length) }}}}{{{{ texts }}}}"
+        f"{chat.user}: {{{{ ('{IMAGE_PLACEHOLDER}\n' * (images | length) ~ texts) | trim }}}}"
         "{{ '\n\n' }}"
         "{% else %}"
-        f"{chat.assistant}: {{{{ texts }}}}{EOS}"
+        f"{chat.assistant}: {{{{ texts | trim }}}}{EOS}"
         "{% endif %}"
         "{% endfor %}"
         f"{{% if add_generation_prompt %}}{chat.assistant}:{{% endif %}}"

@@ -1,6 +1,7 @@
 """The command line, through the functions that users call: results, and bad input in one line with exit code 2."""
 
 import dataclasses
+import io
 import resource
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from janusflow.checkpoint import SHIPPED, Bundle, load_pretrained, save_pretrained
 from janusflow.cli import main
 from janusflow.data.shapes import render, sample_scene
+from janusflow.data.template import ChatConfig
 from janusflow.models.unified import UnifiedModel
 from tests.conftest import ROOT
 
@@ -158,6 +160,19 @@ def test_a_model_that_sees_codes_can_be_asked(tmp_path, capsys, tiny_janus_confi
     render(sample_scene(np.random.default_rng(0))).save(tmp_path / "picture.png")
     arguments = ["chat", str(tmp_path / "picture.png"), "what?", "--model", str(tmp_path / "model")]
     assert main([*arguments, "--max-new-tokens", "2"]) == 0
+
+
+def test_a_system_prompt_is_the_models_own_or_another(tmp_path, capsys, monkeypatch, tiny_janus, tokenizer, picture):
+    save_pretrained(Bundle(tiny_janus, None, tokenizer, ChatConfig(system="a red ring")), tmp_path / "model")
+    asked = ["chat", str(picture), "what?", "--model", str(tmp_path / "model"), "--max-new-tokens", "8"]
+    answers = []
+    for more in ([], ["--system", "a red ring"], ["--system", ""]):
+        assert main([*asked, *more]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] != answers[2]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" what? \n\n"))
+    assert main([*asked[:2], *asked[3:], "--system", ""]) == 0
+    assert capsys.readouterr().out == answers[2]
 
 
 def test_exports_are_in_one_type(tmp_path, capsys, tiny_janus, tiny_vq, tokenizer):

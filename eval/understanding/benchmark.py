@@ -49,7 +49,7 @@ class Benchmark(Task):
 
     def protocol(self) -> dict[str, Any]:
         """Facts about the questions that a score must state."""
-        return {"prompt": "VLMEvalKit's for Janus", "decoding": "greedy"}
+        return {"prompt": "VLMEvalKit's for Janus", "decoding": "greedy", "system prompt": self.system_prompt or "none"}
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         return self.score_answers(work.questions, answers)

@@ -62,9 +62,6 @@ class MMVet(Benchmark):
         super().__init__(options)
         self.grades = None if options.graded is None else read_grades(Path(options.graded))  # before hours of answers
 
-    def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"system prompt": SYSTEM_PROMPT}
-
     def read(self, folder: Path) -> list[Question]:
         path = find_file(folder, "mm-vet.json", "*/mm-vet.json")
         asked = []
