@@ -224,8 +224,8 @@ def subject(args: argparse.Namespace) -> str:
 
 
 def load_candidate(args: argparse.Namespace, given: dict[str, Any]) -> Candidate:
-    """The model that the flags name, with the sampling options that are given."""
-    return make_candidate(args, load(args), given)
+    """The model that the flags name, with the sampling options that are given; a codec only where it is needed."""
+    return make_candidate(args, load(args, vae="auto" if args.task.draws else "sight"), given)
 
 
 def make_candidate(args: argparse.Namespace, bundle: Bundle, given: dict[str, Any]) -> Candidate:

@@ -18,10 +18,9 @@ import torch
 from PIL import Image
 
 from janusflow.answer import Conversation, DecodingOptions, answer
-from janusflow.checkpoint import Bundle, load_pretrained, read_config
+from janusflow.checkpoint import Bundle, load_pretrained
 from janusflow.data.transforms import understanding_pixels
 from janusflow.pictures import to_rgb
-from janusflow.weights import find_folder
 
 try:
     from lmms_eval.api.model import lmms
@@ -60,9 +59,8 @@ class JanusFlow(lmms):
             raise ValueError(f"batch_size must be a number of at least 1, got {batch_size!r}")
         if dtype is not None and dtype not in DTYPES:
             raise ValueError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
-        vae = "auto" if read_config(find_folder(pretrained)).model.sees_latents else None
         kept = None if dtype is None else getattr(torch, dtype)
-        self.bundle = load_pretrained(pretrained, device=device or "cpu", dtype=kept, vae=vae)
+        self.bundle = load_pretrained(pretrained, device=device or "cpu", dtype=kept, vae="sight")
         if system_prompt is not None:
             self.bundle = dataclasses.replace(
                 self.bundle, chat=dataclasses.replace(self.bundle.chat, system=system_prompt)

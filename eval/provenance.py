@@ -27,7 +27,7 @@ def describe(bundle: Bundle) -> Record:
     return {
         "head": FAMILIES[bundle.model.head.options],
         "checkpoint": bundle.digest,
-        "codec": bundle.required_codec.digest,
+        "codec": bundle.codec.digest if bundle.codec else None,
         "parameters": sum(parameter.numel() for parameter in parameters),
         "resolution": bundle.model.config.vision.image_size,
         "dtype": str(parameters[0].dtype).removeprefix("torch."),

@@ -24,6 +24,7 @@ class Conversation(NamedTuple):
 
     images: Sequence[Image.Image]
     turns: Sequence[tuple[str, str | None]]
+    system: str | None = None  # system prompt; None: the checkpoint's own, empty: none
 
 
 class DecodingOptions(NamedTuple):
@@ -53,11 +54,15 @@ def answer_questions(
     questions: Sequence[str],
     batch_size: int = 32,
     options: DecodingOptions = GREEDY,
+    system: str | None = None,
 ) -> list[str]:
-    """The answer to one question about one image each. Raises ``ValueError`` as :func:`answer` does."""
+    """The answer to one question about one image each, behind a system prompt (None: the checkpoint's own).
+
+    Raises ``ValueError`` as :func:`answer` does.
+    """
     if len(images) != len(questions):
         raise ValueError(f"{len(images)} images need as many questions, got {len(questions)}")
-    talks = [Conversation([image], [(text, None)]) for image, text in zip(images, questions, strict=True)]
+    talks = [Conversation([image], [(text, None)], system) for image, text in zip(images, questions, strict=True)]
     return answer(bundle, talks, options, batch_size)
 
 
@@ -148,7 +153,7 @@ def tokenize(bundle: Bundle, conversation: Conversation, options: DecodingOption
     turns = list(conversation.turns)
     if not turns or turns[-1][1] is not None or any(reply is None for _, reply in turns[:-1]):
         raise ValueError("a conversation needs answered turns and, at its end, one question without an answer")
-    ids = bundle.template.conversation(turns, len(conversation.images)).ids
+    ids = bundle.template.conversation(turns, len(conversation.images), conversation.system).ids
     what = f"the question {shorten(turns[-1][0])!r} with its answer"
     check_length(len(ids) + options.max_new_tokens, bundle.model.llm, what)
     return ids

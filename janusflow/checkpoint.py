@@ -87,7 +87,7 @@ class Bundle:
         """The codec. Raises ``ValueError`` where the model was loaded without one."""
         if self.codec is None:
             raise ValueError(
-                "the model was loaded without an image codec (vae=None), so it gives latents and no images"
+                "this needs an image codec, and the model was loaded without one (--vae none, in Python vae=None)"
             )
         return self.codec
 
@@ -103,8 +103,10 @@ def load_pretrained(
     """A model in DeepSeek's layout, transformers' or ours: a folder, a run folder (its ``model``), or a hub id.
 
     dtype: of the weights; default fp32 on the CPU and bf16 on CUDA; ``"stored"`` leaves them as they are.
-    vae: an image codec's folder, hub id or TAESD file; ``"auto"`` is the folder's own (Janus: the VQ tokenizer in its
-    weights), else the SDXL-VAE from the hub; None loads none. Peak memory: the weights and one tensor.
+    vae: an image codec's folder, hub id or TAESD file. ``"auto"`` is the folder's own (Janus: the VQ tokenizer in its
+    weights), else the SDXL-VAE from the hub; ``"stored"`` the folder's own or none; ``"sight"`` is "auto" for models
+    whose understanding looks at latents, and none for all others; None loads none. Peak memory: the weights and one
+    tensor.
     Raises ``ValueError`` in one line where files are missing or damaged, or parameters unknown, missing or misshapen.
     """
     folder = find_folder(path, revision)
@@ -112,11 +114,13 @@ def load_pretrained(
     kept = None if dtype == "stored" else dtype or default_dtype(device)
     config = read_config(folder)
     foreign_janus = config.format != "janusflow" and config.model.head == "ar"
+    if vae == "sight":
+        vae = "auto" if config.model.sees_latents else None
     with building(folder / "config.json"):
         model = UnifiedModel(config.model)
     files = weight_files(folder)
     codec: ImageCodec | None = None
-    if foreign_janus and vae == "auto":
+    if foreign_janus and vae in ("auto", "stored"):
         codec, vae = load_janus_codec(folder, None if dtype == "stored" else torch.float32, device), None
     load_weights(model, files, file_keys(folder, config, files), file_extras(config), kept, device)
     tokenizer = TextTokenizer.from_file(folder / "tokenizer.json")
@@ -124,9 +128,10 @@ def load_pretrained(
         raise ValueError(
             f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}"
         )
-    if vae == "auto":
+    if vae in ("auto", "stored"):
         own = folder / (VQCodec.folder if config.model.head == "ar" else LatentCodec.folder)
-        vae = own if own.exists() or config.format == "janusflow" else DEFAULT_VAE
+        otherwise = None if vae == "stored" else own if config.format == "janusflow" else DEFAULT_VAE
+        vae = own if own.exists() else otherwise
     if vae is not None:
         codec = load_codec(vae).to(device)
     if codec is not None:
@@ -222,7 +227,7 @@ def to_janus(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """``weights`` with the VQ tokenizer's as a layout of Janus has them, and its JSON files."""
     if not isinstance(bundle.codec, VQCodec):
-        raise ValueError(f"the {layout} format holds the VQ tokenizer too: load the model with it")
+        raise ValueError(f"the {layout} format holds the VQ tokenizer too: load the model with it, not --vae none")
     vq, config = bundle.codec.module, bundle.model.config
     codes = {name: value.detach().to(dtype or value.dtype) for name, value in vq.state_dict().items()}
     settings = (config, vq.config, bundle.chat, bundle.preprocessing)

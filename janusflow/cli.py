@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("image", help="picture file")
     chat.add_argument("question", nargs="*", help="questions; without any they are read from standard input")
     chat.add_argument("--image", dest="more", action="append", default=[], metavar="FILE", help="one more picture")
+    chat.add_argument("--system", metavar="TEXT", help="system prompt; '' is none (default: the model's own)")
     chat.add_argument("--max-new-tokens", type=int, default=48, help="length of an answer at most")
     chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     chat.add_argument("--top-p", type=float, default=1.0, help="sample from the fewest tokens of this probability")
@@ -133,7 +134,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--revision", help="of a hub id: branch, tag or commit")
     parser.add_argument(
-        "--vae", help="image codec: folder, hub id or TAESD file (default: the model's own, else the SDXL-VAE)"
+        "--vae",
+        help="image codec: folder, hub id or TAESD file, or none where no picture is drawn (default: the model's own, "
+        "else the SDXL-VAE)",
     )
     parser.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: bfloat16 on cuda, else float32)")
@@ -224,16 +227,13 @@ def run_chat(args: argparse.Namespace) -> int:
     Questions on the command line are independent of each other; those from standard input are turns of one talk.
     """
     from janusflow.answer import Conversation, DecodingOptions, answer, stream
-    from janusflow.checkpoint import SHIPPED, read_config
     from janusflow.pictures import read_image
-    from janusflow.weights import find_folder
 
     options = DecodingOptions(args.max_new_tokens, args.temperature, args.top_p).check()
     images = [read_image(path) for path in (args.image, *args.more)]
-    sees_latents = read_config(find_folder(args.model or SHIPPED, args.revision)).model.sees_latents
-    bundle = load(args, vae="auto" if sees_latents else None)
+    bundle = load(args, vae="sight")
     if args.question:
-        talks = [Conversation(images, [(question, None)]) for question in args.question]
+        talks = [Conversation(images, [(question, None)], args.system) for question in args.question]
         for text in answer(bundle, talks, options, seeds=[args.seed] * len(talks)):
             print(text)
         return 0
@@ -244,7 +244,8 @@ def run_chat(args: argparse.Namespace) -> int:
         if not line.strip():
             break
         pieces = []
-        for piece in stream(bundle, Conversation(images, [*turns, (line.strip(), None)]), options, args.seed):
+        talk = Conversation(images, [*turns, (line.strip(), None)], args.system)
+        for piece in stream(bundle, talk, options, args.seed):
             pieces.append(piece)
             print(piece, end="", flush=True)
         print(flush=True)
@@ -263,7 +264,10 @@ def run_convert(args: argparse.Namespace) -> int:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Write a model in DeepSeek's layout, transformers' or ours, weights as they are stored or in ``--dtype``."""
+    """Write a model in DeepSeek's layout, transformers' or ours, weights as they are stored or in ``--dtype``.
+
+    Only our layout holds an image codec of whatever origin; the others are written with the model's own, if any.
+    """
     import torch
 
     from janusflow.checkpoint import save_pretrained
@@ -271,7 +275,8 @@ def run_export(args: argparse.Namespace) -> int:
     check_empty(args.out)
     args.model = args.source
     dtype = getattr(torch, args.dtype) if args.dtype else None
-    save_pretrained(load(args, dtype="stored"), args.out, args.format, dtype, args.shard_size)
+    bundle = load(args, vae="auto" if args.format == "janusflow" else "stored", dtype="stored")
+    save_pretrained(bundle, args.out, args.format, dtype, args.shard_size)
     print(args.out)
     return 0
 
@@ -316,7 +321,7 @@ def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["sto
         dtype=getattr(torch, args.dtype) if args.dtype else dtype,
         device=find_device(args.device),
         revision=args.revision,
-        vae=args.vae or vae,
+        vae=None if args.vae == "none" else args.vae or vae,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -242,9 +243,18 @@ def save_weights(weights: dict[str, Tensor], folder: Path, shard_size: str = "5G
     )
     for name, keys in plan.filename_to_tensors.items():
         save_file({key: weights[key].contiguous() for key in keys}, folder / name, metadata={"format": "pt"})
+        follow_umask([folder / name])
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def follow_umask(files: Iterable[Path]) -> None:
+    """Give ``files`` the permissions of any new file: safetensors writes for the owner alone."""
+    mask = os.umask(0o077)  # there is no way to read it without setting it
+    os.umask(mask)
+    for path in files:
+        path.chmod(0o666 & ~mask)
 
 
 def separate(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

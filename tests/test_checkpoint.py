@@ -1,21 +1,25 @@
 """Model folders: what is written is read back; damage is named."""
 
 import json
+import os
 import shutil
 import zlib
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, save_pretrained
+from janusflow.data.latents import write_latents
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
 from janusflow.layouts import read_vision_config, vision_params
 from janusflow.models.vae import LatentCodec
 from janusflow.models.vision import VisionConfig
+from janusflow.processor_files import RELEASED_SYSTEM
 
 LAYOUTS = ("janusflow", "deepseek")
 
@@ -89,7 +93,7 @@ def test_official_files_of_a_reduced_model(shared, tmp_path, tokenizer):
     loaded = load_pretrained(tmp_path, vae=None)
     assert torch.equal(loaded.model.vision.begin_embed, weights["beg_of_und_embed"])
     assert loaded.model.config.flow_head.latent_size == 48 and loaded.model.head.num_tokens == 576
-    assert (loaded.chat.user, loaded.chat.assistant) == ("User", "Assistant")
+    assert loaded.chat == ChatConfig("User", "Assistant", RELEASED_SYSTEM)
     assert loaded.preprocessing == Preprocessing()
 
 
@@ -117,6 +121,20 @@ def test_loaded_model_computes_the_same(folder, tiny_model):
         torch.testing.assert_close(
             load_pretrained(folder).model.llm(embeds, positions).hidden, tiny_model.llm(embeds, positions).hidden
         )
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_files_have_the_permissions_of_any_new_file(tmp_path, bundle, tiny_vq, mask):
+    before = os.umask(mask)
+    try:
+        save_pretrained(bundle, tmp_path / "model", shard_size="100KB")
+        tiny_vq.save(tmp_path / "vq")
+        write_latents(tmp_path / "latents.safetensors", [("a", Image.new("RGB", (16, 16)))], bundle.codec, 16)
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum(path.suffix == ".safetensors" for path in files) > 4
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~mask}
 
 
 def test_run_folder_is_read_through_its_model(folder):

@@ -1,6 +1,7 @@
 """The command line, through the functions that users call: results, and bad input in one line with exit code 2."""
 
 import dataclasses
+import io
 import resource
 import signal
 import subprocess
@@ -12,9 +13,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from janusflow.checkpoint import SHIPPED, Bundle, save_pretrained
+from janusflow.checkpoint import SHIPPED, Bundle, load_pretrained, save_pretrained
 from janusflow.cli import main
 from janusflow.data.shapes import render, sample_scene
+from janusflow.data.template import ChatConfig
 from janusflow.models.unified import UnifiedModel
 from tests.conftest import ROOT
 
@@ -160,10 +162,36 @@ def test_a_model_that_sees_codes_can_be_asked(tmp_path, capsys, tiny_janus_confi
     assert main([*arguments, "--max-new-tokens", "2"]) == 0
 
 
+def test_a_system_prompt_is_the_models_own_or_another(tmp_path, capsys, monkeypatch, tiny_janus, tokenizer, picture):
+    save_pretrained(Bundle(tiny_janus, None, tokenizer, ChatConfig(system="a red ring")), tmp_path / "model")
+    asked = ["chat", str(picture), "what?", "--model", str(tmp_path / "model"), "--max-new-tokens", "8"]
+    answers = []
+    for more in ([], ["--system", "a red ring"], ["--system", ""]):
+        assert main([*asked, *more]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] != answers[2]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(" what? \n\n"))
+    assert main([*asked[:2], *asked[3:], "--system", ""]) == 0
+    assert capsys.readouterr().out == answers[2]
+
+
 def test_exports_are_in_one_type(tmp_path, capsys, tiny_janus, tiny_vq, tokenizer):
     save_pretrained(Bundle(tiny_janus, tiny_vq, tokenizer), tmp_path / "model")
     assert main(["export", str(tmp_path / "model"), str(tmp_path / "out"), "--dtype", "bfloat16"]) == 0
     assert {value.dtype for value in load_file(tmp_path / "out" / "model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_a_model_without_a_codec_is_exported_and_asked_but_draws_nothing(
+    tmp_path, capsys, tiny_model, tokenizer, picture
+):
+    """A released JanusFlow has none beside it, and the layout holds none: nothing is looked for on the hub."""
+    save_pretrained(Bundle(tiny_model, None, tokenizer), tmp_path / "model", "deepseek")
+    model = ["--model", str(tmp_path / "model")]
+    assert main(["export", str(tmp_path / "model"), str(tmp_path / "out")]) == 0
+    assert load_pretrained(tmp_path / "out", vae="stored").codec is None
+    assert main(["chat", str(picture), "what?", *model, "--max-new-tokens", "2"]) == 0
+    fails(capsys, ["generate", "a ring", "--out", tmp_path / "png", *model, "--vae", "none"], "--vae none")
+    assert not (tmp_path / "png").exists()
 
 
 def test_pictures_are_drawn_with_the_models_own_guidance(tmp_path, tiny_janus, tiny_vq, tokenizer):

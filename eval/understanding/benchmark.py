@@ -68,7 +68,7 @@ class Benchmark(Task):
 
     def protocol(self) -> dict[str, Any]:
         """Facts about the questions that a score must state."""
-        return {"prompt": "VLMEvalKit's for Janus", "decoding": "greedy"}
+        return {"prompt": "VLMEvalKit's for Janus", "decoding": "greedy", "system prompt": self.system_prompt or "none"}
 
     def departures(self, judge: Record) -> list[str]:
         """None: the benchmark's own rules read the answers, and have no options."""

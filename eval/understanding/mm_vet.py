@@ -66,9 +66,6 @@ class MMVet(Benchmark):
         self.grades = None if path is None else read_grades(path)  # before hours of answers
         self.graders = [] if path is None else read_graders(path)
 
-    def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"system prompt": SYSTEM_PROMPT}
-
     def read(self, folder: Path) -> list[Question]:
         path = find_file(folder, "mm-vet.json", "*/mm-vet.json")
         asked = []

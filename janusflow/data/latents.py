@@ -20,7 +20,7 @@ from torch import Tensor
 
 from janusflow.data.transforms import generation_pixels
 from janusflow.models.codec import ImageCodec
-from janusflow.weights import writing
+from janusflow.weights import follow_umask, writing
 
 UNREADABLE = "unreadable"  # metadata: names of images that have no latent
 
@@ -99,4 +99,5 @@ def write_latents(
     unfinished = path.with_suffix(".part")
     with writing(f"the latents {path}"):
         save_file(latents, unfinished, metadata={**signature(codec, size), UNREADABLE: json.dumps(list(unreadable))})
+        follow_umask([unfinished])
         unfinished.replace(path)

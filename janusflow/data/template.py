@@ -1,7 +1,8 @@
 """The chat template: conversations and prompts to token ids, and which of them are supervised.
 
 One turn is ``{role}: {message}`` and a separator; separators alternate ``\\n\\n`` and end-of-sentence. An image stands
-in the user's message as begin-of-image, N placeholders, end-of-image, then a line break.
+in the user's message as begin-of-image, N placeholders, end-of-image, then a line break. Messages lose their outer
+blanks, as in the reference's processor.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class ChatTemplate:
 
         ``instruction=False`` is the plain form of pre-training, ``<prompt><image>`` (Sec. 4.2).
         """
+        prompt = prompt.strip()
         text = f"{self.config.user}: {prompt}\n\n{self.config.assistant}:" if instruction else prompt
         return [self.tokenizer.bos, *self.tokenizer.encode(text), self.tokenizer.boi]
 
@@ -63,29 +65,34 @@ class ChatTemplate:
         """Ids that end with the assistant's role, so that the answer comes next."""
         return self.conversation([(question, None)], images).ids
 
-    def conversation(self, turns: Sequence[tuple[str, str | None]], images: int = 1) -> Tokens:
+    def conversation(
+        self, turns: Sequence[tuple[str, str | None]], images: int = 1, system: str | None = None
+    ) -> Tokens:
         """A conversation about ``images`` images, which stand in front of the first question.
 
         Answers and the end-of-sentence behind each are supervised. An answer of None leaves its turn open.
+        system: in the place of the checkpoint's own system prompt; empty for none.
         """
         encode, special = self.tokenizer.encode, self.tokenizer
         ids = [special.bos]
-        if self.config.system:
-            ids += encode(f"{self.config.system}\n\n")
+        system = (self.config.system if system is None else system).lstrip()
+        if system:
+            ids += encode(f"{system}\n\n")
         supervised = [False] * len(ids)
         for number, (question, answer) in enumerate(turns):
-            text = f"{question}\n\n{self.config.assistant}:"
+            text = f"\n\n{self.config.assistant}:"
             if number == 0 and images:
+                image = [special.boi, *[special.image] * self.image_tokens, special.eoi]
                 asked = encode(f"{self.config.user}: ")
-                for _ in range(images):
-                    asked += [special.boi, *[special.image] * self.image_tokens, special.eoi, *encode("\n")]
-                asked += encode(text)
+                for _ in range(images - 1):
+                    asked += [*image, *encode("\n")]
+                asked += [*image, *encode(f"\n{question}".rstrip() + text)]  # the message begins with the image
             else:
-                asked = encode(f"{self.config.user}: {text}")
+                asked = encode(f"{self.config.user}: {question.strip()}{text}")
             ids += asked
             supervised += [False] * len(asked)
             if answer is not None:
-                answered = [*encode(f" {answer}"), special.eos]
+                answered = [*encode(f" {answer.strip()}"), special.eos]
                 ids += answered
                 supervised += [True] * len(answered)
         return Tokens(ids, supervised)

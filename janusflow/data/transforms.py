@@ -39,10 +39,14 @@ JANUSFLOW = Preprocessing()
 
 
 def understanding_pixels(image: Image.Image, size: int, settings: Preprocessing = JANUSFLOW) -> Tensor:
-    """Long side to ``size``, short side padded: (3, size, size), in [-1, 1] with the usual settings."""
+    """Long side to ``size``, short side padded: (3, size, size), in [-1, 1] with the usual settings.
+
+    Raises ``ValueError`` where ``settings.min_side`` is more than ``size``.
+    """
+    if settings.min_side > size:
+        raise ValueError(f"preprocessing.min_side is {settings.min_side}, more than the image's {size} pixels")
     image = image.convert("RGB")
-    scale = size / max(image.size)
-    width, height = (max(int(side * scale), settings.min_side) for side in image.size)
+    width, height = fit_sides(*image.size, size, settings.min_side)
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     if width != height:
@@ -54,6 +58,15 @@ def understanding_pixels(image: Image.Image, size: int, settings: Preprocessing 
         return pixels
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (settings.mean, settings.std))
     return (pixels - mean) / std
+
+
+def fit_sides(width: int, height: int, size: int, min_side: int) -> tuple[int, int]:
+    """An image's sides when the longer becomes ``size``.
+
+    The order of operations is the reference's: another one gives other roundings, and long sides of ``size`` - 1.
+    """
+    longest = max(width, height)
+    return max(int(width / longest * size), min_side), max(int(height / longest * size), min_side)
 
 
 def generation_pixels(image: Image.Image, size: int) -> Tensor:

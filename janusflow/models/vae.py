@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
 from janusflow.models.codec import ImageCodec
-from janusflow.weights import load_weights
+from janusflow.weights import follow_umask, load_weights
 
 KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 
@@ -75,6 +75,7 @@ class LatentCodec(ImageCodec):
             vae.half()
         vae.register_to_config(_name_or_path="")  # where it was loaded from is nobody's business
         vae.save_pretrained(path, safe_serialization=True)
+        follow_umask(Path(path).glob("*.safetensors"))
 
     @property
     def factor(self) -> int:

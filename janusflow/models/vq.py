@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.models.codec import ImageCodec
-from janusflow.weights import building, find_folder, load_weights, read_json, weight_files
+from janusflow.weights import building, find_folder, follow_umask, load_weights, read_json, weight_files
 
 TOGETHER = 16  # images encoded at once: the first layers' activations are large
 
@@ -49,6 +49,7 @@ class VQCodec(ImageCodec):
             vq.half()
         vq.config._name_or_path = ""  # where it was loaded from is nobody's business
         vq.save_pretrained(path)
+        follow_umask(Path(path).glob("*.safetensors"))
 
     @property
     def factor(self) -> int:

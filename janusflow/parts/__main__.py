@@ -21,6 +21,7 @@ from janusflow.parts.tokenizer import train_tokenizer
 from janusflow.parts.vae import train_vae
 from janusflow.parts.vq import train_vq
 from janusflow.training.config import RunConfig
+from janusflow.weights import follow_umask
 
 PARTS = ("vae", "vq", "siglip", "llm")
 
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
                 {key: tensor.half().contiguous() for key, tensor in llm.state_dict().items()},
                 args.out / "llm.safetensors",
             )
+        follow_umask(args.out.rglob("*.safetensors"))
         card[name] = {
             "seed": args.seed,
             "steps": getattr(args, f"{name}_steps"),

@@ -55,6 +55,23 @@ def test_only_answers_are_supervised(template, tokenizer):
     assert tokens.ids.count(tokenizer.boi) == tokens.ids.count(tokenizer.eoi) == 1
 
 
+def test_messages_lose_their_outer_blanks_as_in_the_reference(tokenizer):
+    """There a message begins with its images, so that blanks behind them stay."""
+    encode, image = tokenizer.encode, [tokenizer.boi, *[tokenizer.image] * N, tokenizer.eoi]
+    template = ChatTemplate(tokenizer, ChatConfig(system=" Be brief."), N)
+    first = [*encode("User: "), *image, *encode("\n"), *image, *encode("\n  how many?\n\nAssistant:")]
+    later = [*encode(" two"), tokenizer.eos, *encode("User: where?\n\nAssistant:")]
+    turns = [("  how many?\n", "\ttwo "), (" where? \n", None)]
+    expected = [tokenizer.bos, *encode("Be brief.\n\n"), *first, *later]
+    assert template.conversation(turns, images=2).ids == expected
+    assert template.conversation(turns, images=2, system="").ids == [tokenizer.bos, *first, *later]
+    other = template.conversation(turns, images=2, system="Look.").ids
+    assert other == [tokenizer.bos, *encode("Look.\n\n"), *first, *later]
+    for instruction in (True, False):
+        plain = template.generation_prompt("a ring", instruction)
+        assert template.generation_prompt(" a ring\n", instruction) == plain
+
+
 def test_question_is_the_beginning_of_its_conversation(template):
     """What the model is asked at inference is what it saw before the answer in training."""
     asked = template.question("what color is it?")

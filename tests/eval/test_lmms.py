@@ -51,9 +51,6 @@ def bundle(tiny_model, tokenizer):
 
 @pytest.fixture
 def model(adapter, bundle, monkeypatch):
-    config = SimpleNamespace(model=SimpleNamespace(sees_latents=False))
-    monkeypatch.setattr(adapter, "find_folder", lambda path: path)
-    monkeypatch.setattr(adapter, "read_config", lambda folder: config)
     monkeypatch.setattr(adapter, "load_pretrained", lambda path, **options: bundle)
     model = adapter.JanusFlow("somewhere", batch_size="2")
     rows = [{"image": Image.new("RGB", (16, 16), color)} for color in ("red", "blue", "white")] + [{"image": "a.mp4"}]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from janusflow.data.transforms import Preprocessing, understanding_pixels
+from janusflow.data.transforms import Preprocessing, fit_sides, understanding_pixels
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,26 @@ def test_pixels_equal_the_reference(reference):
         pixels = understanding_pixels(Image.fromarray(levels), settings["image_size"])
         assert pixels.shape == (3, settings["image_size"], settings["image_size"])
         assert torch.equal(pixels[:, ::step, ::step], golden[f"pixel_values_{number}"]), shape
+
+
+@pytest.mark.parametrize("size", [384, 256, 48])
+def test_every_image_fits_as_in_the_reference(size):
+    """Sides 1 to 6000 in both orientations: exactly ``size`` the long way, short sides cut to whole pixels."""
+    for long in range(1, 6001):
+        for short in {1, long // 3 or 1, long * 47 // 48 or 1, long}:
+            expected = max(int(short / long * size), 14)
+            assert fit_sides(long, short, size, 14) == (size, expected)
+            assert fit_sides(short, long, size, 14) == (expected, size)
+
+
+@pytest.mark.parametrize("shape", [(588, 588), (47, 47), (2500, 1), (1, 1334), (1, 1)])
+def test_pixels_are_a_square_whatever_the_image(shape):
+    assert understanding_pixels(Image.new("RGB", shape), 384).shape == (3, 384, 384)
+
+
+def test_a_least_side_that_no_picture_has_room_for():
+    with pytest.raises(ValueError, match="min_side is 14, more than the image's 12"):
+        understanding_pixels(Image.new("RGB", (20, 20)), 12)
 
 
 def test_checkpoints_may_leave_pixels_between_0_and_1():
