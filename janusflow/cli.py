@@ -112,8 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
     encode = commands.add_parser(
         "encode-latents",
         help="store the latents (or codes) of images, for training without the VAE (or VQ tokenizer) in the step",
-        description="Encode images once. Interrupted, it goes on where it was; under torchrun every process takes its "
-        "share of the files, each on a GPU of its own.",
+        description="Encode images once, batch by batch. Interrupted, it goes on with the batch at hand; under torchrun "
+        "the processes share the batches, each on a GPU of its own.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     encode.set_defaults(run=run_encode_latents)
@@ -286,21 +286,21 @@ def run_encode_latents(args: argparse.Namespace) -> int:
 
     if args.size < 1 or args.batch_size < 1:
         raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
-    worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if args.device is None and workers > 1 and find_device(None).type == "cuda":
-        args.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    if args.device is None and "LOCAL_RANK" in os.environ and find_device(None).type == "cuda":
+        args.device = f"cuda:{os.environ['LOCAL_RANK']}"
     codec = load_codec(args.vae).to(find_device(args.device))
     source = SourceConfig("folder" if Path(args.path).is_dir() else "webdataset", args.path)
-    with tqdm(desc="encoding", unit="image", disable=None) as bar:
+    main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
+    with tqdm(desc="encoding", unit="image", disable=None if main else True) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        encoded = encode_source(source, codec, args.size, args.batch_size, worker, workers, progress)
+        encoded = encode_source(source, codec, args.size, args.batch_size, progress)
     for fault in encoded.faults:
         print(f"left out: {fault}", file=sys.stderr)
-    for path in encoded.files:
+    for path in encoded.files if main else ():
         print(path)
     return 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from janusflow.data.latents import LatentCache
-from janusflow.data.readers.base import CaptionedImages
+from janusflow.data.readers.base import CaptionedImages, Piece
 from janusflow.pictures import read_image
 
 LISTING = "captions.jsonl"
@@ -36,6 +36,12 @@ class FolderReader(CaptionedImages):
 
     def captions(self, item: int) -> Sequence[str]:
         return self.items[item][1]
+
+    def pieces(self) -> list[Piece]:
+        """A file of latents for each 1,024 images."""
+        starts = range(0, len(self), PIECE)
+        items = [range(start, min(start + PIECE, len(self))) for start in starts]
+        return [Piece(self.folder / LATENTS / f"{n:05d}.safetensors", part) for n, part in enumerate(items)]
 
 
 def latent_files(folder: Path) -> list[Path]:
