@@ -1,4 +1,4 @@
-"""Shards from a web server: several at once, on from where it broke off, and from servers that give whole files only."""
+"""Shards from a web server: several at once, going on where it broke off, and from servers without ranges."""
 
 import threading
 from functools import partial

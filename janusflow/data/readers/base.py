@@ -107,3 +107,8 @@ def check_size(image: Image.Image, min_side: int, name: str) -> None:
         raise Unwanted(f"{name} has {image.width} x {image.height} pixels, a side below {min_side}")
     if long > MAX_ASPECT * short:
         raise ValueError(f"{name} has {image.width} x {image.height} pixels, an aspect ratio over {MAX_ASPECT:g}")
+
+
+def latents_beside(path: Path) -> Path:
+    """Where the stored latents of a shard, or of a parquet file, are."""
+    return path.with_suffix(".latents.safetensors")

@@ -71,18 +71,22 @@ def scan(shard: Path) -> np.ndarray:
                 if member.isfile() and stem and extension.lower() in (*IMAGES, *TEXTS):
                     key = f"{folder}/{stem}" if folder else stem
                     samples.setdefault(key, {})[extension.lower()] = (member.offset_data, member.size)
-                tar.members = []  # or it would keep them all
+                tar.members = []  # type: ignore[attr-defined]  # or it would keep them all
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ValueError(f"{shard} is not a whole tar file: {error}") from error
-    seen = {key: members for key, members in samples.items() if any(extension in members for extension in IMAGES)}
-    keys = [key.encode(errors="surrogateescape") for key in seen]
-    place = (np.uint32, 2)  # in blocks, and size in bytes; (0, 0) is none
-    columns = [("key", f"S{max(map(len, keys), default=1)}"), ("format", np.uint8), ("image", *place)]
-    table = np.zeros(len(seen), [*columns, *((text, *place) for text in TEXTS)])
-    for row, key, members in zip(table, keys, seen.values(), strict=True):
+    return as_table(shard, {key: members for key, members in samples.items() if not members.keys().isdisjoint(IMAGES)})
+
+
+def as_table(shard: Path, samples: dict[str, Members]) -> np.ndarray:
+    """A row for each sample. Raises ``ValueError`` where a member is larger than a row can say."""
+    keys = [key.encode(errors="surrogateescape") for key in samples]
+    columns = [(name, np.uint32, 2) for name in ("image", *TEXTS)]  # in blocks, and size in bytes; (0, 0) is none
+    width = max(map(len, keys), default=1)
+    table = np.zeros(len(keys), [("key", f"S{width}"), ("format", np.uint8), *columns])
+    for row, key, members in zip(table, keys, samples.values(), strict=True):
         image = next(extension for extension in IMAGES if extension in members)
         row["key"], row["format"] = key, IMAGES.index(image)
-        for name, extension in (("image", image), *zip(TEXTS, TEXTS, strict=True)):
+        for name, extension in {"image": image, **dict(zip(TEXTS, TEXTS, strict=True))}.items():
             offset, size = members.get(extension, (0, 0))
             if size >= 1 << 32:
                 raise ValueError(f"{shard.name}/{key.decode()}.{extension} is larger than 4 GiB")

@@ -9,19 +9,19 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from janusflow.data.latents import LatentCache
-from janusflow.data.readers.base import CaptionedImages, Piece
+from janusflow.data.readers.base import CaptionedImages, Piece, latents_beside
 from janusflow.data.readers.conversations import read_turns
 from janusflow.data.readers.files import expand
 from janusflow.data.readers.shards import IMAGES, Entry, Shards
 from janusflow.data.sample import DocumentSample, UnderstandingSample, Unwanted
 from janusflow.pictures import read_image
+
 
 class WebDatasetReader(CaptionedImages):
     """Shards by path, glob, ``{000..127}`` range or URL.
@@ -117,8 +117,3 @@ class WebDatasetReader(CaptionedImages):
         if len(content) != size:
             raise ValueError(f"{entry.name}.{extension} is cut off: {entry.shard} has changed or is truncated")
         return content
-
-
-def latents_beside(shard: Path) -> Path:
-    """Where the stored latents of a shard are."""
-    return shard.with_suffix(".latents.safetensors")
