@@ -113,15 +113,20 @@ def build_parser() -> argparse.ArgumentParser:
     encode = commands.add_parser(
         "encode-latents",
         help="store the latents (or codes) of images, for training without the VAE (or VQ tokenizer) in the step",
-        description="Encode images once. Interrupted, it goes on where it was; under torchrun every process takes its "
-        "share of the files, each on a GPU of its own.",
+        description="Encode images once, batch by batch. Interrupted, it goes on with the batch at hand; with torchrun "
+        "the processes share the batches, each on a GPU of its own.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     encode.set_defaults(run=run_encode_latents)
-    encode.add_argument("path", help="folder with captions.jsonl; or shards: a .tar, glob, {000..127} range or URL")
+    encode.add_argument(
+        "path",
+        help="folder of captioned images; or .tar shards or .parquet files, by path, glob, {000..127} range or URL",
+    )
     encode.add_argument("--vae", required=True, help="folder, hub id or TAESD file; the run's parts.vae or parts.vq")
     encode.add_argument("--size", type=int, default=384, help="pixels of a side; the run's data.image_size")
     encode.add_argument("--batch-size", type=int, default=8, help="images encoded together")
+    encode.add_argument("--image-column", help="of parquet files; as the run's source names it")
+    encode.add_argument("--caption-column", help="likewise")
     encode.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
     return parser
 
@@ -291,21 +296,23 @@ def run_encode_latents(args: argparse.Namespace) -> int:
 
     if args.size < 1 or args.batch_size < 1:
         raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
-    worker, workers = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if args.device is None and workers > 1 and find_device(None).type == "cuda":
-        args.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    if args.device is None and "LOCAL_RANK" in os.environ and find_device(None).type == "cuda":
+        args.device = f"cuda:{os.environ['LOCAL_RANK']}"
     codec = load_codec(args.vae).to(find_device(args.device))
-    source = SourceConfig("folder" if Path(args.path).is_dir() else "webdataset", args.path)
-    with tqdm(desc="encoding", unit="image", disable=None) as bar:
+    kind: Literal["folder", "parquet", "webdataset"] = "parquet" if args.path.endswith(".parquet") else "webdataset"
+    kind = "folder" if Path(args.path).is_dir() else kind
+    source = SourceConfig(kind, args.path, image_column=args.image_column, caption_column=args.caption_column)
+    main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
+    with tqdm(desc="encoding", unit="image", disable=None if main else True) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        encoded = encode_source(source, codec, args.size, args.batch_size, worker, workers, progress)
+        encoded = encode_source(source, codec, args.size, args.batch_size, progress)
     for fault in encoded.faults:
         print(f"left out: {fault}", file=sys.stderr)
-    for path in encoded.files:
+    for path in encoded.files if main else ():
         print(path)
     return 0
 

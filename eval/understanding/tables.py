@@ -8,6 +8,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from janusflow.data.readers.parquet import open_parquet
+
 LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is below the size of a picture
 
 
@@ -39,18 +41,8 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
     """Rows by column name. Raises ``ValueError`` where the file cannot be read or pyarrow is not installed."""
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ValueError(
-            f"{path} is read with pyarrow, which is not installed: pip install janusflow[parquet]"
-        ) from error
-    try:
-        with ParquetFile(path) as file:  # not read_table, which takes folder names such as "a=b" for columns
-            rows: list[dict[str, Any]] = file.read().to_pylist()
-    except (OSError, ArrowException) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+    with open_parquet(path) as file:
+        rows: list[dict[str, Any]] = file.read().to_pylist()
     return rows
 
 

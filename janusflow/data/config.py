@@ -13,7 +13,7 @@ TASKS: tuple[Task, ...] = ("understanding", "generation", "text")
 class SourceConfig:
     """One source of samples on disk. ``kind`` names its reader in :mod:`janusflow.data.readers`."""
 
-    kind: Literal["webdataset", "folder", "conversations", "documents", "text"]
+    kind: Literal["webdataset", "folder", "parquet", "conversations", "documents", "text"]
     path: str  # folder; or file, glob, {000..127} range or URL
     images: str | None = None  # conversations, documents: folder of the images (default: beside the file)
     tasks: list[Task] | None = None  # what it is used for (default: all that its reader serves)
@@ -21,13 +21,17 @@ class SourceConfig:
     min_side: int = 0  # pixels; smaller images are left out
     score_field: str | None = None  # webdataset: field of the JSON with an aesthetic score …
     min_score: float = 0.0  # … and its least value
-    cached_latents: bool = False  # webdataset, folder: take what `janusflow encode-latents` stored
+    image_column: str | None = None  # parquet: column of the images (default: image, jpg, png or webp) …
+    caption_column: str | None = None  # … and of the captions (default: text, caption, captions or txt)
+    cached_latents: bool = False  # webdataset, folder, parquet: take what `janusflow encode-latents` stored
 
     def __post_init__(self) -> None:
         if self.weight < 0 or self.min_side < 0:
             raise ValueError(f"a source's weight and min_side are 0 or more, got {self.weight} and {self.min_side}")
-        if self.cached_latents and self.kind not in ("webdataset", "folder"):
-            raise ValueError(f"cached_latents goes with webdataset and folder sources, not with {self.kind}")
+        if self.cached_latents and self.kind not in ("webdataset", "folder", "parquet"):
+            raise ValueError(f"cached_latents goes with webdataset, folder and parquet sources, not with {self.kind}")
+        if (self.image_column or self.caption_column) and self.kind != "parquet":
+            raise ValueError(f"image_column and caption_column go with parquet sources, not with {self.kind}")
         if self.score_field is not None and self.kind != "webdataset":
             raise ValueError(f"score_field goes with webdataset sources, not with {self.kind}")
 

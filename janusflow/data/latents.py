@@ -8,44 +8,57 @@ which codec and which size in pixels made it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from PIL import Image
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from janusflow.data.transforms import generation_pixels
 from janusflow.models.codec import ImageCodec
 from janusflow.weights import follow_umask, writing
 
 UNREADABLE = "unreadable"  # metadata: names of images that have no latent
 
 
+class Header(NamedTuple):
+    """What a file of latents says of itself."""
+
+    names: list[str]
+    made_by: dict[str, str]  # of the codec (see :func:`signature`)
+    unreadable: list[str]
+
+
 class LatentCache:
-    """Stored latents by image name. Raises ``ValueError`` with the path of a file that is missing or damaged."""
+    """Stored latents by image name. Raises ``ValueError`` with the path of a file that is missing or damaged.
+
+    Of a latent only 12 bytes are held: a hash of its name and the number of its file.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
-        self.place: dict[str, Path] = {}
-        self.made_by: dict[Path, dict[str, str]] = {}
-        for path in self.paths:
-            try:
-                with safe_open(path, framework="pt") as file:
-                    names, self.made_by[path] = list(file.keys()), file.metadata() or {}
-            except (OSError, SafetensorError) as error:
-                raise ValueError(f"cannot read the latents {path}: {error}") from error
-            twice = next((name for name in names if name in self.place), None)
-            if twice is not None:
-                raise ValueError(f"{path} and {self.place[twice]} both hold {twice}: shards need names of their own")
-            self.place |= dict.fromkeys(names, path)
+        self.made_by: list[dict[str, str]] = []
+        hashes, files = [], []
+        for number, path in enumerate(self.paths):
+            header = read_header(path)
+            self.made_by.append(header.made_by)
+            hashes.append(np.fromiter(map(name_hash, header.names), np.uint64, len(header.names)))
+            files.append(np.full(len(header.names), number, np.uint32))
+        unsorted = np.concatenate(hashes)
+        order = np.argsort(unsorted, kind="stable")
+        self.hashes, self.files = unsorted[order], np.concatenate(files)[order]
+        twice = np.flatnonzero(self.hashes[1:] == self.hashes[:-1])
+        if len(twice):
+            first, second = (self.paths[self.files[twice[0] + after]] for after in (0, 1))
+            name = min(set(read_header(first).names) & set(read_header(second).names))
+            raise ValueError(f"{second} and {first} both hold {name}: shards need names of their own")
 
     def check(self, codec: ImageCodec, size: int) -> None:
         """Raise ``ValueError`` where a file was made with another codec or at another size (pixels) than the run's."""
-        for path, made_by in self.made_by.items():
+        for path, made_by in zip(self.paths, self.made_by, strict=True):
             if not signature(codec, size).items() <= made_by.items():
                 raise ValueError(
                     f"{path} holds latents of {made_by.get('size')} pixels by the image codec {made_by.get('vae')}, "
@@ -54,10 +67,16 @@ class LatentCache:
 
     def __getitem__(self, name: str) -> Tensor:
         """The latent of one image, (C, s, s) or codes (N,). Raises ``ValueError`` with the name where there is none."""
-        if name not in self.place:
+        key = np.uint64(name_hash(name))
+        place = int(np.searchsorted(self.hashes, key))
+        if place == len(self.hashes) or self.hashes[place] != key:
             raise ValueError(f"{self.paths[0].parent} holds no latent of {name}: encode the latents again")
-        with safe_open(self.place[name], framework="pt") as file:
-            return file.get_tensor(name)
+        return read_latents(self.paths[self.files[place]], [name])[name]
+
+
+def name_hash(name: str) -> int:
+    """64 bits of an image's name: among ten million, two are the same once in 370,000 data sets."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def signature(codec: ImageCodec, size: int) -> dict[str, str]:
@@ -65,39 +84,60 @@ def signature(codec: ImageCodec, size: int) -> dict[str, str]:
     return {"vae": codec.digest, "size": str(size)}
 
 
+def read_header(path: Path) -> Header:
+    """What a file holds. Raises ``ValueError`` with its path where it is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return Header(list(file.keys()), metadata, json.loads(metadata.pop(UNREADABLE, "[]")))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ValueError(f"cannot read the latents {path}: {error}") from error
+
+
 def is_complete(path: Path, codec: ImageCodec, size: int, names: Iterable[str]) -> bool:
     """Whether ``path`` holds latents of this codec and size for all of ``names`` whose images could be read."""
     if not path.exists():
         return False
     try:
-        cache = LatentCache([path])
-        cache.check(codec, size)
-        unreadable = json.loads(cache.made_by[path].get(UNREADABLE, "[]"))
+        header = read_header(path)
     except ValueError:
         return False
-    return set(names) <= {*cache.place, *unreadable}
+    ours = signature(codec, size).items() <= header.made_by.items()
+    return ours and set(names) <= {*header.names, *header.unreadable}
+
+
+def read_latents(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """Latents of a file, by name. Raises ``ValueError`` with the path where one of them cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot read the latents {path}: {error}") from error
 
 
 def write_latents(
-    path: Path,
-    images: Iterable[tuple[str, Image.Image]],
-    codec: ImageCodec,
-    size: int,
-    batch_size: int = 8,
-    unreadable: Sequence[str] = (),
+    path: Path, latents: Mapping[str, Tensor], codec: ImageCodec, size: int, unreadable: Sequence[str] = ()
 ) -> None:
-    """Encode named images at ``size`` pixels into the file ``path``, which appears only when it is complete.
+    """Write the file ``path``, which appears only when it is complete; the same latents make the same bytes.
 
-    ``unreadable``: names without an image, looked at after the last image; they are kept in the metadata.
+    size: pixels of the images' side. unreadable: names without an image. Raises ``ValueError`` where it fails.
     """
-    latents: dict[str, Tensor] = {}
-    source = iter(images)
-    while batch := list(islice(source, batch_size)):
-        pixels = torch.stack([generation_pixels(image, size) for _, image in batch]).to(codec.device)
-        encoded = codec.encode(pixels).cpu().contiguous()
-        latents |= {name: latent.clone() for (name, _), latent in zip(batch, encoded, strict=True)}
     unfinished = path.with_suffix(".part")
     with writing(f"the latents {path}"):
-        save_file(latents, unfinished, metadata={**signature(codec, size), UNREADABLE: json.dumps(list(unreadable))})
+        metadata = {**signature(codec, size), UNREADABLE: json.dumps(list(unreadable))}
+        save_file(dict(latents), unfinished, metadata=metadata)
+        sort_metadata(unfinished)
         follow_umask([unfinished])
         unfinished.replace(path)
+
+
+def sort_metadata(path: Path) -> None:
+    """Bring a safetensors file's metadata into alphabetical order: as they are written, it is left to chance."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size)
+        assert len(ordered) == size, "the order changes nothing else"
+        file.seek(8)
+        file.write(ordered)

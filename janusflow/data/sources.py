@@ -12,6 +12,7 @@ from janusflow.data.readers.base import CaptionedImages, Reader
 from janusflow.data.readers.conversations import ConversationReader
 from janusflow.data.readers.documents import DocumentReader
 from janusflow.data.readers.folder import FolderReader
+from janusflow.data.readers.parquet import ParquetReader
 from janusflow.data.readers.text import TextReader
 from janusflow.data.readers.webdataset import WebDatasetReader
 from janusflow.data.sample import DocumentSample, GenerationSample, Source, TextSample, UnderstandingSample
@@ -21,6 +22,7 @@ from janusflow.models.codec import ImageCodec
 READERS: dict[str, type[Reader]] = {
     "webdataset": WebDatasetReader,
     "folder": FolderReader,
+    "parquet": ParquetReader,
     "conversations": ConversationReader,
     "documents": DocumentReader,
     "text": TextReader,
@@ -61,6 +63,9 @@ def open_reader(config: SourceConfig) -> Reader:
         )
     if config.kind == "folder":
         return FolderReader(config.path, config.min_side, config.cached_latents)
+    if config.kind == "parquet":
+        columns = config.image_column, config.caption_column
+        return ParquetReader(config.path, config.min_side, *columns, config.cached_latents)
     if config.kind == "conversations":
         return ConversationReader(config.path, config.images, config.min_side)
     if config.kind == "documents":

@@ -99,11 +99,50 @@ def test_damaged_listing_is_named(folder, line, named):
 
 
 def test_folder_without_listing_or_images_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"captions\.jsonl"):
+    with pytest.raises(ValueError, match="there is no folder"):
+        FolderReader(tmp_path / "gone")
+    Image.new("RGB", (48, 48)).save(tmp_path / "mute.png")
+    with pytest.raises(ValueError, match=r"no captions: .*captions\.jsonl .*metadata\.jsonl .*or cat\.txt beside"):
         FolderReader(tmp_path)
     (tmp_path / "captions.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="lists no image"):
         FolderReader(tmp_path)
+
+
+def captions_by_name(folder):
+    """What a folder's reader gives."""
+    reader = FolderReader(folder)
+    return {reader.name(item): reader.captions(item) for item in range(len(reader))}
+
+
+def test_the_hubs_listings_are_read_also_in_subfolders(folder):
+    (folder / "captions.jsonl").unlink()
+    (folder / "metadata.csv").write_text('file_name,text\n0.png,"zero, or none"\n')
+    for part, file in (("test", "1.png"), ("train", "2.png")):
+        (folder / part).mkdir()
+        (folder / file).rename(folder / part / "1.png")
+        (folder / part / "metadata.jsonl").write_text(f'{{"file_name": "1.png", "text": "one of {part}"}}\n')
+    expected = {"0.png": ["zero, or none"], "test/1.png": ["one of test"], "train/1.png": ["one of train"]}
+    assert captions_by_name(folder) == expected
+    (folder / "test" / "metadata.jsonl").write_text('{"file": "1.png", "text": "x"}')
+    with pytest.raises(ValueError, match=r'test/metadata\.jsonl, line 1 is not of the form {"file_name": "cat'):
+        FolderReader(folder)
+    (folder / "metadata.csv").write_text("file_name,text\n0.png\n")
+    with pytest.raises(ValueError, match=r"metadata\.csv, line 2 is not of the form file_name,text"):
+        FolderReader(folder)
+
+
+def test_texts_beside_images_are_their_captions(folder):
+    (folder / "captions.jsonl").unlink()
+    (folder / "2.png").rename(folder / "2.PNG")
+    for number in (0, 2):
+        (folder / f"{number}.txt").write_text(f"number {number}\n")
+    reader = FolderReader(folder)
+    rng = np.random.default_rng(0)
+    assert [reader.name(item) for item in range(3)] == ["0.png", "1.png", "2.PNG"]
+    assert [reader.generation(item, rng).prompt for item in (0, 2)] == ["number 0", "number 2"]
+    with pytest.raises(ValueError, match=r"1\.png has no caption: .*1\.txt"):
+        reader.generation(1, rng)
 
 
 def test_a_run_learns_from_a_folder_and_shows_its_images_beside_the_drawings(folder, tmp_path):

@@ -12,8 +12,9 @@ from PIL import Image
 from janusflow import cli
 from janusflow.checkpoint import ASSETS
 from janusflow.data.config import DataConfig, SourceConfig
-from janusflow.data.readers import files, text, webdataset
+from janusflow.data.readers import files, shards, text
 from janusflow.data.readers.files import expand
+from janusflow.data.readers.shards import Shards
 from janusflow.data.sample import DocumentSample
 from janusflow.data.sources import MixedSource, open_reader, open_source
 
@@ -73,14 +74,14 @@ def test_shards_give_images_captions_and_conversations(shard):
     assert reader.text(1, RNG).text == "a green picture"
 
 
-def test_contents_are_read_once_and_again_when_the_shard_changes(shard, monkeypatch):
-    assert len(webdataset.contents(shard)) == 3
+def test_shards_are_looked_through_once_and_again_when_they_change(shard, monkeypatch):
+    assert len(Shards([shard])) == 3
     scans = []
-    scan = webdataset.scan
-    monkeypatch.setattr(webdataset, "scan", lambda path: scans.append(path) or scan(path))
-    assert len(webdataset.contents(shard)) == 3 and not scans
+    scan = shards.scan
+    monkeypatch.setattr(shards, "scan", lambda path: scans.append(path) or scan(path))
+    assert len(Shards([shard])) == 3 and not scans
     write_shard(shard, {"x.png": picture("red"), "x.txt": b"x"})
-    assert [entry.key for entry in webdataset.contents(shard)] == ["x"] and scans
+    assert Shards([shard])[0].key == "x" and scans
 
 
 def test_scores_and_sizes_leave_samples_out(shard):

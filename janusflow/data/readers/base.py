@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -37,6 +39,13 @@ class Reader(ABC):
         raise ValueError(f"{type(self).__name__} gives no text samples")
 
 
+class Piece(NamedTuple):
+    """A file of latents and the items that it holds."""
+
+    path: Path
+    items: range
+
+
 class CaptionedImages(Reader):
     """Images with captions: a generation prompt, an answer to a request for a description, or a line of text."""
 
@@ -57,6 +66,10 @@ class CaptionedImages(Reader):
     @abstractmethod
     def captions(self, item: int) -> Sequence[str]:
         """The captions of an item."""
+
+    @abstractmethod
+    def pieces(self) -> list[Piece]:
+        """Where the latents of which items are stored; together all items, in order."""
 
     def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample | DocumentSample:
         """An image with a request for its caption."""
@@ -94,3 +107,8 @@ def check_size(image: Image.Image, min_side: int, name: str) -> None:
         raise Unwanted(f"{name} has {image.width} x {image.height} pixels, a side below {min_side}")
     if long > MAX_ASPECT * short:
         raise ValueError(f"{name} has {image.width} x {image.height} pixels, an aspect ratio over {MAX_ASPECT:g}")
+
+
+def latents_beside(path: Path) -> Path:
+    """Where the stored latents of a shard, or of a parquet file, are."""
+    return path.with_suffix(".latents.safetensors")

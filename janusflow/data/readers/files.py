@@ -1,21 +1,28 @@
-"""Paths, globs, brace ranges and URLs to local files."""
+"""Paths, globs, brace ranges and URLs to local files; what was found in large files, kept."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import lru_cache
 from pathlib import Path
+from threading import Event
+from typing import Any
 
-import fsspec
+import numpy as np
 from filelock import FileLock
+from fsspec.core import url_to_fs
+from tqdm import tqdm
 
 URL = re.compile(r"^[a-z0-9+]+://")
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
-
-
-CONTENTS = Path.home() / ".cache" / "janusflow" / "contents"  # what was found in large files, so as not to look again
+CACHE = Path.home() / ".cache" / "janusflow"
+CONTENTS = CACHE / "contents"  # what was found in large files, so as not to look again
+CONNECTIONS = 8  # files fetched at once
+PIECE = 1 << 23  # bytes fetched at a time
 
 
 def expand(pattern: str, cache: Path | None = None) -> list[Path]:
@@ -24,10 +31,12 @@ def expand(pattern: str, cache: Path | None = None) -> list[Path]:
     URLs are fetched once into ``cache`` (default: ``~/.cache/janusflow/shards``). Raises ``ValueError`` where a
     pattern matches nothing or a URL cannot be fetched.
     """
+    names = count_out(pattern)
+    copies = fetch_all([name for name in names if URL.match(name)], cache or CACHE / "shards")
     found: list[Path] = []
-    for name in count_out(pattern):
-        if URL.match(name):
-            found.append(fetch(name, cache or Path.home() / ".cache" / "janusflow" / "shards"))
+    for name in names:
+        if name in copies:
+            found.append(copies[name])
             continue
         found += local_files(name)
     return found
@@ -63,42 +72,146 @@ def count_out(pattern: str) -> list[str]:
     return [name for head in heads for name in count_out(head)]
 
 
-def fetch(url: str, cache: Path) -> Path:
-    """The local copy of ``url``, complete or not there at all. Raises ``ValueError`` where it cannot be fetched."""
-    target = cache / re.sub(r"[^A-Za-z0-9._-]+", "_", url)
-    if target.exists():
-        return target
-    unfinished = target.with_suffix(f"{target.suffix}.part")
+def fetch_all(urls: Sequence[str], cache: Path) -> dict[str, Path]:
+    """The local copies of ``urls``; what is missing is fetched, several at once, after all were found to be there.
+
+    Interrupted, it goes on within a file. Raises ``ValueError`` with the first URL that cannot be fetched.
+    """
+    copies = {url: cache / re.sub(r"[^A-Za-z0-9._-]+", "_", url) for url in urls}
+    missing = {url: path for url, path in copies.items() if not path.exists()}
+    if not missing:
+        return copies
+    stop = Event()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        try:
+            found = dict(zip(missing, pool.map(describe, missing), strict=True))
+            total = sum(about.get("size") or 0 for about in found.values())
+            with progress_bar(f"fetching {len(missing)} files", "B", total) as bar:
+                jobs = [pool.submit(fetch, url, path, found[url], bar, stop) for url, path in missing.items()]
+                for job in as_completed(jobs):
+                    job.result()
+        except BaseException:  # also Ctrl-C
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return copies
+
+
+def describe(url: str) -> dict[str, Any]:
+    """What tells whether ``url`` is still the same, its size in bytes among it (None: unknown)."""
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):  # other processes wait for the one that fetches
-            if target.exists():
-                return target
-            with fsspec.open(url, "rb") as source, unfinished.open("wb") as copy:
-                while block := source.read(1 << 22):
-                    copy.write(block)
-            unfinished.replace(target)
+        system, path = url_to_fs(url)
+        about = system.info(path)
     except Exception as error:  # every protocol has errors of its own
         raise ValueError(f"cannot fetch {url}: {error!r}") from error
-    return target
+    return {name: about.get(name) for name in ("size", "ETag", "etag", "mtime", "LastModified", "last_modified")}
 
 
-def kept_contents(file: Path, suffix: str) -> Path:
-    """Where the contents of ``file`` are kept; elsewhere once it changes. Raises ``ValueError`` where it is gone."""
+def fetch(url: str, target: Path, about: dict[str, Any], bar: tqdm, stop: Event) -> None:
+    """Copy ``url`` to ``target``, complete or not at all. Raises ``ValueError`` where it cannot be fetched."""
+    version = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
+    unfinished = target.with_name(f"{target.name}.{version}.part")
     try:
-        status = file.stat()
-    except OSError as error:
-        raise ValueError(f"cannot read {file}: {error.strerror}") from error
-    identity = f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
-    return CONTENTS / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}{suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):  # other processes wait for the one that fetches
+            if target.exists():
+                bar.update(about["size"] or 0)
+                return
+            try:
+                finished = copy(url, unfinished, about["size"] is not None, bar, stop)
+            except ValueError:  # the server does not give parts of a file
+                finished = copy(url, unfinished, False, bar, stop)
+            if finished and about["size"] not in (None, unfinished.stat().st_size):
+                unfinished.unlink()
+                raise ValueError(f"it has not the {about['size']} bytes that it should have")
+            if finished:
+                unfinished.replace(target)
+    except Exception as error:  # every protocol has errors of its own
+        raise ValueError(f"cannot fetch {url}: {error!r}") from error
 
 
-def keep_contents(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write`` fill ``path``, whole or not at all; where that is impossible, they are found anew next time."""
-    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.part{path.suffix}")
+def copy(url: str, path: Path, in_parts: bool, bar: tqdm, stop: Event) -> bool:
+    """Append to ``path`` what it lacks of ``url``, or all of it anew where not ``in_parts``; False when stopped."""
+    system, place = url_to_fs(url)
+    options: dict[str, Any] = {"cache_type": "none"} if in_parts else {"block_size": 0}  # 0: one stream
+    with system.open(place, "rb", **options) as source, path.open("ab" if in_parts else "wb") as copied:
+        if copied.tell():
+            source.seek(copied.tell())
+            bar.update(copied.tell())
+        while block := source.read(PIECE):
+            copied.write(block)
+            bar.update(len(block))
+            if stop.is_set():
+                return False
+    return True
+
+
+def progress_bar(title: str, unit: str, total: int) -> tqdm:
+    """A bar on a terminal; of torchrun's processes only the first shows it."""
+    quiet = None if os.environ.get("RANK", "0") == "0" else True
+    return tqdm(desc=title, unit=unit, unit_scale=True, total=total or None, disable=quiet)
+
+
+class KeptArray:
+    """``make(file)``, made once as long as the file stays as it is, kept in a file and mapped: all processes share it.
+
+    Files smaller than ``least`` bytes are not worth it: their array is held in memory, and so is any where the cache
+    folder cannot be written. Raises ``ValueError`` where the file is gone, or what ``make`` raises.
+    """
+
+    def __init__(self, file: Path, make: Callable[[Path], np.ndarray], suffix: str, least: int = 0) -> None:
+        self.file, self.make = file, make
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise ValueError(f"cannot read {file}: {error.strerror}") from error
+        identity = f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
+        self.path = CONTENTS / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}{suffix}"
+        self.held = make(file) if status.st_size < least else None
+        if self.held is None and open_array(self.path) is None:
+            self.held = self._keep()
+        self.length = len(self.array)
+
+    def __len__(self) -> int:
+        return self.length
+
+    @property
+    def array(self) -> np.ndarray:
+        """The array. Raises ``ValueError`` where it is gone from the cache folder and the file has changed."""
+        if self.held is None:
+            mapped = open_array(self.path)
+            if mapped is not None:
+                return mapped
+            self.held = self.make(self.file)
+            if len(self.held) != self.length:
+                raise ValueError(f"{self.file} has changed")
+        return self.held
+
+    def _keep(self) -> np.ndarray | None:
+        """Make the file of the array; returns the array where that is impossible."""
+        made = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_suffix(".lock")):  # other processes wait for the one that makes it
+                if open_array(self.path) is None:
+                    made = self.make(self.file)
+                    unfinished = self.path.with_suffix(".part")
+                    with unfinished.open("wb") as file:
+                        np.save(file, made)
+                    unfinished.replace(self.path)
+            return made if open_array(self.path) is None else None
+        except OSError:
+            return self.make(self.file) if made is None else made
+
+
+def open_array(path: Path) -> np.ndarray | None:
+    """The array in a file, not read but mapped into memory; None where there is none."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(unfinished)
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
+        return _map(path)
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=64)  # each keeps a file open
+def _map(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r")

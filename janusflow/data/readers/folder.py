@@ -1,20 +1,31 @@
-"""A folder of images with captions: ``captions.jsonl`` beside the images, one ``{"file", "captions"}`` a line."""
+"""A folder of images with captions: our listing, the hub's for an ``imagefolder``, or a text file beside each image."""
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from janusflow.data.latents import LatentCache
-from janusflow.data.readers.base import CaptionedImages
+from janusflow.data.readers.base import CaptionedImages, Piece
+from janusflow.data.readers.shards import IMAGES
 from janusflow.pictures import read_image
 
 LISTING = "captions.jsonl"
+METADATA = ("metadata.jsonl", "metadata.csv")  # the hub's, also in subfolders; files are relative to their own folder
+FORMS = {  # the fields of a listing's lines, by its ending: file, and captions
+    LISTING: ("file", "captions", '{"file": "cat.jpg", "captions": ["a cat"]}'),
+    "metadata.jsonl": ("file_name", "text", '{"file_name": "cat.jpg", "text": "a cat"}'),
+    "metadata.csv": ("file_name", "text", "file_name,text"),
+}
 LATENTS = "latents"  # folder of stored latents inside the image folder
 PIECE = 1024  # images in one of its files
+
+Item = tuple[Path, list[str] | None]  # an image and its captions; None: in the text file beside it
 
 
 class FolderReader(CaptionedImages):
@@ -23,7 +34,7 @@ class FolderReader(CaptionedImages):
     def __init__(self, folder: str | Path, min_side: int = 0, cached_latents: bool = False) -> None:
         self.folder = Path(folder)
         super().__init__(min_side, LatentCache(latent_files(self.folder)) if cached_latents else None)
-        self.items = read_listing(self.folder)
+        self.items = find_items(self.folder)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -35,7 +46,20 @@ class FolderReader(CaptionedImages):
         return read_image(self.items[item][0])
 
     def captions(self, item: int) -> Sequence[str]:
-        return self.items[item][1]
+        image, captions = self.items[item]
+        if captions is not None:
+            return captions
+        text = image.with_suffix(".txt")
+        try:
+            return [text.read_text(encoding="utf-8-sig")]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.name(item)} has no caption: cannot read {text}: {error}") from error
+
+    def pieces(self) -> list[Piece]:
+        """A file of latents for each 1,024 images."""
+        starts = range(0, len(self), PIECE)
+        items = [range(start, min(start + PIECE, len(self))) for start in starts]
+        return [Piece(self.folder / LATENTS / f"{n:05d}.safetensors", part) for n, part in enumerate(items)]
 
 
 def latent_files(folder: Path) -> list[Path]:
@@ -46,29 +70,53 @@ def latent_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_listing(folder: Path) -> list[tuple[Path, list[str]]]:
-    """Paths and captions of a folder. Raises ``ValueError`` where its listing is missing, empty or damaged."""
-    listing = folder / LISTING
-    try:
-        lines = listing.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {listing}: {error}") from error
-    items = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+def find_items(folder: Path) -> list[Item]:
+    """The images of a folder, by ``captions.jsonl``, else by the hub's listings, else those beside text files.
+
+    Raises ``ValueError`` where there are none of these, or a listing is empty or damaged.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    listings = [folder / LISTING] if (folder / LISTING).exists() else []
+    listings = listings or sorted(path for name in METADATA for path in folder.rglob(name))
+    if listings:
+        return [item for listing in listings for item in read_listing(listing)]
+    images = sorted(path for path in folder.rglob("[!.]*.*") if path.suffix[1:].lower() in IMAGES)
+    if not any(image.with_suffix(".txt").is_file() for image in images):
+        forms = [f"{name} with lines such as {FORMS[name][2]}" for name in (LISTING, METADATA[0])]
+        raise ValueError(f"{folder} has no captions: it needs {', '.join(forms)}, or cat.txt beside cat.jpg")
+    return [(image, None) for image in images]
+
+
+def read_listing(listing: Path) -> list[Item]:
+    """Paths and captions of a listing. Raises ``ValueError`` where it is empty or damaged."""
+    file, text, example = FORMS[listing.name]
+    items: list[Item] = []
+    for number, read in read_rows(listing):
         try:
-            entry = json.loads(line)
-            path, captions = folder / entry["file"], entry["captions"]
+            row = read if isinstance(read, dict) else json.loads(read)
+            path, captions = listing.parent / row[file], row[text]
             captions = [captions] if isinstance(captions, str) else captions
             if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
                 raise TypeError(captions)
         except (ValueError, KeyError, TypeError) as error:
-            wanted = '{"file": "name.jpg", "captions": ["…"]}'
-            raise ValueError(f"{listing}, line {number} is not of the form {wanted}: {error!r}") from error
+            raise ValueError(f"{listing}, line {number} is not of the form {example}: {error!r}") from error
         if not captions or not path.is_file():
             raise ValueError(f"{listing}, line {number}: {path} is missing or has no caption")
         items.append((path, captions))
     if not items:
         raise ValueError(f"{listing} lists no image")
     return items
+
+
+def read_rows(listing: Path) -> Iterator[tuple[int, Any]]:
+    """The lines that are not blank, with their numbers: text of JSON lines, the fields of CSV."""
+    try:
+        with listing.open(encoding="utf-8-sig", newline="") as file:
+            if listing.suffix == ".csv":
+                rows = csv.DictReader(file)
+                yield from ((rows.line_num, row) for row in rows)
+            else:
+                yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"cannot read {listing}: {error}") from error

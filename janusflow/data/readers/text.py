@@ -9,7 +9,7 @@ import numpy as np
 
 from janusflow.data.config import Task
 from janusflow.data.readers.base import Reader
-from janusflow.data.readers.files import expand, keep_contents, kept_contents
+from janusflow.data.readers.files import KeptArray, expand
 from janusflow.data.sample import TextSample
 
 LARGE = 1 << 24  # bytes of a file whose lines are worth keeping
@@ -20,13 +20,7 @@ class LineFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        kept = kept_contents(path, ".npy")
-        try:
-            self.places = np.load(kept, mmap_mode="r")
-        except (OSError, ValueError):
-            self.places = find_lines(path)
-            if path.stat().st_size >= LARGE:
-                keep_contents(kept, lambda unfinished: np.save(unfinished, self.places))
+        self.places = KeptArray(path, find_lines, ".npy", LARGE)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -35,7 +29,7 @@ class LineFile:
         """A line. Raises ``ValueError`` with path and number where it is not UTF-8 or the file has gone."""
         try:
             with self.path.open("rb") as file:
-                offset, length = self.places[number]
+                offset, length = self.places.array[number]
                 file.seek(int(offset))
                 return file.read(int(length)).decode().strip()
         except (OSError, UnicodeDecodeError) as error:

@@ -1,43 +1,26 @@
 """WebDataset shards: tar files whose members ``KEY.jpg``, ``KEY.txt``, ``KEY.json`` make one sample.
 
 A caption is the text file, else the JSON's ``caption`` or ``captions``; ``conversations`` in the JSON, as LLaVA writes
-them, are understanding samples. Members are read at random from their offsets; each shard's table of contents is made
-once and kept beside the other caches.
+them, are understanding samples. Members are read at random from their offsets, which :mod:`.shards` keeps.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import tarfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from janusflow.data.latents import LatentCache
-from janusflow.data.readers.base import CaptionedImages
+from janusflow.data.readers.base import CaptionedImages, Piece, latents_beside
 from janusflow.data.readers.conversations import read_turns
-from janusflow.data.readers.files import expand, keep_contents, kept_contents
+from janusflow.data.readers.files import expand
+from janusflow.data.readers.shards import IMAGES, Entry, Shards
 from janusflow.data.sample import DocumentSample, UnderstandingSample, Unwanted
 from janusflow.pictures import read_image
-
-IMAGES = ("jpg", "jpeg", "png", "webp")
-TEXTS = ("txt", "json")
-
-
-class Entry(NamedTuple):
-    """A sample of a shard: its key, and offset and size of each member by extension."""
-
-    shard: Path
-    key: str
-    members: dict[str, tuple[int, int]]
-
-    @property
-    def name(self) -> str:
-        return f"{self.shard.name}/{self.key}"
 
 
 class WebDatasetReader(CaptionedImages):
@@ -58,8 +41,8 @@ class WebDatasetReader(CaptionedImages):
         shards = expand(pattern)
         super().__init__(min_side, LatentCache([latents_beside(shard) for shard in shards]) if cached_latents else None)
         self.score_field, self.min_score = score_field, min_score
-        self.entries = [entry for shard in shards for entry in contents(shard)]
-        if not self.entries:
+        self.entries = Shards(shards)
+        if not len(self.entries):
             raise ValueError(f"{pattern} holds no image")
 
     def __len__(self) -> int:
@@ -87,6 +70,11 @@ class WebDatasetReader(CaptionedImages):
         if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
             raise ValueError(f"{entry.name} has no caption")
         return captions
+
+    def pieces(self) -> list[Piece]:
+        """A file of latents beside each shard."""
+        shards = self.entries.paths
+        return [Piece(latents_beside(shard), self.entries.items(number)) for number, shard in enumerate(shards)]
 
     def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample | DocumentSample:
         """The sample's conversation if it has one, else a request for its caption."""
@@ -129,35 +117,3 @@ class WebDatasetReader(CaptionedImages):
         if len(content) != size:
             raise ValueError(f"{entry.name}.{extension} is cut off: {entry.shard} has changed or is truncated")
         return content
-
-
-def contents(shard: Path) -> list[Entry]:
-    """The samples of a shard that have an image, in order. Raises ``ValueError`` where it is no whole tar file."""
-    kept = kept_contents(shard, ".json")
-    try:
-        table = json.loads(kept.read_text())
-    except (OSError, ValueError):
-        table = scan(shard)
-        keep_contents(kept, lambda path: path.write_text(json.dumps(table)))
-    return [Entry(shard, key, {ext: (place[0], place[1]) for ext, place in members.items()}) for key, members in table]
-
-
-def scan(shard: Path) -> list[tuple[str, dict[str, tuple[int, int]]]]:
-    """Keys and members of a shard's samples."""
-    table: dict[str, dict[str, tuple[int, int]]] = {}
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                folder, _, file = member.name.rpartition("/")
-                stem, _, extension = file.partition(".")
-                if member.isfile() and stem and extension.lower() in (*IMAGES, *TEXTS):
-                    key = f"{folder}/{stem}" if folder else stem
-                    table.setdefault(key, {})[extension.lower()] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ValueError(f"{shard} is not a whole tar file: {error}") from error
-    return [(key, members) for key, members in table.items() if any(extension in members for extension in IMAGES)]
-
-
-def latents_beside(shard: Path) -> Path:
-    """Where the stored latents of a shard are."""
-    return shard.with_suffix(".latents.safetensors")
