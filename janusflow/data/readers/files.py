@@ -68,7 +68,8 @@ def fetch(url: str, cache: Path) -> Path:
                     copy.write(block)
             unfinished.replace(target)
     except Exception as error:  # every protocol has errors of its own
-        raise ValueError(f"cannot fetch {url}: {error!r}") from error
+        reason = error.__cause__ or repr(error)  # fsspec calls a missing connection a missing file
+        raise ValueError(f"cannot fetch {url}: {reason}") from error
     return target
 
 
