@@ -12,13 +12,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from janusflow.help_pages import Parser
+
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("config", nargs="?", help=f"YAML file (default: {DEFAULT_CONFIG})")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace those of the file")
     parser.add_argument(

@@ -33,6 +33,7 @@ class Benchmark(Task):
 
     options: ClassVar[type] = UnderstandingOptions
     draws: ClassVar[bool] = False
+    asks: ClassVar[bool] = True
     system_prompt: ClassVar[str | None] = ""
 
     @abstractmethod
