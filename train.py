@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from janusflow.training.trainer import Run
 
+from janusflow.help_pages import Parser
+
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"
 OVERRIDES = """overrides (quote them for the shell):
@@ -29,9 +31,7 @@ OVERRIDES = """overrides (quote them for the shell):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=OVERRIDES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, epilog=OVERRIDES)
     parser.add_argument("config", nargs="?", help=f"YAML file (default: {DEFAULT_CONFIG})")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the file's settings, in order")
     parser.add_argument(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from eval.commands import add_list, add_report, add_run, add_sweep
 from eval.compare.command import add_parser as add_compare
 from janusflow.cli import run_command
+from janusflow.help_pages import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,9 +16,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: args.run(args), "interrupted: the same command goes on from here")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m eval", description=__doc__)
+    parser = Parser(prog="python -m eval", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_run(commands)
     add_sweep(commands)

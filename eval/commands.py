@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.flags import HelpFormatter, add_flags, from_flags
+from eval.flags import add_flags, from_flags
 from eval.result import LIMITED, RESULT, Result, problem_lines, score_lines
 from eval.store import Shard
+from eval.task import Task
 from eval.tasks import TASKS
 from janusflow.cli import add_model, add_sampling, find_device, load, sampling_flags
 
@@ -22,14 +23,14 @@ if TYPE_CHECKING:  # what needs torch is loaded when a command runs
     from janusflow.checkpoint import Bundle
 
 OUT = Path("results")
-SWEPT = {
-    "guidance": float,
-    "steps": int,
-    "sampler": str,
-    "shift": float,
-    "temperature": float,
-    "top_k": int,
-    "top_p": float,
+SWEPT: dict[str, tuple[type, str]] = {
+    "guidance": (float, "classifier-free guidance weights; 1 is none"),
+    "steps": (int, "flow: numbers of solver steps"),
+    "sampler": (str, "flow: euler, heun, midpoint"),
+    "shift": (float, "flow: time shifts; over 1 spends more steps near the noise"),
+    "temperature": (float, "codes: temperatures; 0 is greedy"),
+    "top_k": (int, "codes: draw from that many likeliest ones"),
+    "top_p": (float, "codes: draw from the fewest ones of this probability"),
 }
 RUN_EPILOG = """\
 Two stages, each stored item by item: pictures or answers of the model, then their judgement. Killed at any moment, the
@@ -40,38 +41,46 @@ the same --out; the last one to finish scores.
 
 def add_run(commands: Any) -> None:
     """Add ``run`` with a parser for each task."""
-    parser = commands.add_parser("run", help="score a model, a folder of pictures or a file of answers on a task")
+    parser = commands.add_parser(
+        "run",
+        help="score a model, a folder of pictures or a file of answers on a task",
+        description="Every task has options of its own: python -m eval run TASK --help",
+    )
     tasks = parser.add_subparsers(required=True, metavar="TASK")
     for task in TASKS:
-        one = tasks.add_parser(
-            task.name,
-            help=task.title,
-            description=task.__doc__,
-            epilog=RUN_EPILOG,
-            formatter_class=HelpFormatter,
-        )
+        one = tasks.add_parser(task.name, help=task.title, description=task.__doc__, epilog=RUN_EPILOG)
         one.set_defaults(run=run_task, task=task)
         add_flags(one.add_argument_group(task.title), task.options)
-        add_running(one)
+        add_running(one, task, task.name)
+        if task.draws:
+            one.add_argument("--images", type=Path, metavar="FOLDER", help="score this folder's pictures; draw none")
+        if task.asks:
+            one.add_argument(
+                "--answers", type=Path, metavar="FILE", help="score these answers (JSON lines: id, answer)"
+            )
         add_model(one.add_argument_group("the model"))
         if task.draws:
             add_sampling(one)
 
 
-def add_running(parser: argparse.ArgumentParser) -> None:
-    """The options of every task."""
-    parser.add_argument("--out", type=Path, help=f"result folder (default: {OUT}/MODEL/TASK)")
+def add_running(parser: argparse.ArgumentParser, task: type[Task], folder: str) -> None:
+    """The options of every task; a task without pictures has no seeds, and nothing scores what it lacks."""
+    parser.set_defaults(images=None, answers=None, seed=0)
+    parser.add_argument("--out", type=Path, help=f"result folder (default: {OUT}/MODEL/{folder})")
     parser.add_argument("--limit", type=int, help="only that many items, evenly from all parts; marked incomplete")
     parser.add_argument("--shard", metavar="I/N", help="do part I of N, from 0 (default: all, or torchrun's rank)")
     parser.add_argument("--batch-size", type=int, default=16, help="items computed together")
-    parser.add_argument("--seed", type=int, default=0, help="added to the seeds of all pictures")
-    parser.add_argument("--images", type=Path, metavar="FOLDER", help="score the pictures of this folder; draw none")
-    parser.add_argument("--answers", type=Path, metavar="FILE", help="score these answers (JSON lines: id, answer)")
+    if task.draws:
+        parser.add_argument("--seed", type=int, default=0, help="added to the seeds of all pictures")
 
 
 def add_sweep(commands: Any) -> None:
     """Add ``sweep`` with a parser for each task that draws."""
-    parser = commands.add_parser("sweep", help="score a model over a grid of sampling settings, with plots")
+    parser = commands.add_parser(
+        "sweep",
+        help="score a model over a grid of sampling settings, with plots",
+        description="Every task has options of its own: python -m eval sweep TASK --help",
+    )
     tasks = parser.add_subparsers(required=True, metavar="TASK")
     for task in TASKS:
         if not task.draws:
@@ -80,14 +89,13 @@ def add_sweep(commands: Any) -> None:
             task.name,
             help=task.title,
             description="Every combination of the values is scored in a folder of its own; killed, it goes on.",
-            formatter_class=HelpFormatter,
         )
         one.set_defaults(run=run_sweep, task=task)
         swept = one.add_argument_group("settings to sweep, several values each")
-        for name, kind in SWEPT.items():
-            swept.add_argument("--" + name.replace("_", "-"), type=kind, nargs="+", metavar="VALUE")
+        for name, (kind, text) in SWEPT.items():
+            swept.add_argument("--" + name.replace("_", "-"), type=kind, nargs="+", metavar="VALUE", help=text)
         add_flags(one.add_argument_group(task.title), task.options)
-        add_running(one)
+        add_running(one, task, f"{task.name}-sweep")
         add_model(one.add_argument_group("the model"))
 
 
@@ -100,8 +108,6 @@ def run_sweep(args: argparse.Namespace) -> int:
     swept = {name: values for name in SWEPT if (values := getattr(args, name))}
     if not swept:
         raise ValueError(f"nothing to sweep: give one of {', '.join('--' + name.replace('_', '-') for name in SWEPT)}")
-    if args.images or args.answers:
-        raise ValueError("a sweep draws and answers itself: --images and --answers go with run")
     args.out = args.out or OUT / subject(args) / f"{args.task.name}-sweep"
     options = running_options(args)
     task = args.task(from_flags(args, args.task.options))
@@ -132,7 +138,7 @@ def run_sweep(args: argparse.Namespace) -> int:
 def add_report(commands: Any) -> None:
     """Add ``report``."""
     parser = commands.add_parser(
-        "report", help="all results of a model on a page, beside the papers' numbers", formatter_class=HelpFormatter
+        "report", help="all results of a model on a page, beside the papers' numbers", description=run_report.__doc__
     )
     parser.set_defaults(run=run_report)
     parser.add_argument(
@@ -156,7 +162,9 @@ def run_report(args: argparse.Namespace) -> int:
 
 def add_list(commands: Any) -> None:
     """Add ``list``."""
-    parser = commands.add_parser("list", help="what each task measures, what it needs and where that is had")
+    parser = commands.add_parser(
+        "list", help="what each task measures, what it needs and where that is had", description=list_tasks.__doc__
+    )
     parser.set_defaults(run=list_tasks)
 
 

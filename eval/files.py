@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from janusflow.hub import download, is_hub_id
+
 if TYPE_CHECKING:
     from eval.task import Need
 
@@ -23,16 +25,9 @@ def find_data(given: str | None, task: str, needs: Sequence[Need]) -> Path:
     path = Path(given)
     if path.is_dir():
         return path
-    if path.exists() or given.count("/") != 1 or given.startswith((".", "/", "~")):
+    if path.exists() or not is_hub_id(given):
         raise ValueError(f"there is no folder {given}")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(snapshot_download(given, repo_type="dataset"))
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{given} is no folder, and no data set that the hub gives: {reason}") from error
+    return download(given, kind="dataset")
 
 
 def find_file(folder: Path, *names: str) -> Path:

@@ -34,13 +34,6 @@ def from_flags(args: argparse.Namespace, options: type[T]) -> T:
     return options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(options)})  # type: ignore[arg-type]
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults behind every option that has one; the examples as they are."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
-
-
 def _kind(hint: Any) -> type:
     """``int`` of ``int`` and of ``int | None``."""
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]

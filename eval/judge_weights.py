@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from janusflow.hub import download, is_hub_id
+
 CONFIGS = ["*.json", "*.txt", "*.model"]
 FORMATS = ("*.safetensors", "*.bin")  # the first of which there is a file
 PUBLISHED = {"openai/clip-vit-large-patch14": ("a2bf730a0c7d", "f1a17cdbe0f3")}  # hashes of its weights in each format
@@ -17,11 +19,12 @@ def find_model(given: str) -> Path:
     """
     path = Path(given)
     if not path.is_dir():
-        if path.exists() or given.count("/") != 1 or given.startswith((".", "/", "~")):
+        if path.exists() or not is_hub_id(given):
             raise ValueError(f"there is no model folder {given}")
-        path = _download(given, FORMATS[0])
-        if not list(path.glob(FORMATS[0])):
-            path = _download(given, FORMATS[1])
+        for weights in FORMATS:
+            path = download(given, [*CONFIGS, weights])
+            if list(path.glob(weights)):
+                break
     if not (path / "config.json").is_file():
         raise ValueError(f"{given} is no model: it holds no config.json")
     weight_files(path)
@@ -57,14 +60,3 @@ def describe_model(given: str) -> dict[str, str]:
     from janusflow.weights import digest
 
     return {"name": given, "sha256": digest(weight_files(find_model(given)))}
-
-
-def _download(hub_id: str, weights: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=[*CONFIGS, weights]))
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{hub_id} is no folder, and no model that the hub gives: {reason}") from error

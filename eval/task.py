@@ -142,6 +142,7 @@ class Task(ABC):
     title: ClassVar[str]  # what the score is called
     options: ClassVar[type]
     draws: ClassVar[bool] = True  # whether there are pictures to draw
+    asks: ClassVar[bool] = False  # whether there are questions to answer
     needs: ClassVar[tuple[Need, ...]] = ()
     tolerated: ClassVar[tuple[str, ...]] = ("unparseable",)  # problems that count as wrong and leave a score complete
     of_a_part: ClassVar[tuple[str, ...]] = ()  # problems that the first items of a benchmark have by themselves

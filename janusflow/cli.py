@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from janusflow import __version__
+from janusflow.help_pages import Parser
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("janusflow", "deepseek", "transformers")
 DTYPES = ("float32", "bfloat16", "float16")
+REVISION = "branch, tag or commit of a hub id (default: its main branch)"
+DEVICE = "cpu, cuda, mps … (default: cuda if there is one, else cpu)"
+SHARD_SIZE = "a weights file is at most this large, such as 500MB"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,17 +57,14 @@ def run_command(command: Callable[[], int], interrupted: str = "interrupted") ->
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="janusflow", description=__doc__)
+    parser = Parser(prog="janusflow", description=__doc__)
     parser.add_argument("--version", action="version", version=f"janusflow {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    model = argparse.ArgumentParser(add_help=False)
+    model = Parser(add_help=False)
     add_model(model)
 
     generate = commands.add_parser(
-        "generate",
-        parents=[model],
-        help="draw pictures of a prompt",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        "generate", parents=[model], help="draw pictures of a prompt", description=run_generate.__doc__
     )
     generate.set_defaults(run=run_generate)
     generate.add_argument("prompt", nargs="+", help="what to draw; several prompts are drawn in one batch")
@@ -74,60 +75,61 @@ def build_parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("--num-images", type=int, default=4, help="pictures for each prompt")
     generate.add_argument("--batch-size", type=int, default=16, help="pictures computed together, at most")
-    generate.add_argument("--memory", type=float, metavar="GIB", help="lower the batch size to fit beside the weights")
+    generate.add_argument(
+        "--memory", type=float, metavar="GIB", help="what a batch may take beside the weights; lowers its size"
+    )
     generate.add_argument("--tile", action="store_true", help="decode large pictures in tiles, for less memory")
 
-    chat = commands.add_parser("chat", parents=[model], help="ask about a picture")
+    chat = commands.add_parser("chat", parents=[model], help="ask about a picture", description=run_chat.__doc__)
     chat.set_defaults(run=run_chat)
     chat.add_argument("image", help="picture file")
     chat.add_argument("question", nargs="*", help="questions; without any they are read from standard input")
     chat.add_argument("--image", dest="more", action="append", default=[], metavar="FILE", help="one more picture")
     chat.add_argument("--system", metavar="TEXT", help="system prompt; '' is none (default: the model's own)")
-    chat.add_argument("--max-new-tokens", type=int, default=48, help="length of an answer at most")
-    chat.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
+    chat.add_argument("--max-new-tokens", type=int, default=48, help="tokens of an answer, at most")
+    chat.add_argument("--temperature", type=float, default=0.0, help="of sampled answers; 0 is greedy")
     chat.add_argument("--top-p", type=float, default=1.0, help="sample from the fewest tokens of this probability")
-    chat.add_argument("--seed", type=int, default=0, help="of sampled answers")
+    chat.add_argument("--seed", type=int, default=0, help="seed of sampled answers")
 
-    export = commands.add_parser(
-        "export", parents=[model], help="write a model folder", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    export = commands.add_parser("export", help="write a model folder", description=run_export.__doc__)
+    add_loading(export)
     export.set_defaults(run=run_export)
     export.add_argument("source", metavar="RUN", help="run folder (its averaged weights), model folder or hub id")
     export.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
-    export.add_argument("--format", choices=FORMATS, default="deepseek", help="layout")
-    export.add_argument("--shard-size", default="5GB", help="largest weights file")
+    export.add_argument("--format", choices=FORMATS, default="deepseek", help="the folder's layout")
+    export.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
 
     convert = commands.add_parser(
         "convert",
         help="rewrite a model released as pickles as safetensors",
         description="Rewrite a model whose weights are released as pickles (.bin; such as deepseek-ai/Janus-Pro-1B) as "
         "safetensors, once. Only tensors are unpickled, which cannot run code.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     convert.set_defaults(run=run_convert)
     convert.add_argument("source", metavar="MODEL", help="model folder or hub id")
     convert.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
-    convert.add_argument("--revision", help="of a hub id: branch, tag or commit")
-    convert.add_argument("--shard-size", default="5GB", help="largest weights file")
+    convert.add_argument("--revision", help=REVISION)
+    convert.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
 
     encode = commands.add_parser(
         "encode-latents",
         help="store the latents (or codes) of images, for training without the VAE (or VQ tokenizer) in the step",
         description="Encode images once, batch by batch. Interrupted, it goes on with the batch at hand; with torchrun "
         "the processes share the batches, each on a GPU of its own.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     encode.set_defaults(run=run_encode_latents)
     encode.add_argument(
         "path",
         help="folder of captioned images; or .tar shards or .parquet files, by path, glob, {000..127} range or URL",
     )
-    encode.add_argument("--vae", required=True, help="folder, hub id or TAESD file; the run's parts.vae or parts.vq")
+    encode.add_argument(
+        "--vae", required=True, help="image codec: folder, hub id or TAESD file; the run's parts.vae or parts.vq"
+    )
     encode.add_argument("--size", type=int, default=384, help="pixels of a side; the run's data.image_size")
     encode.add_argument("--batch-size", type=int, default=8, help="images encoded together")
-    encode.add_argument("--image-column", help="of parquet files; as the run's source names it")
-    encode.add_argument("--caption-column", help="likewise")
-    encode.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
+    encode.add_argument("--image-column", help="of parquet files, as the run's source names it (default: found)")
+    encode.add_argument("--caption-column", help="of parquet files, as the run's source names it (default: found)")
+    encode.add_argument("--device", help=DEVICE)
     return parser
 
 
@@ -137,14 +139,19 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         help="model folder, run folder or hub id, such as deepseek-ai/JanusFlow-1.3B (default: the shipped one)",
     )
-    parser.add_argument("--revision", help="of a hub id: branch, tag or commit")
+    add_loading(parser)
+
+
+def add_loading(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a model is loaded (see :func:`load`)."""
+    parser.add_argument("--revision", help=REVISION)
     parser.add_argument(
         "--vae",
         help="image codec: folder, hub id or TAESD file, or none where no picture is drawn (default: the model's own, "
         "else the SDXL-VAE)",
     )
-    parser.add_argument("--device", help="cpu, cuda, mps … (default: cuda if there is one, else cpu)")
-    parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: bfloat16 on cuda, else float32)")
+    parser.add_argument("--device", help=DEVICE)
+    parser.add_argument("--dtype", choices=DTYPES, help="the weights' type (default: bfloat16 on cuda, else float32)")
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -173,7 +180,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         help="times in which guidance acts; 0 is noise (default: 0 1)",
     )
     codes = parser.add_argument_group("models that draw code by code (Janus, Janus-Pro)")
-    codes.add_argument("--temperature", type=float, default=argparse.SUPPRESS, help="0 is greedy (default: 1)")
+    codes.add_argument(
+        "--temperature", type=float, default=argparse.SUPPRESS, help="of the draws; 0 is greedy (default: 1)"
+    )
     codes.add_argument(
         "--top-k", type=int, default=argparse.SUPPRESS, help="draw from that many likeliest codes (default: all)"
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow import hf_janus, janus
@@ -26,20 +24,17 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
     """
     if Path(path).suffix == ".safetensors":
         return LatentCodec.from_pretrained(path)
-    if (Path(path) / "model" / "config.json").exists():
-        path = Path(path) / "model"
-    try:
-        config = AutoencoderKL.load_config(str(path), revision=revision)
-    except (OSError, json.JSONDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"no image codec at {path}: {reason}") from error
+    folder = find_folder(path, revision, ("config.json",), "image codec")  # which says what else is needed
+    config = read_json(folder / "config.json")
     if config.get("model_type") == JanusVQVAEConfig.model_type:
         return VQCodec.from_pretrained(path, revision)
     if janus.is_janus(config) or hf_janus.is_janus(config):
         return load_janus_codec(find_folder(path, revision))
-    for kind in (VQCodec, LatentCodec):
-        if config.get("format") == "janusflow" and (Path(path) / kind.folder / "config.json").exists():
-            return kind.from_pretrained(Path(path) / kind.folder)
+    if config.get("format") == "janusflow":
+        folder = find_folder(path, revision)
+        for kind in (VQCodec, LatentCodec):
+            if (folder / kind.folder / "config.json").exists():
+                return kind.from_pretrained(folder / kind.folder)
     return LatentCodec.from_pretrained(path, revision)
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download, split_torch_state_dict_into_shards
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from janusflow.hub import download, is_hub_id
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -70,18 +71,19 @@ class KeyMap:
 SAME = KeyMap({"": ""})
 
 
-def find_folder(path: str | Path, revision: str | None = None, files: Sequence[str] = HUB_FILES) -> Path:
-    """The local folder that holds ``config.json``: ``path``, its ``model``, or a download of ``files`` from the hub."""
+def find_folder(
+    path: str | Path, revision: str | None = None, files: Sequence[str] = HUB_FILES, what: str = "model"
+) -> Path:
+    """The local folder that holds ``config.json``: ``path``, its ``model``, or a download of ``files`` from the hub.
+
+    Raises ``ValueError`` where there is no such ``what``.
+    """
     for folder in (Path(path), Path(path) / "model"):
         if (folder / "config.json").exists():
             return folder
-    if Path(path).exists() or str(path).count("/") != 1:
-        raise ValueError(f"no model at {path}: there is no config.json in it")
-    try:
-        return Path(snapshot_download(str(path), revision=revision, allow_patterns=list(files)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"no model at {path}: not a local folder, and the hub did not give it ({reason})") from error
+    if Path(path).exists() or not is_hub_id(str(path)):
+        raise ValueError(f"no {what} at {path}: there is no config.json in it")
+    return download(str(path), files, revision)
 
 
 def read_json(path: Path, required: bool = True) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.config import CompareConfig
-from eval.flags import HelpFormatter
 
 OUT = Path("results/compare")
 RECORDED_OUT = Path("results/recorded")
@@ -49,7 +48,6 @@ def add_parser(commands: Any) -> None:
         help="the controlled comparison of models: scores with intervals, cost, quality against compute",
         description="Compare models on the same prompts and seeds. A comparison that was interrupted goes on.",
         epilog=EPILOG,
-        formatter_class=HelpFormatter,
     )
     parser.set_defaults(run=run_compare)
     parser.add_argument(
@@ -61,7 +59,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, help=f"folder of the comparison (default: {OUT}; {RECORDED_OUT} with --recorded)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda …")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
     parser.add_argument("--no-sweep", action="store_true", help="leave out the sweep over settings")
     parser.add_argument("--recorded", action="store_true", help="only show what run folders recorded; draw nothing")
     for name, what in FLAGS.items():

@@ -54,6 +54,7 @@ class ShapesTask(Task):
 
     name = "shapes"
     title = "shapes world"
+    asks: ClassVar[bool] = True
     options: ClassVar[type] = ShapesOptions
     overview = (
         "GenEval rules: mean of the tags (held out)",

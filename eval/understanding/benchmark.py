@@ -46,6 +46,7 @@ class Benchmark(Task):
 
     options: ClassVar[type] = UnderstandingOptions
     draws: ClassVar[bool] = False
+    asks: ClassVar[bool] = True
     system_prompt: ClassVar[str | None] = ""
     part: ClassVar[str] = ""  # key of the questions' gold that names their part of the benchmark
 

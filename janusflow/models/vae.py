@@ -13,8 +13,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
 from janusflow.models.codec import ImageCodec
-from janusflow.weights import follow_umask, load_weights
+from janusflow.weights import find_folder, follow_umask, load_weights
 
+FILES = ("config.json", "diffusion_pytorch_model*.safetensors*")  # of a hub id
 KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 
 
@@ -37,13 +38,13 @@ class LatentCodec(ImageCodec):
             tiny = AutoencoderTiny()
             load_weights(tiny, [Path(path)], dtype=torch.float32)
             return cls(tiny)
+        folder = find_folder(path, revision, FILES, "VAE")
         try:
-            name = str(AutoencoderKL.load_config(str(path), revision=revision).get("_class_name"))
+            name = str(AutoencoderKL.load_config(str(folder)).get("_class_name"))
             if name not in KINDS:
                 raise ValueError(f"it is a {name}, the codec takes {' or '.join(KINDS)}")
             vae, found = KINDS[name].from_pretrained(
-                str(path),
-                revision=revision,
+                str(folder),
                 torch_dtype=torch.float32,
                 low_cpu_mem_usage=False,
                 use_safetensors=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 
 from janusflow.config import load_config
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.help_pages import Parser
 from janusflow.models.vq import VQCodec
 from janusflow.parts.llm import train_llm
 from janusflow.parts.siglip import save_siglip, train_siglip
@@ -28,15 +28,17 @@ PARTS = ("vae", "vq", "siglip", "llm")
 
 def main(argv: list[str] | None = None) -> int:
     """Train the parts and write them with a card of how they were made."""
-    parser = argparse.ArgumentParser(prog="python -m janusflow.parts", description=__doc__)
+    parser = Parser(prog="python -m janusflow.parts", description=__doc__)
     parser.add_argument("--config", default="configs/shapes_ar.yaml", help="run configuration whose model sizes count")
     parser.add_argument("--out", type=Path, default=Path("janusflow/assets/shapes"), help="folder to write")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", choices=PARTS, help="leave the other parts as they are")
-    parser.add_argument("--vae-steps", type=int, default=1200)
-    parser.add_argument("--vq-steps", type=int, default=2000)
-    parser.add_argument("--siglip-steps", type=int, default=1000)
-    parser.add_argument("--llm-steps", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and data")
+    parser.add_argument(
+        "--only", nargs="*", choices=PARTS, help="train these, leave the others as they are (default: all)"
+    )
+    parser.add_argument("--vae-steps", type=int, default=1200, help="training steps of the VAE")
+    parser.add_argument("--vq-steps", type=int, default=2000, help="training steps of the VQ tokenizer")
+    parser.add_argument("--siglip-steps", type=int, default=1000, help="training steps of the SigLIP")
+    parser.add_argument("--llm-steps", type=int, default=1500, help="training steps of the language model")
     args = parser.parse_args(argv)
     try:
         config = load_config(RunConfig, args.config).model

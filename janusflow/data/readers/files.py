@@ -103,7 +103,8 @@ def describe(url: str) -> dict[str, Any]:
         system, path = url_to_fs(url)
         about = system.info(path)
     except Exception as error:  # every protocol has errors of its own
-        raise ValueError(f"cannot fetch {url}: {error!r}") from error
+        reason = error.__cause__ or repr(error)  # fsspec calls a missing connection a missing file
+        raise ValueError(f"cannot fetch {url}: {reason}") from error
     return {name: about.get(name) for name in ("size", "ETag", "etag", "mtime", "LastModified", "last_modified")}
 
 
