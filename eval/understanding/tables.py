@@ -8,8 +8,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from janusflow.data.readers.parquet import open_parquet
-
 LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is below the size of a picture
 
 
@@ -41,6 +39,8 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
     """Rows by column name. Raises ``ValueError`` where the file cannot be read or pyarrow is not installed."""
+    from janusflow.data.readers.parquet import open_parquet
+
     with open_parquet(path) as file:
         rows: list[dict[str, Any]] = file.read().to_pylist()
     return rows
