@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -82,6 +83,29 @@ def test_shards_are_looked_through_once_and_again_when_they_change(shard, monkey
     assert len(Shards([shard])) == 3 and not scans
     write_shard(shard, {"x.png": picture("red"), "x.txt": b"x"})
     assert Shards([shard])[0].key == "x" and scans
+
+
+def test_every_member_is_found_where_it_is(tmp_path):
+    """Long and foreign names, mixed endings, members far apart, several images of a sample, an empty text."""
+    rng = np.random.default_rng(0)
+    keys = ["0", "ünï", "f/" + "long" * 60, "f/1", "2.x"]
+    endings = [["JPG", "txt"], ["png", "json"], ["webp", "txt", "json"], ["webp", "png", "seg.png"], ["png"]]
+    names = [f"{key}.{ending}" for key, own in zip(keys, endings, strict=True) for ending in own]
+    members = {name: rng.bytes(int(rng.integers(2000))) for name in rng.permutation(names).tolist()} | {"0.txt": b""}
+    write_shard(tmp_path / "a.tar", members)
+    write_shard(tmp_path / "b.tar", {"last.png": b"last"})
+    reader = open_reader(SourceConfig("webdataset", f"{tmp_path}/*.tar"))
+    found = {}
+    for item in rng.permutation(len(reader)).tolist():
+        entry = reader.entries[item]
+        found |= {f"{entry.key}.{ending}": reader.member(entry, ending) for ending in entry.members}
+    taken = {name.replace("JPG", "jpg"): content for name, content in members.items()} | {"last.png": b"last"}
+    for left_out in ("f/1.webp", "f/1.seg.png", "2.x.png"):
+        del taken[left_out]
+    assert found == taken
+    copy = pickle.loads(pickle.dumps(reader))
+    assert [copy.name(item) for item in range(len(copy))] == [reader.name(item) for item in range(len(reader))]
+    assert len(pickle.dumps(reader.entries)) < 2000, "workers are given names of tables, not the tables"
 
 
 def test_scores_and_sizes_leave_samples_out(shard):
