@@ -63,6 +63,7 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="only the first items; the result is marked incomplete")
     parser.add_argument("--shard", metavar="I/N", help="do part I of N, from 0 (default: all, or torchrun's rank)")
     parser.add_argument("--batch-size", type=int, default=16, help="items computed together")
+    parser.add_argument("--workers", type=int, help="processes that read and resize pictures (default: one a core)")
     parser.add_argument("--seed", type=int, default=0, help="added to the seeds of all pictures")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="score the pictures of this folder; draw none")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="score these answers (JSON lines: id, answer)")
@@ -202,6 +203,7 @@ def running_options(args: argparse.Namespace) -> RunOptions:
         limit=args.limit,
         shard=shard,
         device=str(find_device(args.device)),
+        workers=args.workers,
         images=args.images,
         answers=args.answers,
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -26,6 +26,9 @@ from eval.prompt_lists import Prompt, choose, list_hash, read_coco, read_mjhq
 from eval.reference import Reference, find_reference, read_reference, reference_record
 from eval.resizing import RESIZES
 from eval.task import Drawing, Judge, Judged, Need, Scored, Task, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CACHE = Path.home() / ".cache" / "janusflow" / "references"
 
@@ -56,6 +59,13 @@ class FidOptions:
             raise ValueError("--reference is computed already: --reference-images cannot change it")
 
 
+class Prepared(NamedTuple):
+    """A batch of pictures as the extractor's network takes them."""
+
+    pixels: Tensor  # (B, 3, S, S)
+    sizes: list[list[int]]  # width and height of each picture, as it was
+
+
 class FeatureJudge(Judge):
     """Gives each picture's features."""
 
@@ -63,9 +73,13 @@ class FeatureJudge(Judge):
         self.extractor = extractor
         self.resize = RESIZES[resize]
 
-    def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
-        features = self.extractor([self.resize(image) for image in images])
-        return [Judged({"size": list(image.size)}, row) for image, row in zip(images, features, strict=True)]
+    def prepare(self, images: Sequence[Image.Image]) -> Prepared:
+        pixels = self.extractor.pixels([self.resize(image) for image in images])
+        return Prepared(pixels, [list(image.size) for image in images])
+
+    def judge(self, drawings: Sequence[Drawing], images: Prepared) -> list[Judged]:
+        features = self.extractor.features(images.pixels)
+        return [Judged({"size": size}, row) for size, row in zip(images.sizes, features, strict=True)]
 
 
 class FidTask(Task):
@@ -154,7 +168,7 @@ class FidTask(Task):
         files, names = self.real
         key = reference_record(files, names, self.extractor, self.given.resize)["key"]
         path = Path(self.given.reference_cache or CACHE) / f"{self.name}-{key}.npz"
-        return find_reference(path, files, names, self.extractor, self.given.resize)
+        return find_reference(path, files, names, self.extractor, self.given.resize, self.workers)
 
     def naming(self, reference: Reference) -> Naming:
         """How the scores are called."""

@@ -120,8 +120,13 @@ class Judged(NamedTuple):
 class Judge(ABC):
     """Looks at pictures: a detector, a feature extractor, a VQA model. Held only while pictures are judged."""
 
+    @staticmethod
+    def prepare(images: Sequence[Image.Image]) -> Any:
+        """What :meth:`judge` takes of a batch's pictures, in a worker process: by default the pictures themselves."""
+        return images
+
     @abstractmethod
-    def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
+    def judge(self, drawings: Sequence[Drawing], images: Any) -> list[Judged]:
         """A verdict on each picture, which must not depend on the other pictures of the batch."""
 
 
@@ -152,6 +157,7 @@ class Task(ABC):
 
     size: int | None = None  # official number of pictures or questions; None: there is none, or scores name it
     device: str = "cpu"  # where the judge and the scores are computed; the runner sets it
+    workers: int | None = None  # processes that read pictures (default: one a core); likewise
 
     def __init__(self, options: Any) -> None:
         """Raises ``ValueError`` for impossible options."""
