@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from eval.commands import add_list, add_report, add_run, add_sweep
 from eval.compare.command import add_parser as add_compare
+from eval.fid_command import add_parser as add_fid
 from janusflow.cli import run_command
 
 
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_list(commands)
     add_compare(commands)
+    add_fid(commands)
     return parser
 
 

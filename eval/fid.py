@@ -23,7 +23,7 @@ from eval.flags import flag
 from eval.image_files import ImageFiles
 from eval.picture_folder import match_pictures
 from eval.prompt_lists import Prompt, choose, list_hash, read_coco, read_mjhq
-from eval.reference import Reference, find_reference, read_reference, reference_record
+from eval.reference import Reference, check_reference, find_reference, read_reference, reference_record
 from eval.resizing import RESIZES
 from eval.task import Drawing, Judge, Judged, Need, Scored, Task, Work
 
@@ -155,11 +155,8 @@ class FidTask(Task):
     def given_reference(self) -> Reference:
         """The reference file. Raises ``ValueError`` where it is of another extractor or resizing."""
         assert self.given.reference is not None
-        reference = read_reference(Path(self.given.reference))
-        for what, ours in (("extractor", self.extractor.describe()), ("resize", self.given.resize)):
-            if reference.record.get(what, ours) != ours:
-                raise ValueError(f"{self.given.reference} is of the {what} {reference.record[what]}, not of {ours}")
-        return reference
+        path = Path(self.given.reference)
+        return check_reference(path, read_reference(path), self.extractor, self.given.resize)
 
     def load_reference(self) -> Reference:
         """The reference's features, computed unless they are kept already."""
@@ -195,6 +192,12 @@ class FidTask(Task):
         return Scored(
             naming.distance(len(good)), scores | by_category, items, {k: v for k, v in problems.items() if v}, details
         )
+
+    def resample(
+        self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]
+    ) -> Mapping[str, float | None]:
+        """Nothing: a distance takes too long to be computed again and again."""
+        return {}
 
     def score_categories(
         self, features: np.ndarray, ids: Sequence[str], reference: Reference, naming: Naming

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of the files; raised where the same pictures give other features
 BATCH = 32
-PIECE = 32 * BATCH  # pictures whose features are kept together until all are computed
+PIECE = 1024  # pictures whose features are kept together until all are computed
 DAMAGED = (
     OSError,
     ValueError,
@@ -56,7 +56,7 @@ def reference_record(
 ) -> dict[str, Any]:
     """What a reference is of; the key changes with any picture's path or content, the extractor or the resizing."""
     described = {"extractor": extractor.describe(), "resize": resize, "pictures": len(names)}
-    told = tqdm(names, "checking the reference", unit="picture", leave=False, disable=None)
+    told = tqdm(names, f"checking {files.root.name}", unit="picture", leave=False, disable=None)
     identity = {"format": FORMAT, **described, "files": [(name, files.checksum(name)) for name in told]}
     return {**described, "key": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]}
 
@@ -68,12 +68,13 @@ def find_reference(
     extractor: FeatureExtractor,
     resize: str,
     workers: int | None = None,
+    batch_size: int = BATCH,
 ) -> Reference:
     """The features of the pictures ``names``, from the file ``cache`` or computed, and then kept there.
 
     A file of other pictures or another extractor, and a damaged one, is written anew; killed, it goes on from the
-    last whole piece, which stand beside the file. ``workers`` processes read and resize. Raises ``ValueError`` for fewer than two pictures, for one that
-    cannot be read, and where a file cannot be written.
+    last whole piece, which stand beside the file. ``workers`` processes read and resize (default: one a core). Raises
+    ``ValueError`` for fewer than two pictures, for one that cannot be read, and where a file cannot be written.
     """
     record = reference_record(files, names, extractor, resize)
     try:
@@ -85,7 +86,7 @@ def find_reference(
     if len(names) < 2:
         raise ValueError(f"{files.root} holds {len(names)} pictures: a reference needs at least 2")
     pieces = cache.with_name(f"{cache.name}.{record['key']}.pieces")
-    features = compute_features(pieces, files, names, extractor, resize, workers)
+    features = compute_features(pieces, files, names, extractor, resize, workers, batch_size)
     reference = Reference(GaussianStats.of(features), features, tuple(names), record)
     write_reference(cache, reference)
     shutil.rmtree(pieces, ignore_errors=True)  # another process may do the same
@@ -99,16 +100,20 @@ def compute_features(
     extractor: FeatureExtractor,
     resize: str,
     workers: int | None = None,
+    batch_size: int = BATCH,
 ) -> np.ndarray:
     """The features (N, D) of the pictures ``names``; each piece that is not in ``folder`` yet is computed and kept
     there.
     """
     pieces = {folder / f"{start:06d}.npy": names[start : start + PIECE] for start in range(0, len(names), PIECE)}
     found = {path: _read_piece(path, len(piece)) for path, piece in pieces.items()}
-    left = {path: _batches(piece) for path, piece in pieces.items() if found[path] is None}
-    pixels = ahead(partial(read_pixels, files, extractor, resize), sum(left.values(), []), workers)
-    done = len(names) - sum(map(len, sum(left.values(), [])))
-    with tqdm(desc="reference", total=len(names), initial=done, unit="picture", disable=None) as bar:
+    left = {path: _batches(piece, batch_size) for path, piece in pieces.items() if found[path] is None}
+    todo = [batch for batches in left.values() for batch in batches]
+    pixels = ahead(partial(read_pixels, files, extractor, resize), todo, workers)
+    done = len(names) - sum(map(len, todo))
+    with tqdm(
+        desc=f"features of {files.root.name}", total=len(names), initial=done, unit="picture", disable=None
+    ) as bar:
         for path, batches in left.items():
             rows = []
             for batch in batches:
@@ -125,8 +130,8 @@ def read_pixels(files: ImageFiles, extractor: FeatureExtractor, resize: str, nam
     return extractor.pixels([RESIZES[resize](files.read(name)) for name in names])
 
 
-def _batches(names: Sequence[str]) -> list[Sequence[str]]:
-    return [names[first : first + BATCH] for first in range(0, len(names), BATCH)]
+def _batches(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [names[first : first + size] for first in range(0, len(names), size)]
 
 
 def _read_piece(path: Path, count: int) -> np.ndarray | None:
@@ -171,11 +176,21 @@ def read_reference(path: str | Path) -> Reference:
         raise ValueError(f"cannot read the reference {path}: {error}") from error
 
 
+def check_reference(path: Path, reference: Reference, extractor: FeatureExtractor, resize: str) -> Reference:
+    """``reference``. Raises ``ValueError`` where the file ``path`` says that it is of another extractor or resizing."""
+    for what, ours in (("extractor", extractor.describe()), ("resize", resize)):
+        if reference.record.get(what, ours) != ours:
+            raise ValueError(f"{path} is of the {what} {reference.record[what]}, not of {ours}")
+    return reference
+
+
 def _read(path: Path) -> Reference:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         if "mu" in arrays and "sigma" in arrays:  # clean-fid's, which do not say what they are of; no distance needs n
             record = {"file": path.name, "sha256": file_hash(path)}
             return Reference(GaussianStats.from_moments(2, arrays["mu"], arrays["sigma"]), None, None, record)
+        if "n" not in arrays:
+            raise ValueError("it holds no mu and sigma, and is none of ours")
         stats = GaussianStats.from_moments(int(arrays["n"]), arrays["mean"], arrays["cov"])
         features = arrays.get("features")
         names = tuple(arrays["names"].tolist()) if "names" in arrays else None

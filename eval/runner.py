@@ -21,6 +21,7 @@ from tqdm import tqdm
 from eval.candidate import Candidate
 from eval.claim import claim, drawn_by
 from eval.files import file_hash, find_folder
+from eval.finished import keep, kept_result, sources
 from eval.provenance import libraries, machine
 from eval.result import Result, collect, read_answers
 from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store
@@ -105,7 +106,15 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
     settings = {**settings, "libraries": libraries()}  # those that score
     known = {one.id for one in full.questions}
     unknown = [name for name in given or () if name not in known]
-    return collect(task, work, settings, options.out, given, unknown, held=len(full))
+    key = sources(task, work, settings, options.out, unknown, len(full))
+    if kept := kept_result(options.out, key):
+        return kept
+    collected = collect(task, work, settings, options.out, given, unknown, held=len(full))
+    if collected is None:
+        return None
+    result, exported = collected
+    keep(options.out, key, exported)
+    return result
 
 
 def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> None:
@@ -180,7 +189,8 @@ def judge(task: Task, drawings: Sequence[Drawing], pictures: Path, options: RunO
         todo, done = pending(drawings, is_done, options)
         anything = any((pictures / one.path).exists() for batch in todo for one in batch)
         judges = [load_judge(task)] if anything else []
-        look = partial(look_at, pictures, judges[0].prepare if judges else list)
+        prepares = any(type(one).prepare is not Judge.prepare for one in judges)
+        look = partial(look_at, pictures, judges[0].prepare if prepares else list)  # which needs no judge in a worker
         for batch, seen in zip(under_bar(todo, done, "judging"), ahead(look, todo, options.workers), strict=True):
             entries = dict(seen.problems)
             drawn = [one for one in batch if one.id in seen.hashes]

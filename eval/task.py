@@ -120,8 +120,7 @@ class Judged(NamedTuple):
 class Judge(ABC):
     """Looks at pictures: a detector, a feature extractor, a VQA model. Held only while pictures are judged."""
 
-    @staticmethod
-    def prepare(images: Sequence[Image.Image]) -> Any:
+    def prepare(self, images: Sequence[Image.Image]) -> Any:
         """What :meth:`judge` takes of a batch's pictures, in a worker process: by default the pictures themselves."""
         return images
 
@@ -199,3 +198,9 @@ class Task(ABC):
 
         An item without a verdict or an answer counts as wrong; the runner names it and marks the result incomplete.
         """
+
+    def resample(
+        self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]
+    ) -> Mapping[str, float | None]:
+        """The scores of a part of the items, for their intervals: by default all that :meth:`score` gives."""
+        return self.score(work, judged, answers).scores

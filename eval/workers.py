@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -31,8 +29,11 @@ def ahead(load: Callable[[S], T], items: Sequence[S], workers: int | None = None
     if workers < 1 or len(items) < 2:
         yield from map(load, items)
         return
+    import torch
+    from torch.utils.data import DataLoader
+
     loader: DataLoader[T | ValueError] = DataLoader(
-        _Loaded(load, items),
+        _Loaded(load, items),  # type: ignore[arg-type]  # has all that is asked of a Dataset
         batch_size=None,
         num_workers=workers,
         collate_fn=_unchanged,
@@ -50,7 +51,7 @@ def ahead(load: Callable[[S], T], items: Sequence[S], workers: int | None = None
         raise ValueError(f"a process that reads pictures has ended ({reason}): --workers 0 does without") from error
 
 
-class _Loaded(Dataset[Any], Generic[S, T]):
+class _Loaded(Generic[S, T]):
     """What ``load`` gives of an item, or the ``ValueError`` that it raises."""
 
     def __init__(self, load: Callable[[S], T], items: Sequence[S]) -> None:

@@ -110,13 +110,21 @@ class ShapesTask(Task):
         return ShapesJudge(load_siglip(ASSETS / "shapes"))
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
+        return self._score(work, judged, answers, distances=True)
+
+    def resample(
+        self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]
+    ) -> Mapping[str, float | None]:
+        """Without the distances, for which all references are rendered."""
+        return self._score(work, judged, answers, distances=False).scores
+
+    def _score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str], distances: bool) -> Scored:
         scores: dict[str, float | None] = {}
         items: dict[str, Record] = {}
         details: Record = {}
         for split, suffix in SUFFIXES.items():
-            found = self.score_pictures(
-                split, [one for one in work.drawings if split_of(one.id) == split], judged, items
-            )
+            drawings = [one for one in work.drawings if split_of(one.id) == split]
+            found = self.score_pictures(split, drawings, judged, items, distances)
             found |= score_answers([one for one in work.questions if split_of(one.id) == split], answers, items)
             scores |= {name + suffix: value for name, value in flat(found).items()}
             details[split] = found
@@ -124,7 +132,12 @@ class ShapesTask(Task):
         return Scored(headline, scores, items, details=details)
 
     def score_pictures(
-        self, split: str, drawings: Sequence[Drawing], judged: Mapping[str, Judged], items: dict[str, Record]
+        self,
+        split: str,
+        drawings: Sequence[Drawing],
+        judged: Mapping[str, Judged],
+        items: dict[str, Record],
+        distances: bool,
     ) -> Record:
         """The scores of a split's pictures, from what the judge kept of them; ``items`` takes their verdicts."""
         prompts = self.prompts(split)
@@ -136,7 +149,7 @@ class ShapesTask(Task):
             return {}
         result: Record = {"generation": tag_scores(verdicts, [prompt["tag"] for prompt in wanted])}
         seen = [judged[one.id] for one in drawings if one.id in judged]
-        if len(seen) > 1:
+        if distances and len(seen) > 1:
             features = torch.from_numpy(np.stack([one.features for one in seen if one.features is not None]))
             drawn = Drawn(verdicts, features, torch.tensor([one.record["cosine"] for one in seen]))
             siglip = load_siglip(ASSETS / "shapes")

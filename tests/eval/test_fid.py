@@ -51,7 +51,9 @@ def task(mjhq, tmp_path):
 def judge_all(task, work, folder):
     judge = task.load_judge()
     images = [read_image(folder / one.path) for one in work.drawings]
-    return {one.id: judge.judge([one], judge.prepare([image]))[0] for one, image in zip(work.drawings, images, strict=True)}
+    return {
+        one.id: judge.judge([one], judge.prepare([image]))[0] for one, image in zip(work.drawings, images, strict=True)
+    }
 
 
 def drawn(tmp_path, work, first_seed=1000):

@@ -42,10 +42,10 @@ def extractor(tmp_path):
     return Counting(stand_in(tmp_path))
 
 
-def find(folder, extractor, resize="gigagan", count=None, workers=None):
+def find(folder, extractor, resize="gigagan", count=None, workers=None, batch_size=2):
     files = ImageFiles(folder)
     names = list(files.sizes)[:count]
-    return find_reference(folder.parent / "cache/kept.npz", files, names, extractor, resize, workers)
+    return find_reference(folder.parent / "cache/kept.npz", files, names, extractor, resize, workers, batch_size)
 
 
 def test_is_computed_once(folder, extractor):
@@ -129,7 +129,6 @@ def test_a_damaged_picture_is_named_and_nothing_is_kept(folder, extractor):
 @pytest.mark.parametrize("damage", [None, "cut", "empty"])
 def test_a_killed_computation_goes_on(folder, extractor, monkeypatch, damage):
     monkeypatch.setattr(module, "PIECE", 3)
-    monkeypatch.setattr(module, "BATCH", 2)
     read = ImageFiles.read
 
     def killed(self, name):
@@ -161,7 +160,6 @@ def test_workers_give_clean_fids_features_bit_for_bit(folder, extractor, monkeyp
         with zipfile.ZipFile(real, "w") as archive:
             for path in folder.rglob("*.*"):
                 archive.write(path, path.relative_to(folder))
-    monkeypatch.setattr(module, "BATCH", 2)
     monkeypatch.setattr(module, "PIECE", 4)
     found = find(real, extractor, resize, workers=2)
     crop = (lambda array: np.asarray(gigagan(Image.fromarray(array)))) if resize == "gigagan" else None
@@ -172,8 +170,7 @@ def test_workers_give_clean_fids_features_bit_for_bit(folder, extractor, monkeyp
     np.testing.assert_array_equal(found.features, theirs)
 
 
-def test_a_picture_that_a_worker_cannot_read_is_named(folder, extractor, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 2)
+def test_a_picture_that_a_worker_cannot_read_is_named(folder, extractor):
     (folder / NAMES[5]).write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"food/1\.png") as raised:
         find(folder, extractor, workers=2)
