@@ -1,7 +1,8 @@
 """Seconds and memory of an FID's arithmetic: ours, streamed, against clean-fid's (NumPy's cov, SciPy's sqrtm).
 
 ``python benchmarks/fid.py`` (on Linux) writes two sets of random features of FID-30k's size to a temporary folder, and
-computes their distance in a fresh process for each side. It stops where the distances differ by more than clean-fid's
+computes their distance in a fresh process for each side; a third computes all of a task's scores: the distance, KID,
+precision and recall (``--skip-scores``: not). It stops where the distances differ by more than clean-fid's
 means in float32 explain. Figures are of one run; ratios are theirs over ours.
 """
 
@@ -20,9 +21,12 @@ from pathlib import Path
 import numpy as np
 import scipy
 
+from eval.fid_score import Naming, quality_scores
 from eval.frechet import GaussianStats, _eigen_factor, _factor, frechet_distance
+from eval.reference import Reference
 
 SIDES = ("ours", "clean-fid")
+SCORES = "all scores"
 SETS = ("generated.npy", "real.npy")
 TOLERANCE = 1e-3
 
@@ -84,6 +88,16 @@ def clean_fid(folder: Path) -> dict[str, float]:
     return {"statistics_s": middle - start, "distance_s": end - middle, "distance": distance, "peak_gib": peak_gib()}
 
 
+def all_scores(folder: Path) -> dict[str, float]:
+    """The scores of ``mjhq-fid`` and ``coco-fid`` but for the categories', from features on disk."""
+    start = time.perf_counter()
+    generated, real = (np.load(folder / name, mmap_mode="r") for name in SETS)
+    reference = Reference(GaussianStats.of(real), real, None, {})
+    found = quality_scores(generated, reference, Naming("benchmark", "random", is_inception=True))
+    scores = {name: value for name, value in found.items() if value is not None}
+    return {"seconds": time.perf_counter() - start, "peak_gib": peak_gib(), **scores}
+
+
 def measure(folder: Path, side: str, args: argparse.Namespace) -> dict[str, float]:
     """One side's figures, from a process of its own."""
     command = [sys.executable, __file__, "--side", side, "--folder", str(folder), "--batch", str(args.batch)]
@@ -100,19 +114,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=30_000)
     parser.add_argument("--width", type=int, default=2048)
     parser.add_argument("--batch", type=int, default=4096, help="rows that arrive together, on our side")
+    parser.add_argument("--skip-scores", action="store_true", help="only the distance")
     parser.add_argument("--note", default="", help="what else the machine was doing")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=(*SIDES, SCORES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.side:
         before = peak_gib()
-        figures = ours(args.folder, args.batch) if args.side == "ours" else clean_fid(args.folder)
+        sides = {"ours": lambda folder: ours(folder, args.batch), "clean-fid": clean_fid, SCORES: all_scores}
+        figures = sides[args.side](args.folder)
         print(json.dumps({**figures, "imports_gib": before}))
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         write(Path(temporary), args.rows, args.width)
         found = {side: measure(Path(temporary), side, args) for side in SIDES}
+        scores = None if args.skip_scores else measure(Path(temporary), SCORES, args)
     difference = abs(found["ours"]["distance"] / found["clean-fid"]["distance"] - 1)
     if difference > TOLERANCE:
         raise SystemExit(f"the distances differ by {difference:.1e}: the times do not compare")
@@ -122,6 +139,7 @@ def main(argv: list[str] | None = None) -> int:
         "features": [args.rows, args.width],
         "batch": args.batch,
         "sides": {side: {key: round(value, 6) for key, value in figures.items()} for side, figures in found.items()},
+        SCORES: scores and {key: round(value, 6) for key, value in scores.items()},
         "clean_fid_over_ours": ratios,
         "relative_difference": float(f"{difference:.1e}"),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eval.commands import add_list, add_report, add_run, add_sweep
 from eval.compare.command import add_parser as add_compare
+from eval.fid_command import add_parser as add_fid
 from janusflow.cli import run_command
 from janusflow.help_pages import Parser
 
@@ -25,6 +26,7 @@ def build_parser() -> Parser:
     add_report(commands)
     add_list(commands)
     add_compare(commands)
+    add_fid(commands)
     return parser
 
 

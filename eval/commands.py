@@ -70,6 +70,7 @@ def add_running(parser: argparse.ArgumentParser, task: type[Task], folder: str) 
     parser.add_argument("--limit", type=int, help="only that many items, evenly from all parts; marked incomplete")
     parser.add_argument("--shard", metavar="I/N", help="do part I of N, from 0 (default: all, or torchrun's rank)")
     parser.add_argument("--batch-size", type=int, default=16, help="items computed together")
+    parser.add_argument("--workers", type=int, help="processes that read and resize pictures (default: one a core)")
     if task.draws:
         parser.add_argument("--seed", type=int, default=0, help="added to the seeds of all pictures")
 
@@ -217,6 +218,7 @@ def running_options(args: argparse.Namespace) -> RunOptions:
         limit=args.limit,
         shard=shard,
         device=str(find_device(args.device)),
+        workers=args.workers,
         images=args.images,
         answers=args.answers,
     )

@@ -42,8 +42,20 @@ class FeatureExtractor(ABC):
         """What a protocol says of it, with a hash of its weights; loads no network."""
 
     @abstractmethod
+    def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """What the network takes, (B, 3, S, S), of B RGB pictures of any sizes. Needs no network: for workers."""
+
+    @abstractmethod
+    def features(self, pixels: torch.Tensor) -> np.ndarray:
+        """Features (B, D) float32 of :meth:`pixels`."""
+
     def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Features (B, D) float32 of B RGB pictures of any sizes."""
+        return self.features(self.pixels(images))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the network, which stays where it was loaded: workers do not need it."""
+        return {name: value for name, value in vars(self).items() if name != "network"}
 
 
 class TorchScriptExtractor(FeatureExtractor):
@@ -77,18 +89,22 @@ class TorchScriptExtractor(FeatureExtractor):
         except (RuntimeError, OSError) as error:
             raise ValueError(f"{self.path} is not a TorchScript file: {str(error).splitlines()[0]}") from error
 
-    def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
+    def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         import torch
 
-        pixels = torch.from_numpy(np.stack([clean_pixels(image) for image in images])).permute(0, 3, 1, 2)
+        return torch.from_numpy(np.stack([clean_pixels(image) for image in images]))
+
+    def features(self, pixels: torch.Tensor) -> np.ndarray:
+        import torch
+
         network = self.network
         try:
             with torch.no_grad():  # not inference_mode: TorchScript of 2015's Inception writes into its tensors
-                features = network(pixels.contiguous().to(self.device))
+                features = network(pixels.to(self.device))
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ValueError(f"{self.path} cannot be applied to {tuple(pixels.shape)} pixels: {reason}") from error
-        if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != len(images):
+        if not isinstance(features, torch.Tensor) or features.ndim != 2 or len(features) != len(pixels):
             raise ValueError(f"{self.path} must map pixels (B, 3, H, W) to features (B, D)")
         return features.float().cpu().numpy()
 
@@ -137,6 +153,11 @@ class ShapesExtractor(FeatureExtractor):
         self.folder = ASSETS / "shapes"
         self.device = device
 
+    @cached_property
+    def size(self) -> int:
+        """Side of the network's input in pixels."""
+        return int(self.network.config.image_size)
+
     @property
     def dim(self) -> int:
         return int(self.network.config.width)
@@ -154,15 +175,18 @@ class ShapesExtractor(FeatureExtractor):
 
         return load_siglip(self.folder).to(self.device)
 
-    def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
+    def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         import torch
 
         from janusflow.data.transforms import generation_pixels
 
-        size = self.network.config.image_size
-        pixels = torch.stack([generation_pixels(image, size) for image in images]).to(self.device)
+        return torch.stack([generation_pixels(image, self.size) for image in images])
+
+    def features(self, pixels: torch.Tensor) -> np.ndarray:
+        import torch
+
         with torch.no_grad():
-            features: np.ndarray = self.network.embed_images(pixels).cpu().numpy()
+            features: np.ndarray = self.network.embed_images(pixels.to(self.device)).cpu().numpy()
         return features
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -23,9 +23,12 @@ from eval.flags import flag
 from eval.image_files import ImageFiles
 from eval.picture_folder import match_pictures
 from eval.prompt_lists import Prompt, choose, evenly, list_hash, read_coco, read_mjhq
-from eval.reference import Reference, find_reference, read_reference, reference_record
+from eval.reference import Reference, check_reference, find_reference, read_reference, reference_record
 from eval.resizing import OF_REFERENCE, RESIZES
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CACHE = Path.home() / ".cache" / "janusflow" / "references"
 
@@ -59,6 +62,13 @@ class FidOptions:
             raise ValueError("--reference is computed already: --reference-images cannot change it")
 
 
+class Prepared(NamedTuple):
+    """A batch of pictures as the extractor's network takes them."""
+
+    pixels: Tensor  # (B, 3, S, S)
+    sizes: list[list[int]]  # width and height of each picture, as it was
+
+
 class FeatureJudge(Judge):
     """Gives each picture's features."""
 
@@ -66,9 +76,13 @@ class FeatureJudge(Judge):
         self.extractor = extractor
         self.resize = RESIZES[resize]
 
-    def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
-        features = self.extractor([self.resize(image) for image in images])
-        return [Judged({"size": list(image.size)}, row) for image, row in zip(images, features, strict=True)]
+    def prepare(self, images: Sequence[Image.Image]) -> Prepared:
+        pixels = self.extractor.pixels([self.resize(image) for image in images])
+        return Prepared(pixels, [list(image.size) for image in images])
+
+    def judge(self, drawings: Sequence[Drawing], images: Prepared) -> list[Judged]:
+        features = self.extractor.features(images.pixels)
+        return [Judged({"size": size}, row) for size, row in zip(images.sizes, features, strict=True)]
 
 
 class FidTask(Task):
@@ -159,11 +173,8 @@ class FidTask(Task):
     def given_reference(self) -> Reference:
         """The reference file. Raises ``ValueError`` where it is of another extractor or resizing."""
         assert self.given.reference is not None
-        reference = read_reference(Path(self.given.reference))
-        for what, ours in (("extractor", self.extractor.describe()), ("resize", self.reference_resize)):
-            if reference.record.get(what, ours) != ours:
-                raise ValueError(f"{self.given.reference} is of the {what} {reference.record[what]}, not of {ours}")
-        return reference
+        path = Path(self.given.reference)
+        return check_reference(path, read_reference(path), self.extractor, self.reference_resize)
 
     def load_reference(self) -> Reference:
         """The reference's features, computed unless they are kept already."""
@@ -172,7 +183,7 @@ class FidTask(Task):
         files, names = self.real
         key = reference_record(files, names, self.extractor, self.reference_resize)["key"]
         path = Path(self.given.reference_cache or CACHE) / f"{self.name}-{key}.npz"
-        return find_reference(path, files, names, self.extractor, self.reference_resize)
+        return find_reference(path, files, names, self.extractor, self.reference_resize, self.workers)
 
     def departures(self, judge: Record) -> list[str]:
         """The published extractor is the Inception; the counts of pictures stand in the scores' names."""
@@ -208,6 +219,12 @@ class FidTask(Task):
         return Scored(
             naming.distance(len(good)), scores | by_category, items, {k: v for k, v in problems.items() if v}, details
         )
+
+    def resample(
+        self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]
+    ) -> Mapping[str, float | None]:
+        """Nothing: a distance takes too long to be computed again and again."""
+        return {}
 
     def score_categories(
         self, features: np.ndarray, ids: Sequence[str], reference: Reference, naming: Naming

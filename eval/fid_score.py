@@ -26,12 +26,13 @@ class Naming(NamedTuple):
     is_inception: bool
     remarks: tuple[str, ...] = ()  # what departs from the published protocol
 
-    def distance(self, count: int) -> str:
+    def distance(self, count: int | None) -> str:
         """The name of the Fréchet distance of ``count`` pictures: "MJHQ FID-10k" is never "MJHQ FID-30k"."""
+        many = "" if count is None else short_count(count)
         if self.is_inception:
-            return self.benchmark + f" FID-{short_count(count)}" + self._ending()
-        what = f"Fréchet distance ({self.extractor} features, not FID)"
-        return f"{self.benchmark} {what} of {short_count(count)} pictures" + self._ending()
+            return f"{self.benchmark} FID{'-' * bool(many)}{many}".lstrip() + self._ending()
+        what = f"{self.benchmark} Fréchet distance ({self.extractor} features, not FID)".lstrip()
+        return what + (f" of {many} pictures" if many else "") + self._ending()
 
     def other(self, what: str) -> str:
         """The name of another score on the same features."""
@@ -60,16 +61,22 @@ def quality_scores(
 
     features: (N, D) of the generated pictures. The scores other than the distance need the reference's own features.
     """
-    scores: dict[str, float | None] = {naming.distance(len(features)): distance_to(features, reference.stats)}
+    distance: dict[str, float | None] = {naming.distance(len(features)): distance_to(features, reference.stats)}
     real = np.empty((0, 1)) if reference.features is None else reference.features
+    return distance | feature_scores(features, real, naming, seed)
+
+
+def feature_scores(features: np.ndarray, real: np.ndarray, naming: Naming, seed: int = 0) -> dict[str, float | None]:
+    """KID and its spread, precision and recall of features (N, D) and (M, D); None where there are too few."""
     fewest = min(len(features), len(real))
     kid = kid_of_subsets(features, real, seed=seed) if fewest >= 2 else None
     manifold = precision_recall(features, real) if fewest > NEIGHBOURS else None
-    scores[naming.other("KID")] = kid.value if kid else None
-    scores[naming.other("KID, standard deviation between subsets")] = kid.std if kid else None
-    scores[naming.other("precision")] = manifold.precision if manifold else None
-    scores[naming.other("recall")] = manifold.recall if manifold else None
-    return scores
+    return {
+        naming.other("KID"): kid.value if kid else None,
+        naming.other("KID, standard deviation between subsets"): kid.std if kid else None,
+        naming.other("precision"): manifold.precision if manifold else None,
+        naming.other("recall"): manifold.recall if manifold else None,
+    }
 
 
 def protocol_of_scores(seed: int = 0) -> dict[str, str]:

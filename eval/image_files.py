@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from PIL import Image
 
@@ -21,8 +23,9 @@ class ImageFiles:
     def __init__(self, root: Path) -> None:
         """A folder, looked through at any depth, or a ``.zip``. Raises ``ValueError`` where it is neither."""
         self.root = root
-        self._archive = _open_archive(root) if root.is_file() else None
-        if self._archive is not None:
+        self._opened: tuple[int, zipfile.ZipFile] | None = None  # by the process of that number
+        self.packed = root.is_file()
+        if self.packed:
             found = {one.filename: one.file_size for one in self._archive.infolist() if not one.is_dir()}
         elif root.is_dir():
             found = {
@@ -33,9 +36,19 @@ class ImageFiles:
         self._checksums: dict[str, int] = {}
         self.sizes = {name: found[name] for name in sorted(found) if is_picture(name)}
 
+    @property
+    def _archive(self) -> zipfile.ZipFile:
+        """The archive as this process has opened it: two processes that share an open file move each other's place."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), _open_archive(self.root)
+        return self._opened[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_opened": None}
+
     def checksum(self, name: str) -> int:
         """The CRC-32 of a picture's file, which is read for it once. Raises ``ValueError`` where it cannot be."""
-        if self._archive is not None:
+        if self.packed:
             return self._archive.getinfo(name).CRC
         if name not in self._checksums:
             try:
@@ -46,7 +59,7 @@ class ImageFiles:
 
     def read(self, name: str) -> Image.Image:
         """A picture as RGB. Raises ``ValueError`` with its name where it is damaged."""
-        if self._archive is None:
+        if not self.packed:
             return read_image(self.root / name)
         try:
             content = self._archive.read(name)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 from eval.arrays import real_array
 
@@ -51,7 +52,7 @@ def kid_of_subsets(
     size = min(len(a), len(b), size)
     rng = np.random.RandomState(seed)
     values = []
-    for _ in range(subsets):
+    for _ in tqdm(range(subsets), "KID", unit="subset", leave=False, disable=None):
         from_b = b[rng.choice(len(b), size, replace=False)]  # clean-fid's order
         from_a = a[rng.choice(len(a), size, replace=False)]
         values.append(kid(from_a, from_b))

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 from eval.arrays import real_array
 
 Array = NDArray[np.float64]
-BLOCK = 1024  # rows of a distance matrix that exist at a time
+BLOCK = 2048  # rows and columns of a distance matrix that exist at a time
 NEIGHBOURS = 3  # of precision and recall
 DENSITY_NEIGHBOURS = 5  # of density and coverage
 
@@ -42,9 +43,12 @@ def precision_recall(generated: ArrayLike, real: ArrayLike, k: int = NEIGHBOURS)
     Raises ``ValueError`` for different widths, values not real and finite, or a side without k neighbours each.
     """
     ours, theirs = _check(generated, real, k)
-    precision = _inside(ours, theirs, radii(theirs, k)).mean()
-    recall = _inside(theirs, ours, radii(ours, k)).mean()
-    return PrecisionRecall(float(precision), float(recall))
+    our_reach, their_reach = radii(ours, k), radii(theirs, k)
+    found, covered = np.zeros(len(ours), bool), np.zeros(len(theirs), bool)
+    for rows, columns, distances, rounding in _tiles(ours, theirs, "precision and recall"):
+        found[rows] |= (distances <= their_reach[columns] + rounding).any(axis=1)
+        covered[columns] |= (distances <= our_reach[rows, None] + rounding).any(axis=0)
+    return PrecisionRecall(float(found.mean()), float(covered.mean()))
 
 
 def density_coverage(generated: ArrayLike, real: ArrayLike, k: int = DENSITY_NEIGHBOURS) -> DensityCoverage:
@@ -56,48 +60,48 @@ def density_coverage(generated: ArrayLike, real: ArrayLike, k: int = DENSITY_NEI
     reach = radii(theirs, k)
     balls = 0
     covered = np.zeros(len(theirs), bool)
-    for _, distances, rounding in _distances(ours, theirs):
-        inside = distances + rounding < reach
+    for _, columns, distances, rounding in _tiles(ours, theirs, "density and coverage"):
+        inside = distances + rounding < reach[columns]
         balls += int(inside.sum())
-        covered |= inside.any(axis=0)
+        covered[columns] |= inside.any(axis=0)
     return DensityCoverage(balls / (k * len(ours)), float(covered.mean()))
 
 
 def radii(features: Array, k: int) -> Array:
     """Squared distance (N,) of every row (of more than k) to its k-th nearest other row."""
-    found = []
-    for start, distances, _ in _distances(features, features):
-        rows = np.arange(len(distances))
-        distances[rows, start + rows] = np.inf  # a row is not its own neighbour, a copy of it is
-        found.append(np.partition(distances, k - 1, axis=1)[:, k - 1])
-    return np.concatenate(found)
+    nearest = np.full((len(features), k), np.inf)  # of the columns seen so far
+    for rows, columns, distances, _ in _tiles(features, features, "neighbours"):
+        own = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
+        distances[own - rows.start, own - columns.start] = np.inf  # a row is not its own neighbour, a copy of it is
+        nearest[rows] = np.partition(np.hstack([nearest[rows], distances]), k - 1, axis=1)[:, :k]
+    return nearest.max(axis=1)
 
 
-def _inside(rows: Array, centres: Array, squared_radii: Array) -> NDArray[np.bool_]:
-    """Whether each row (N,) lies in any ball."""
-    inside = (
-        (distances <= squared_radii + rounding).any(axis=1) for _, distances, rounding in _distances(rows, centres)
-    )
-    return np.concatenate(list(inside))
-
-
-def _distances(rows: Array, others: Array) -> Iterator[tuple[int, Array, Array]]:
-    """Squared distances of a block of rows to all others, (block, M): the block's first row, they, and their rounding.
+def _tiles(rows: Array, others: Array, what: str) -> Iterator[tuple[slice, slice, Array, Array]]:
+    """All squared distances between two sets, by tiles of up to ``BLOCK`` x ``BLOCK``: their place, they, and their
+    rounding. Only a tile's rows are ever copied to float64.
 
     A distance that may be rounding error alone is 0, so that copies of a picture do lie on each other. The origin is
     moved to the mean of the others: far from it, lengths would swallow distances.
     """
     origin = others.mean(axis=0, dtype=np.float64)
-    others = others - origin
-    lengths = np.einsum("nd,nd->n", others, others)
     epsilon = others.shape[1] * np.finfo(np.float64).eps
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK] - origin
-        sums = np.einsum("nd,nd->n", block, block)[:, None] + lengths
-        distances = sums - 2 * (block @ others.T)
-        sums *= epsilon
-        distances[distances <= sums] = 0.0
-        yield start, distances, sums
+    with tqdm(desc=what, total=len(rows) * len(others), unit="pair", unit_scale=True, leave=False, disable=None) as bar:
+        for right in _slices(len(others)):
+            columns = others[right] - origin
+            lengths = np.einsum("nd,nd->n", columns, columns)
+            for left in _slices(len(rows)):
+                block = rows[left] - origin
+                sums = np.einsum("nd,nd->n", block, block)[:, None] + lengths
+                distances = sums - 2 * (block @ columns.T)
+                sums *= epsilon
+                distances[distances <= sums] = 0.0
+                yield left, right, distances, sums
+                bar.update(distances.size)
+
+
+def _slices(length: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
 
 
 def _check(generated: ArrayLike, real: ArrayLike, k: int) -> tuple[Array, Array]:

@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -22,10 +23,14 @@ from eval.files import file_hash
 from eval.frechet import GaussianStats
 from eval.image_files import ImageFiles
 from eval.resizing import RESIZES
+from eval.workers import ahead
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 1  # of the files; raised where the same pictures give other features
 BATCH = 32
-PIECE = 32 * BATCH  # pictures whose features are kept together until all are computed
+PIECE = 1024  # pictures whose features are kept together until all are computed
 DAMAGED = (
     OSError,
     ValueError,
@@ -51,19 +56,25 @@ def reference_record(
 ) -> dict[str, Any]:
     """What a reference is of; the key changes with any picture's path or content, the extractor or the resizing."""
     described = {"extractor": extractor.describe(), "resize": resize, "pictures": len(names)}
-    told = tqdm(names, "checking the reference", unit="picture", leave=False, disable=None)
+    told = tqdm(names, f"checking {files.root.name}", unit="picture", leave=False, disable=None)
     identity = {"format": FORMAT, **described, "files": [(name, files.checksum(name)) for name in told]}
     return {**described, "key": hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]}
 
 
 def find_reference(
-    cache: Path, files: ImageFiles, names: Sequence[str], extractor: FeatureExtractor, resize: str
+    cache: Path,
+    files: ImageFiles,
+    names: Sequence[str],
+    extractor: FeatureExtractor,
+    resize: str,
+    workers: int | None = None,
+    batch_size: int = BATCH,
 ) -> Reference:
     """The features of the pictures ``names``, from the file ``cache`` or computed, and then kept there.
 
     A file of other pictures or another extractor, and a damaged one, is written anew; killed, it goes on from the
-    last whole piece, which stand beside the file. Raises ``ValueError`` for fewer than two pictures, for one that
-    cannot be read, and where a file cannot be written.
+    last whole piece, which stand beside the file. ``workers`` processes read and resize (default: one a core). Raises
+    ``ValueError`` for fewer than two pictures, for one that cannot be read, and where a file cannot be written.
     """
     record = reference_record(files, names, extractor, resize)
     try:
@@ -75,41 +86,58 @@ def find_reference(
     if len(names) < 2:
         raise ValueError(f"{files.root} holds {len(names)} pictures: a reference needs at least 2")
     pieces = cache.with_name(f"{cache.name}.{record['key']}.pieces")
-    features = np.concatenate(list(compute_pieces(pieces, files, names, extractor, resize)))
+    features = compute_features(pieces, files, names, extractor, resize, workers, batch_size)
     reference = Reference(GaussianStats.of(features), features, tuple(names), record)
     write_reference(cache, reference)
     shutil.rmtree(pieces, ignore_errors=True)  # another process may do the same
     return reference
 
 
-def compute_pieces(
-    folder: Path, files: ImageFiles, names: Sequence[str], extractor: FeatureExtractor, resize: str
-) -> Iterator[np.ndarray]:
-    """The features (up to ``PIECE``, D) of the pictures ``names``, in order; each piece that is not in ``folder`` yet
-    is computed and kept there.
+def compute_features(
+    folder: Path,
+    files: ImageFiles,
+    names: Sequence[str],
+    extractor: FeatureExtractor,
+    resize: str,
+    workers: int | None = None,
+    batch_size: int = BATCH,
+) -> np.ndarray:
+    """The features (N, D) of the pictures ``names``; each piece that is not in ``folder`` yet is computed and kept
+    there.
     """
-    with tqdm(desc="reference", total=len(names), unit="picture", disable=None) as bar:
-        for start in range(0, len(names), PIECE):
-            path, piece = folder / f"{start:06d}.npy", names[start : start + PIECE]
-            features = _read_piece(path, len(piece))
-            if features is None:
-                found = []
-                for first in range(0, len(piece), BATCH):
-                    images = [RESIZES[resize](files.read(name)) for name in piece[first : first + BATCH]]
-                    found.append(extractor(images).astype(np.float32, copy=False))
-                    bar.update(len(images))
-                features = np.concatenate(found)
-                with _whole_file(path) as file:
-                    np.save(file, features)
-            else:
-                bar.update(len(piece))
-            yield features
+    pieces = {folder / f"{start:06d}.npy": names[start : start + PIECE] for start in range(0, len(names), PIECE)}
+    found = {path: _read_piece(path, len(piece)) for path, piece in pieces.items()}
+    left = {path: _batches(piece, batch_size) for path, piece in pieces.items() if found[path] is None}
+    todo = [batch for batches in left.values() for batch in batches]
+    pixels = ahead(partial(read_pixels, files, extractor, resize), todo, workers)
+    done = len(names) - sum(map(len, todo))
+    with tqdm(
+        desc=f"features of {files.root.name}", total=len(names), initial=done, unit="picture", disable=None
+    ) as bar:
+        for path, batches in left.items():
+            rows = []
+            for batch in batches:
+                rows.append(extractor.features(next(pixels)).astype(np.float32, copy=False))
+                bar.update(len(batch))
+            with _whole_file(path) as file:
+                np.save(file, np.concatenate(rows))
+            found[path] = _read_piece(path, len(pieces[path]))
+    return np.concatenate([rows for rows in found.values() if rows is not None])
+
+
+def read_pixels(files: ImageFiles, extractor: FeatureExtractor, resize: str, names: Sequence[str]) -> Tensor:
+    """What the extractor's network takes of the pictures ``names``."""
+    return extractor.pixels([RESIZES[resize](files.read(name)) for name in names])
+
+
+def _batches(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [names[first : first + size] for first in range(0, len(names), size)]
 
 
 def _read_piece(path: Path, count: int) -> np.ndarray | None:
-    """The features of ``count`` pictures; None where there is no such file, or it is damaged."""
+    """The features of ``count`` pictures, left on disk; None where there is no such file, or it is damaged."""
     try:
-        features: np.ndarray = np.load(path, allow_pickle=False)
+        features: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except DAMAGED:
         return None
     return features if features.ndim == 2 and len(features) == count else None
@@ -148,11 +176,21 @@ def read_reference(path: str | Path) -> Reference:
         raise ValueError(f"cannot read the reference {path}: {error}") from error
 
 
+def check_reference(path: Path, reference: Reference, extractor: FeatureExtractor, resize: str) -> Reference:
+    """``reference``. Raises ``ValueError`` where the file ``path`` says that it is of another extractor or resizing."""
+    for what, ours in (("extractor", extractor.describe()), ("resize", resize)):
+        if reference.record.get(what, ours) != ours:
+            raise ValueError(f"{path} is of the {what} {reference.record[what]}, not of {ours}")
+    return reference
+
+
 def _read(path: Path) -> Reference:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         if "mu" in arrays and "sigma" in arrays:  # clean-fid's, which do not say what they are of; no distance needs n
             record = {"file": path.name, "sha256": file_hash(path)}
             return Reference(GaussianStats.from_moments(2, arrays["mu"], arrays["sigma"]), None, None, record)
+        if "n" not in arrays:
+            raise ValueError("it holds no mu and sigma, and is none of ours")
         stats = GaussianStats.from_moments(int(arrays["n"]), arrays["mean"], arrays["cov"])
         features = arrays.get("features")
         names = tuple(arrays["names"].tolist()) if "names" in arrays else None

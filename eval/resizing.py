@@ -8,12 +8,12 @@ arXiv:2104.11222), which goes on to the network's 299 in floating point.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 from PIL import Image
 
 GIGAGAN_SIZE = 256  # pixels
+CLEAN_SIZE = 299  # likewise, of Inception's input
 
 
 def gigagan(image: Image.Image) -> Image.Image:
@@ -22,10 +22,11 @@ def gigagan(image: Image.Image) -> Image.Image:
 
 
 def _square(image: Image.Image, filter: Image.Resampling) -> Image.Image:
-    image = image.convert("RGB")
+    square = image if image.mode == "RGB" else image.convert("RGB")
     side = min(image.size)
-    left, top = (round((length - side) / 2) for length in image.size)  # halves to even, as torchvision crops
-    square = image.crop((left, top, left + side, top + side))
+    if image.size != (side, side):
+        left, top = (round((length - side) / 2) for length in image.size)  # halves to even, as torchvision crops
+        square = square.crop((left, top, left + side, top + side))
     return square.resize((GIGAGAN_SIZE, GIGAGAN_SIZE), filter)
 
 
@@ -51,17 +52,12 @@ OF_REFERENCE = {"gigagan": "gigagan", "clean": "clean", "bicubic": "gigagan"}  #
 
 
 def clean_pixels(image: Image.Image) -> np.ndarray:
-    """clean-fid's input of Inception: (299, 299, 3) float32 in 0..255.
+    """clean-fid's input of Inception: (3, 299, 299) float32 in 0..255.
 
     Each channel by itself, bicubic in floating point, clipped and not rounded; another shape than square is stretched.
+    The values are clean-fid's, bit for bit; it makes the channels from an array, which takes as long as resizing them.
     """
-    pixels: np.ndarray = _clean_resizer()(np.asarray(image.convert("RGB")))
-    return pixels
-
-
-@cache
-def _clean_resizer() -> Callable[[np.ndarray], np.ndarray]:
-    from cleanfid.resize import build_resizer
-
-    resizer: Callable[[np.ndarray], np.ndarray] = build_resizer("clean")
-    return resizer
+    channels = (image if image.mode == "RGB" else image.convert("RGB")).split()
+    resized = [one.convert("F").resize((CLEAN_SIZE, CLEAN_SIZE), Image.Resampling.BICUBIC) for one in channels]
+    pixels = np.stack([np.asarray(one) for one in resized])
+    return pixels.clip(0, 255, out=pixels)

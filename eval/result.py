@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import read_json, read_json_lines
+from eval.intervals import reaches
 from eval.published import title_and_columns
 from eval.store import ANSWERED, DRAWN, JUDGED, Entry, read_stage, write_json
 from eval.task import MISSING, Drawing, Judged, Problems, Question, Scored, Task, Work, joined
@@ -25,6 +26,7 @@ ORIGIN: dict[str, Kind] = {  # of a result's provenance, likewise
     **{"model": (dict, NONE), "drawn_by": (dict, NONE), "images": (str, NONE), "libraries": dict, "machine": str},
 }
 MODEL: dict[str, Kind] = {"checkpoint": str, "resolution": (int, float), "dtype": str}  # of either, likewise
+SCORE_TABLE = ("| score | value | 95 % |", "|---|---:|---:|")
 SHOWN = 5  # names of items on a line
 Result = dict[str, Any]
 
@@ -38,8 +40,10 @@ def collect(
     unknown: Sequence[str] = (),
     held: int | None = None,
     limit: int | None = None,
-) -> Result | None:
+) -> tuple[Result, list[Path]] | None:
     """Score what all shards have stored in ``folder``, and write the result; None while something is left to do.
+
+    Also the files that were written for others.
 
     given: answers from elsewhere, by id; a question that they leave out is a problem and not left to do.
     unknown: those to no question. held: how many items the benchmark's files hold, of which ``work`` may be a part.
@@ -75,6 +79,7 @@ def collect(
         "headline": scored.headline,
         "complete": not set(problems) - set(task.tolerated),
         "scores": scored.scores,
+        "intervals": reaches(task, work, verdicts, texts),  # half their widths
         "overview": [scored.headline, *(name for name in task.overview if name in scored.scores)],
         "columns": columns,
         "problems": problems,
@@ -85,8 +90,7 @@ def collect(
         "items": items(work, entries, scored),
     }
     write_json(folder / RESULT, result)
-    task.export(folder, work, texts)
-    return result
+    return result, task.export(folder, work, texts)
 
 
 def limit_line(task: Task, work: Work, held: int) -> str:
@@ -223,11 +227,13 @@ def problem_lines(result: Result) -> list[str]:
 
 
 def score_lines(result: Result) -> list[str]:
-    """The scores as Markdown, and whether they are complete."""
-    lines = [f"{result['title']}{'' if result['complete'] else ' - INCOMPLETE'}", "", "| score | value |", "|---|---:|"]
+    """The scores as Markdown with their 95 % intervals, where there are any, and whether they are complete."""
+    intervals = result.get("intervals", {})
+    lines = [f"{result['title']}{'' if result['complete'] else ' - INCOMPLETE'}", "", *SCORE_TABLE]
     for name, value in result["scores"].items():
         strong = "**" if name == result["headline"] else ""
-        lines.append(f"| {strong}{name}{strong} | {show(value)} |")
+        reach = f"± {show(intervals[name])}" if name in intervals else ""
+        lines.append(f"| {strong}{name}{strong} | {show(value)} | {reach} |")
     return lines
 
 

@@ -10,21 +10,24 @@ import gc
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from eval.candidate import Candidate
 from eval.claim import claim, drawn_by
 from eval.files import file_hash, find_folder
+from eval.finished import keep, kept_result, sources
 from eval.listing import find_pictures
 from eval.provenance import libraries, machine
 from eval.result import Result, collect, read_answers
 from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store
 from eval.task import Drawing, Judge, Question, Task, Work
+from eval.workers import ahead
 from janusflow.answer import DecodingOptions
 from janusflow.pictures import read_image, save_png
 
@@ -43,6 +46,7 @@ class RunOptions:
     limit: int | None = None  # only that many items
     shard: Shard = WHOLE
     device: str = "cpu"  # of the judge
+    workers: int | None = None  # processes that read pictures for it; None: one a core
     images: Path | None = None  # folder of pictures that are scored instead of drawn ones
     answers: Path | None = None  # file of answers that are scored instead of the model's
 
@@ -51,6 +55,8 @@ class RunOptions:
             raise ValueError(f"batch size must be at least 1, got {self.batch_size}")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit must be at least 1, got {self.limit}")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers must be at least 0, got {self.workers}")
 
 
 def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Result | None:
@@ -60,7 +66,7 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
     results of other settings.
     """
     given = read_answers(options.answers) if options.answers else None
-    task.device = options.device
+    task.device, task.workers = options.device, options.workers
     full = task.prepare().check()
     work = full if options.limit is None else task.prepare(options.limit)
     if options.images:
@@ -101,7 +107,15 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
     settings = {**settings, "libraries": libraries()}  # those that score
     known = {one.id for one in full.questions}
     unknown = [name for name in given or () if name not in known]
-    return collect(task, work, settings, options.out, given, unknown, len(full), options.limit)
+    key = sources(task, work, settings, options.out, unknown, len(full))
+    if kept := kept_result(options.out, key):
+        return kept
+    collected = collect(task, work, settings, options.out, given, unknown, len(full), options.limit)
+    if collected is None:
+        return None
+    result, exported = collected
+    keep(options.out, key, exported)
+    return result
 
 
 def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> None:
@@ -117,7 +131,7 @@ def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> N
                 "problem" in store.entries[one.id].record or (folder / one.path).exists()
             )
 
-        for batch in batches(work.drawings, is_done, options, "drawing"):
+        for batch in under_bar(*pending(work.drawings, is_done, options), "drawing"):
             entries, fitting = {}, []
             for one in batch:
                 try:
@@ -148,7 +162,7 @@ def answer(task: Task, questions: Sequence[Question], candidate: Candidate, opti
                 entry is not None and "problem" not in entry.record and entry.record.get("seen") == picture_hashes(one)
             )
 
-        for batch in batches(questions, is_done, options, "answering"):
+        for batch in under_bar(*pending(questions, is_done, options), "answering"):
             entries, talks = {}, {}
             for one in batch:
                 try:
@@ -164,7 +178,6 @@ def answer(task: Task, questions: Sequence[Question], candidate: Candidate, opti
 
 def judge(task: Task, drawings: Sequence[Drawing], pictures: Path, options: RunOptions) -> None:
     """Judge this shard's pictures that are not judged yet, or that have changed since."""
-    loaded: list[Judge] = []
     with Store(options.out, JUDGED, options.shard, options.limit) as store:
 
         def is_done(one: Drawing) -> bool:
@@ -174,26 +187,44 @@ def judge(task: Task, drawings: Sequence[Drawing], pictures: Path, options: RunO
                 return False
             return entry.record.get("prompt") == one.prompt and entry.record.get("picture") == file_hash(path)
 
-        for batch in batches(drawings, is_done, options, "judging"):
-            entries, images, hashes = {}, {}, {}
-            for one in batch:
-                path = pictures / one.path
-                try:
-                    if not path.exists():
-                        entries[one.id] = problem("missing", ValueError(f"there is no {one.path}"))
-                        continue
-                    hashes[one.id] = file_hash(path)
-                    images[one.id] = read_image(path, one.path)
-                except ValueError as error:
-                    entries[one.id] = problem("unreadable", error)
-            seen = [one for one in batch if one.id in images]
-            if seen and not loaded:
-                loaded.append(load_judge(task))
-            verdicts = loaded[0].judge(seen, list(images.values())) if seen else []
-            for one, verdict in zip(seen, verdicts, strict=True):
-                record = {"prompt": one.prompt, "picture": hashes[one.id], "verdict": verdict.record}
+        todo, done = pending(drawings, is_done, options)
+        anything = any((pictures / one.path).exists() for batch in todo for one in batch)
+        judges = [load_judge(task)] if anything else []
+        prepares = any(type(one).prepare is not Judge.prepare for one in judges)
+        look = partial(look_at, pictures, judges[0].prepare if prepares else list)  # which needs no judge in a worker
+        for batch, seen in zip(under_bar(todo, done, "judging"), ahead(look, todo, options.workers), strict=True):
+            entries = dict(seen.problems)
+            drawn = [one for one in batch if one.id in seen.hashes]
+            verdicts = judges[0].judge(drawn, seen.prepared) if drawn else []
+            for one, verdict in zip(drawn, verdicts, strict=True):
+                record = {"prompt": one.prompt, "picture": seen.hashes[one.id], "verdict": verdict.record}
                 entries[one.id] = Entry(record, verdict.features)
             store.add(entries)
+
+
+class Seen(NamedTuple):
+    """A batch of pictures as a worker process has read them."""
+
+    problems: dict[str, Entry]  # by id, those that cannot be judged
+    hashes: dict[str, str]  # by id, the others
+    prepared: Any  # what the judge takes of these
+
+
+def look_at(pictures: Path, prepare: Callable[[list[Image.Image]], Any], batch: Sequence[Drawing]) -> Seen:
+    """Read the pictures of a batch, and prepare them for the judge."""
+    problems, hashes, images = {}, {}, []
+    for one in batch:
+        path = pictures / one.path
+        if not path.exists():
+            problems[one.id] = problem("missing", ValueError(f"there is no {one.path}"))
+            continue
+        try:
+            digest = file_hash(path)  # first: a picture that changes meanwhile is judged again
+            images.append(read_image(path, one.path))
+            hashes[one.id] = digest
+        except ValueError as error:
+            problems[one.id] = problem("unreadable", error)
+    return Seen(problems, hashes, prepare(images) if images else None)
 
 
 def load_judge(task: Task) -> Judge:
@@ -203,15 +234,19 @@ def load_judge(task: Task) -> Judge:
     return found
 
 
-def batches(
-    items: Sequence[Item], is_done: Callable[[Item], bool], options: RunOptions, what: str
-) -> Iterator[Sequence[Item]]:
-    """This shard's batches with anything left to do, under a progress bar."""
+def pending(
+    items: Sequence[Item], is_done: Callable[[Item], bool], options: RunOptions
+) -> tuple[list[Sequence[Item]], int]:
+    """This shard's batches with anything left to do, and how many items are done."""
     size = options.batch_size
     all_batches = [items[start : start + size] for start in range(0, len(items), size)]
     mine = all_batches[options.shard.index :: options.shard.count]
     todo = [batch for batch in mine if not all(map(is_done, batch))]
-    done = sum(map(len, mine)) - sum(map(len, todo))
+    return todo, sum(map(len, mine)) - sum(map(len, todo))
+
+
+def under_bar(todo: Sequence[Sequence[Item]], done: int, what: str) -> Iterator[Sequence[Item]]:
+    """The batches, under a progress bar that counts their items."""
     if todo:
         with tqdm(desc=what, total=done + sum(map(len, todo)), initial=done, unit="item", disable=None) as bar:
             for batch in todo:

@@ -120,8 +120,12 @@ class Judged(NamedTuple):
 class Judge(ABC):
     """Looks at pictures: a detector, a feature extractor, a VQA model. Held only while pictures are judged."""
 
+    def prepare(self, images: Sequence[Image.Image]) -> Any:
+        """What :meth:`judge` takes of a batch's pictures, in a worker process: by default the pictures themselves."""
+        return images
+
     @abstractmethod
-    def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
+    def judge(self, drawings: Sequence[Drawing], images: Any) -> list[Judged]:
         """A verdict on each picture, which must not depend on the other pictures of the batch."""
 
 
@@ -154,6 +158,7 @@ class Task(ABC):
 
     size: int | None = None  # official number of pictures or questions; None: there is none, or scores name it
     device: str = "cpu"  # where the judge and the scores are computed; the runner sets it
+    workers: int | None = None  # processes that read pictures (default: one a core); likewise
 
     def __init__(self, options: Any) -> None:
         """Raises ``ValueError`` for impossible options."""
@@ -207,3 +212,9 @@ class Task(ABC):
 
         An item without a verdict or an answer counts as wrong; the runner names it and marks the result incomplete.
         """
+
+    def resample(
+        self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]
+    ) -> Mapping[str, float | None]:
+        """The scores of a part of the items, for their intervals: by default all that :meth:`score` gives."""
+        return self.score(work, judged, answers).scores

@@ -122,13 +122,21 @@ class ShapesTask(Task):
         return ShapesJudge()
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
+        return self._score(work, judged, answers, distances=True)
+
+    def resample(
+        self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]
+    ) -> Mapping[str, float | None]:
+        """Without the distances, for which all references are rendered."""
+        return self._score(work, judged, answers, distances=False).scores
+
+    def _score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str], distances: bool) -> Scored:
         scores: dict[str, float | None] = {}
         items: dict[str, Record] = {}
         details: Record = {}
         for split, suffix in SUFFIXES.items():
-            found = self.score_pictures(
-                split, [one for one in work.drawings if split_of(one.id) == split], judged, items
-            )
+            drawings = [one for one in work.drawings if split_of(one.id) == split]
+            found = self.score_pictures(split, drawings, judged, items, distances)
             found |= score_answers([one for one in work.questions if split_of(one.id) == split], answers, items)
             scores |= {name + suffix: value for name, value in flat(found).items()}
             details[split] = found
@@ -136,7 +144,12 @@ class ShapesTask(Task):
         return Scored(headline, scores, items, details=details)
 
     def score_pictures(
-        self, split: str, drawings: Sequence[Drawing], judged: Mapping[str, Judged], items: dict[str, Record]
+        self,
+        split: str,
+        drawings: Sequence[Drawing],
+        judged: Mapping[str, Judged],
+        items: dict[str, Record],
+        distances: bool,
     ) -> Record:
         """The scores of a split's pictures, from what the judge kept of them; ``items`` takes their verdicts."""
         prompts = self.prompts[split]
@@ -148,7 +161,7 @@ class ShapesTask(Task):
             return {}
         result: Record = {"generation": tag_scores(verdicts, [prompt["tag"] for prompt in wanted])}
         seen = [judged[one.id] for one in drawings if one.id in judged]
-        if len(seen) > 1:
+        if distances and len(seen) > 1:
             from eval.shapes.judge import score_features
 
             result |= score_features(seen, verdicts, SPLITS[split], self.given.reference_images, SIZE)

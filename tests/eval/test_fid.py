@@ -51,7 +51,9 @@ def task(mjhq, tmp_path):
 def judge_all(task, work, folder):
     judge = task.load_judge()
     images = [read_image(folder / one.path) for one in work.drawings]
-    return {one.id: judge.judge([one], [image])[0] for one, image in zip(work.drawings, images, strict=True)}
+    return {
+        one.id: judge.judge([one], judge.prepare([image]))[0] for one, image in zip(work.drawings, images, strict=True)
+    }
 
 
 def drawn(tmp_path, work, first_seed=1000):
@@ -315,9 +317,9 @@ def test_the_judges_verdict_does_not_depend_on_the_batch(task):
     judge = task().load_judge()
     work = task().prepare()
     images = [picture(i) for i in range(4)]
-    together = judge.judge(work.drawings[:4], images)
+    together = judge.judge(work.drawings[:4], judge.prepare(images))
     for one, image, verdict in zip(work.drawings, images, together, strict=False):
-        (alone,) = judge.judge([one], [image])
+        (alone,) = judge.judge([one], judge.prepare([image]))
         assert alone.record == verdict.record == {"size": [40, 30]}
         np.testing.assert_allclose(alone.features, verdict.features, rtol=1e-6)
 

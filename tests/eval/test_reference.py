@@ -6,6 +6,9 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
+from cleanfid.fid import get_files_features
+from PIL import Image
 
 from eval import reference as module
 from eval.features import TorchScriptExtractor
@@ -23,9 +26,9 @@ class Counting(TorchScriptExtractor):
 
     seen = 0
 
-    def __call__(self, images):
-        self.seen += len(images)
-        return super().__call__(images)
+    def features(self, pixels):
+        self.seen += len(pixels)
+        return super().features(pixels)
 
 
 @pytest.fixture
@@ -39,9 +42,10 @@ def extractor(tmp_path):
     return Counting(stand_in(tmp_path))
 
 
-def find(folder, extractor, resize="gigagan", count=None):
+def find(folder, extractor, resize="gigagan", count=None, workers=None, batch_size=2):
     files = ImageFiles(folder)
-    return find_reference(folder.parent / "cache/kept.npz", files, list(files.sizes)[:count], extractor, resize)
+    names = list(files.sizes)[:count]
+    return find_reference(folder.parent / "cache/kept.npz", files, names, extractor, resize, workers, batch_size)
 
 
 def test_is_computed_once(folder, extractor):
@@ -125,7 +129,6 @@ def test_a_damaged_picture_is_named_and_nothing_is_kept(folder, extractor):
 @pytest.mark.parametrize("damage", [None, "cut", "empty"])
 def test_a_killed_computation_goes_on(folder, extractor, monkeypatch, damage):
     monkeypatch.setattr(module, "PIECE", 3)
-    monkeypatch.setattr(module, "BATCH", 2)
     read = ImageFiles.read
 
     def killed(self, name):
@@ -135,7 +138,7 @@ def test_a_killed_computation_goes_on(folder, extractor, monkeypatch, damage):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(ImageFiles, "read", killed)
-        find(folder, extractor)
+        find(folder, extractor, workers=0)
     pieces = sorted((folder.parent / "cache").glob("*.pieces/*"))
     assert [piece.name for piece in pieces] == ["000000.npy", "000003.npy"]
     if damage:
@@ -145,6 +148,33 @@ def test_a_killed_computation_goes_on(folder, extractor, monkeypatch, damage):
     assert extractor.seen == (5 if damage else 2)
     np.testing.assert_array_equal(features, extractor([gigagan(picture(i)) for i in range(len(NAMES))]))
     assert [path.name for path in (folder.parent / "cache").iterdir()] == ["kept.npz"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("resize", ["gigagan", "clean"])
+def test_workers_give_clean_fids_features_bit_for_bit(folder, extractor, monkeypatch, tmp_path, packed, resize):
+    picture(20, (610, 407)).save(folder / "photo.jpg", quality=90)
+    real = folder
+    if packed:
+        real = tmp_path / "real.zip"
+        with zipfile.ZipFile(real, "w") as archive:
+            for path in folder.rglob("*.*"):
+                archive.write(path, path.relative_to(folder))
+    monkeypatch.setattr(module, "PIECE", 4)
+    found = find(real, extractor, resize, workers=2)
+    crop = (lambda array: np.asarray(gigagan(Image.fromarray(array)))) if resize == "gigagan" else None
+    paths = [str(folder / name) for name in found.names]
+    theirs = get_files_features(
+        paths, extractor.network, 0, 2, torch.device("cpu"), verbose=False, custom_image_tranform=crop
+    )
+    np.testing.assert_array_equal(found.features, theirs)
+
+
+def test_a_picture_that_a_worker_cannot_read_is_named(folder, extractor):
+    (folder / NAMES[5]).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"food/1\.png") as raised:
+        find(folder, extractor, workers=2)
+    assert "\n" not in str(raised.value)
 
 
 def test_an_archive_gives_the_same_as_its_folder(folder, extractor, tmp_path):

@@ -64,6 +64,14 @@ def test_a_finished_run_does_nothing_again(whole, models, monkeypatch):
     assert (whole / RESULT).read_bytes() == before
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_workers_do_not_change_a_result(whole, models, tmp_path, workers):
+    out = tmp_path / "out"
+    shutil.copytree(whole, out, ignore=shutil.ignore_patterns("judged*", "result.json", "scored.json"))
+    assert main(command(models / "flow", out, "--workers", workers)) == 0
+    assert (out / RESULT).read_bytes() == (whole / RESULT).read_bytes()
+
+
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("batches", [0, 2])
 def test_an_interrupted_run_goes_on_to_the_same_result(whole, models, tmp_path, monkeypatch, stage, batches):
