@@ -17,9 +17,11 @@ from janusflow.checkpoint import ASSETS
 from janusflow.codecs import load_codec
 from janusflow.data.config import SourceConfig
 from janusflow.data.encode import encode_source
+from janusflow.models.vae import LatentCodec
 
 VAE = ASSETS / "shapes" / "vae"
 COUNT, SIZE, BATCH = 60, 96, 2
+PAUSE = 0.05  # seconds before each batch, in which the test can see what there is and send its signal
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -54,6 +56,8 @@ def latents(folder):
 def command(folder):
     """What a process of its own runs; forked, it need not load the libraries again."""
     torch.set_num_threads(1)  # a fork has none of the parent's threads
+    encode = LatentCodec.encode
+    LatentCodec.encode = lambda codec, pixels: time.sleep(PAUSE) or encode(codec, pixels)
     options = ["--vae", str(VAE), "--size", str(SIZE), "--batch-size", str(BATCH), "--device", "cpu"]
     raise SystemExit(cli.main(["encode-latents", str(folder), *options]))
 
