@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from janusflow.help_pages import Parser
+from janusflow.command_line import Parser
 
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"

@@ -15,6 +15,7 @@ from janusflow.models.codec import ImageCodec
 from janusflow.models.unified import UnifiedModel
 from janusflow.models.vq import VQCodec
 from janusflow.weights import KeyMap, load_weights
+from janusflow.worlds import SHAPES
 
 if TYPE_CHECKING:
     from janusflow.training.config import PartsConfig, RunConfig
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 def build_bundle(config: RunConfig) -> Bundle:
     """The untrained model with its pretrained parts."""
     parts = config.parts
+    world = None if config.data.sources else SHAPES
     if parts.checkpoint is not None:
-        return build_from_checkpoint(config, parts.checkpoint)
+        return build_from_checkpoint(config, parts.checkpoint, world)
     tokenizer = TextTokenizer.from_file(locate(parts.tokenizer))
     if len(tokenizer) > config.model.llm.vocab_size:
         raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}")
@@ -34,11 +36,11 @@ def build_bundle(config: RunConfig) -> Bundle:
     load_parts(model, parts)
     if isinstance(codec, VQCodec):
         adopt_codebook(model, codec)
-    return Bundle(model, codec, tokenizer, config.chat, guidance=config.preview.guidance)
+    return Bundle(model, codec, tokenizer, config.chat, guidance=config.preview.guidance, world=world)
 
 
-def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
-    """A whole pretrained model, with a new REPA projector where REPA is on."""
+def build_from_checkpoint(config: RunConfig, path: str, world: str | None) -> Bundle:
+    """A whole pretrained model, with a new REPA projector where REPA is on; of ``world`` if it was of that before."""
     bundle = load_pretrained(path, dtype=torch.float32, vae=None)
     sizes = dataclasses.replace(bundle.model.config, repa=config.model.repa)
     if sizes.head != config.model.head:
@@ -49,7 +51,8 @@ def build_from_checkpoint(config: RunConfig, path: str) -> Bundle:
     model = UnifiedModel(sizes)
     check_latents(config.data.image_size, model, codec)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
-    return dataclasses.replace(bundle, model=model, codec=codec, digest="")
+    world = world if bundle.world == world else None
+    return dataclasses.replace(bundle, model=model, codec=codec, digest="", world=world)
 
 
 def load_parts(model: UnifiedModel, parts: PartsConfig) -> None:
