@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from janusflow.training.trainer import Run
 
-from janusflow.help_pages import Parser
+from janusflow.command_line import Parser
 
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from eval.commands import add_list, add_report, add_run, add_sweep
 from eval.compare.command import add_parser as add_compare
 from eval.fid_command import add_parser as add_fid
-from janusflow.cli import run_command
-from janusflow.help_pages import Parser
+from janusflow.command_line import Parser, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; its exit code: 1 for an incomplete result, else see :func:`janusflow.cli.run_command`."""
+    """Run the command; its exit code: 1 for an incomplete result, else see :func:`run_command`."""
     args = build_parser().parse_args(argv)
     return run_command(lambda: args.run(args), "interrupted: the same command goes on from here")
 

@@ -15,6 +15,7 @@ from janusflow.checkpoint import Bundle
 from janusflow.data.transforms import understanding_pixels
 from janusflow.decoding import check_decoding, check_finite, choose
 from janusflow.generate import check_length, shorten
+from janusflow.worlds import note_foreign
 
 UNFINISHED = "\ufffd"  # what the first bytes of a character decode to
 
@@ -86,6 +87,8 @@ def answer(
     if len(seeds) != len(conversations):
         raise ValueError(f"{len(conversations)} conversations need as many seeds, got {len(seeds)}")
     prompts = [tokenize(bundle, conversation, options) for conversation in conversations]
+    for conversation in conversations:
+        note_foreign(bundle, [conversation.turns[-1][0]], conversation.images)
     answers: list[str] = []
     for start in range(0, len(prompts), batch_size):
         part = slice(start, start + batch_size)
@@ -103,6 +106,7 @@ def stream(
 ) -> Iterator[str]:
     """The next answer in pieces, as soon as each is certain; joined, they are what :func:`answer` returns."""
     prompt = tokenize(bundle, conversation, options.check())
+    note_foreign(bundle, [conversation.turns[-1][0]], conversation.images)
     row = Answer(bundle, options)
     told = 0
     for tokens in decode(bundle, [prompt], [conversation], options, [seed], [row]):

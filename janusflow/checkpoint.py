@@ -58,6 +58,7 @@ class FolderConfig:
     chat: ChatConfig = field(default_factory=ChatConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     guidance: float | None = None  # weight that pictures are best drawn with (default: the head's)
+    world: str | None = None  # toy world that is all it knows (see janusflow.worlds)
 
 
 @dataclass
@@ -71,6 +72,8 @@ class Bundle:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     guidance: float | None = None  # weight that pictures are best drawn with; None: the head's default
     digest: str = ""  # first 12 hex digits of the weights' SHA-256
+    world: str | None = None  # toy world that is all it knows
+    noted: set[str] = field(default_factory=set, repr=False, compare=False)  # what was said of it already
 
     @property
     def template(self) -> ChatTemplate:
@@ -137,7 +140,8 @@ def load_pretrained(
     if codec is not None:
         check_codec(codec, config.model)
     chat = read_janus_chat(folder, tokenizer) if foreign_janus else config.chat
-    return Bundle(model.eval(), codec, tokenizer, chat, config.preprocessing, config.guidance, digest(files))
+    settings = (chat, config.preprocessing, config.guidance, digest(files), config.world)
+    return Bundle(model.eval(), codec, tokenizer, *settings)
 
 
 def read_config(folder: Path) -> FolderConfig:
@@ -200,7 +204,8 @@ def save_pretrained(
     kind = str(dtype or next(iter(weights.values())).dtype).removeprefix("torch.")
     codec = bundle.codec
     if layout == "janusflow":
-        values = to_dict(FolderConfig("janusflow", config, bundle.chat, bundle.preprocessing, bundle.guidance))
+        settings = (bundle.chat, bundle.preprocessing, bundle.guidance, bundle.world)
+        values = to_dict(FolderConfig("janusflow", config, *settings))
         values["model"]["repa"]["enabled"] = False  # its projector is not saved
         files: dict[str, Any] = {"config.json": values}
     elif config.head == "ar":

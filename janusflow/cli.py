@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from janusflow import __version__
-from janusflow.help_pages import Parser
+from janusflow.command_line import Parser, run_command
 
 if TYPE_CHECKING:
     import torch
@@ -31,28 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see :func:`run_command`)."""
     args = build_parser().parse_args(argv)
     return run_command(lambda: args.run(args))
-
-
-def run_command(command: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """What ``command`` returns, or 2 for bad input (one line on stderr), 130 when ``interrupted``, 141 when nobody
-    reads its output any more.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without a character is no reason to fail
-    try:
-        code = command()
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter would write on at its end
-        return 128 + 13  # SIGPIPE
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        return 128 + 2  # SIGINT
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -218,7 +195,7 @@ def run_generate(args: argparse.Namespace) -> int:
     bundle.required_codec.tile(args.tile)
     prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
     seeds = [args.seed + number for _ in args.prompt for number in range(args.num_images)]
-    with tqdm(desc="drawing", unit="step", disable=None) as bar:
+    with tqdm(desc="drawing", unit="step", disable=None, delay=0.1) as bar:  # behind what is said of the prompts
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -20,6 +20,7 @@ from janusflow.models.llm import LanguageModel
 from janusflow.prompt_cache import PromptRunner
 from janusflow.samplers import Progress
 from janusflow.sampling import FAMILIES, Sampling
+from janusflow.worlds import note_foreign
 
 SEEDS = 2**64  # that torch's generators tell apart
 
@@ -77,6 +78,7 @@ def sample_latents(
         check_length(len(ids) + head.num_tokens, llm, f"the prompt {shorten(prompt)!r} with its image")
     if memory_gib is not None and tokens:
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
+    note_foreign(bundle, prompts)
     device = llm.causal_lm.device
     batches = range(0, len(prompts), batch_size)
     for number, start in enumerate(batches):

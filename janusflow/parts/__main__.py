@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from janusflow.command_line import Parser
 from janusflow.config import load_config
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.help_pages import Parser
 from janusflow.models.vq import VQCodec
 from janusflow.parts.llm import train_llm
 from janusflow.parts.siglip import save_siglip, train_siglip

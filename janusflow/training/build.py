@@ -17,6 +17,7 @@ from janusflow.models.head import GenerationHead
 from janusflow.models.unified import ModelConfig, UnifiedModel, build_head
 from janusflow.models.vq import VQCodec
 from janusflow.weights import HUB_SETTINGS, KeyMap, find_folder, load_weights
+from janusflow.worlds import SHAPES
 
 if TYPE_CHECKING:
     from janusflow.training.config import PartsConfig, RunConfig
@@ -58,26 +59,28 @@ def head_of(sizes: ModelConfig) -> GenerationHead:
 def build_bundle(config: RunConfig) -> Bundle:
     """The untrained model with its pretrained parts."""
     parts = config.parts
+    world = None if config.data.sources else SHAPES
     sizes, template = read_start(config)
     if parts.checkpoint is not None:
-        return build_from_checkpoint(config, parts.checkpoint, sizes)
+        return build_from_checkpoint(config, parts.checkpoint, sizes, world)
     codec = load_codec(locate(parts.codec(sizes.head)))
     check_latents(config.data.image_size, sizes, codec)
     model = UnifiedModel(sizes)
     load_parts(model, parts)
     if isinstance(codec, VQCodec):
         adopt_codebook(model, codec)
-    return Bundle(model, codec, template.tokenizer, config.chat, guidance=config.preview.guidance)
+    return Bundle(model, codec, template.tokenizer, config.chat, guidance=config.preview.guidance, world=world)
 
 
-def build_from_checkpoint(config: RunConfig, path: str, sizes: ModelConfig) -> Bundle:
-    """A whole pretrained model, with a new REPA projector where REPA is on."""
+def build_from_checkpoint(config: RunConfig, path: str, sizes: ModelConfig, world: str | None) -> Bundle:
+    """A whole pretrained model, with a new REPA projector where REPA is on; of ``world`` if it was of that before."""
     codec = load_codec(locate(config.parts.codec(sizes.head)))  # before the model, which takes longer
     check_latents(config.data.image_size, sizes, codec)
     bundle = load_pretrained(path, dtype=torch.float32, vae=None)
     model = UnifiedModel(sizes)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
-    return dataclasses.replace(bundle, model=model, codec=codec, digest="")
+    world = world if bundle.world == world else None
+    return dataclasses.replace(bundle, model=model, codec=codec, digest="", world=world)
 
 
 def load_parts(model: UnifiedModel, parts: PartsConfig) -> None:
