@@ -91,8 +91,10 @@ class TorchScriptExtractor(FeatureExtractor):
 
     def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         import torch
+        from torch.utils.data import default_collate  # stacks in memory that is shared, where a worker does
 
-        return torch.from_numpy(np.stack([clean_pixels(image) for image in images]))
+        pixels: torch.Tensor = default_collate([torch.from_numpy(clean_pixels(image)) for image in images])
+        return pixels
 
     def features(self, pixels: torch.Tensor) -> np.ndarray:
         import torch
@@ -176,11 +178,12 @@ class ShapesExtractor(FeatureExtractor):
         return load_siglip(self.folder).to(self.device)
 
     def pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        import torch
+        from torch.utils.data import default_collate
 
         from janusflow.data.transforms import generation_pixels
 
-        return torch.stack([generation_pixels(image, self.size) for image in images])
+        pixels: torch.Tensor = default_collate([generation_pixels(image, self.size) for image in images])
+        return pixels
 
     def features(self, pixels: torch.Tensor) -> np.ndarray:
         import torch

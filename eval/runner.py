@@ -241,7 +241,8 @@ def pending(
     size = options.batch_size
     all_batches = [items[start : start + size] for start in range(0, len(items), size)]
     mine = all_batches[options.shard.index :: options.shard.count]
-    todo = [batch for batch in mine if not all(map(is_done, batch))]
+    checked = tqdm(mine, "checking what is done", unit="batch", leave=False, disable=None)
+    todo = [batch for batch in checked if not all(map(is_done, batch))]
     return todo, sum(map(len, mine)) - sum(map(len, todo))
 
 
