@@ -24,7 +24,17 @@ def sources(
     stored = [path for stage in (DRAWN, ANSWERED, JUDGED) for path in sorted(folder.glob(f"{stage}-*-of-*.jsonl"))]
     code = sorted(Path(__file__).parent.rglob("*.py"))
     facts = [
-        [task.name, task.title, dict(task.columns), settings, work.protocol, work.problems, list(unknown), held],
+        [
+            task.name,
+            task.title,
+            task.size,
+            dict(task.columns),
+            settings,
+            work.protocol,
+            work.problems,
+            list(unknown),
+            held,
+        ],
         [options, [file_hash(Path(one)) for one in options.values() if isinstance(one, str) and Path(one).is_file()]],
         [list(one) for one in work.drawings],
         [[one.id, one.text, one.gold] for one in work.questions],

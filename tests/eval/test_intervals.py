@@ -18,6 +18,9 @@ class Mean(Task):
     def prepare(self, limit=None):
         raise NotImplementedError
 
+    def departures(self, judge):
+        return []
+
     def score(self, work, judged, answers):
         values = [judged[one.id].record["value"] for one in work.drawings]
         values += [answers[one.id] == "yes" for one in work.questions]
