@@ -69,35 +69,36 @@ def density_coverage(generated: ArrayLike, real: ArrayLike, k: int = DENSITY_NEI
 
 def radii(features: Array, k: int) -> Array:
     """Squared distance (N,) of every row (of more than k) to its k-th nearest other row."""
-    nearest = np.full((len(features), k), np.inf)  # of the columns seen so far
-    for rows, columns, distances, _ in _tiles(features, features, "neighbours"):
-        own = np.arange(max(rows.start, columns.start), min(rows.stop, columns.stop))
-        distances[own - rows.start, own - columns.start] = np.inf  # a row is not its own neighbour, a copy of it is
-        nearest[rows] = np.partition(np.hstack([nearest[rows], distances]), k - 1, axis=1)[:, :k]
+    nearest = np.full((len(features), k), np.inf)  # of those seen so far
+    for rows, columns, distances, _ in _tiles(features, features, "neighbours", half=True):
+        if rows == columns:
+            np.fill_diagonal(distances, np.inf)  # a row is not its own neighbour, a copy of it is
+        seen = [(rows, distances)] if rows == columns else [(rows, distances), (columns, distances.T)]
+        for place, others in seen:
+            nearest[place] = np.partition(np.hstack([nearest[place], others]), k - 1, axis=1)[:, :k]
     return nearest.max(axis=1)
 
 
-def _tiles(rows: Array, others: Array, what: str) -> Iterator[tuple[slice, slice, Array, Array]]:
+def _tiles(rows: Array, others: Array, what: str, half: bool = False) -> Iterator[tuple[slice, slice, Array, Array]]:
     """All squared distances between two sets, by tiles of up to ``BLOCK`` x ``BLOCK``: their place, they, and their
-    rounding. Only a tile's rows are ever copied to float64.
+    rounding. Only a tile's rows are ever copied to float64. ``half``: of a set and itself, not both of a tile and its
+    transpose.
 
     A distance that may be rounding error alone is 0, so that copies of a picture do lie on each other. The origin is
     moved to the mean of the others: far from it, lengths would swallow distances.
     """
     origin = others.mean(axis=0, dtype=np.float64)
     epsilon = others.shape[1] * np.finfo(np.float64).eps
-    with tqdm(desc=what, total=len(rows) * len(others), unit="pair", unit_scale=True, leave=False, disable=None) as bar:
-        for right in _slices(len(others)):
-            columns = others[right] - origin
-            lengths = np.einsum("nd,nd->n", columns, columns)
-            for left in _slices(len(rows)):
-                block = rows[left] - origin
-                sums = np.einsum("nd,nd->n", block, block)[:, None] + lengths
-                distances = sums - 2 * (block @ columns.T)
-                sums *= epsilon
-                distances[distances <= sums] = 0.0
-                yield left, right, distances, sums
-                bar.update(distances.size)
+    for right in tqdm(_slices(len(others)), what, unit="block", leave=False, disable=None):
+        columns = others[right] - origin
+        lengths = np.einsum("nd,nd->n", columns, columns)
+        for left in _slices(right.stop if half else len(rows)):
+            block = rows[left] - origin
+            sums = np.einsum("nd,nd->n", block, block)[:, None] + lengths
+            distances = sums - 2 * (block @ columns.T)
+            sums *= epsilon
+            distances[distances <= sums] = 0.0
+            yield left, right, distances, sums
 
 
 def _slices(length: int) -> list[slice]:

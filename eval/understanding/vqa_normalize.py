@@ -13,6 +13,7 @@ Source: visualqa.org/evaluation.html and the behaviour of the official ``vqaEval
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 PERIOD = re.compile(r"\.(?!\d)")
@@ -63,6 +64,7 @@ def normalize_words(text: str) -> str:
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
 
+@lru_cache(maxsize=1 << 18)  # annotators repeat themselves, and intervals score an answer many times
 def normalize(text: str) -> str:
     """The whole of it: punctuation first, then words."""
     return normalize_words(strip_punctuation(text))
