@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from janusflow.command_line import Parser
+
 if TYPE_CHECKING:
     from janusflow.training.trainer import Run
-
-from janusflow.command_line import Parser
 
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"

@@ -8,14 +8,13 @@ differ. Figures are medians; ratios are transformers' seconds over the variant's
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import tempfile
 from pathlib import Path
 
 import torch
 import transformers
-from timing import measure
+from timing import measure, store
 from torch import Tensor
 from transformers import JanusForConditionalGeneration, JanusVQVAE, JanusVQVAEConfig
 
@@ -139,9 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
     }
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    store(figures, args.out)
     return 0
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy
+from timing import store
 
 from eval.fid_score import Naming, quality_scores
 from eval.frechet import GaussianStats, _eigen_factor, _factor, frechet_distance
@@ -149,9 +150,7 @@ def main(argv: list[str] | None = None) -> int:
         "scipy": scipy.__version__,
     }
     print(json.dumps(report, indent=2))
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=2) + "\n")
+    store(report, args.out)
     return 0
 
 

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import torch
+from timing import store
 
 from janusflow.checkpoint import SHIPPED, Bundle, load_pretrained, save_pretrained
 from janusflow.data.template import ChatConfig
@@ -100,9 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.load_only:
         figures = load(args.folder, args)
         print(json.dumps(figures, indent=2))
-        if args.out:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text(json.dumps(figures, indent=2) + "\n")
+        store(figures, args.out)
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)

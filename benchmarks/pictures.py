@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from cleanfid.fid import get_files_features
 from PIL import Image
+from timing import store
 from torch import Tensor, nn
 
 from eval.features import TorchScriptExtractor
@@ -170,9 +171,7 @@ def main(argv: list[str] | None = None) -> int:
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         **libraries,
     }
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=2) + "\n")
+    store(report, args.out)
     return 0
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from timing import measure
+from timing import measure, store
 from torch import Tensor
 
 from janusflow.checkpoint import SHIPPED, load_pretrained
@@ -160,9 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         "torch": torch.__version__,
     }
     print(json.dumps({key: value for key, value in figures.items() if key != "rows"}, indent=2))
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    store(figures, args.out)
     return 0
 
 

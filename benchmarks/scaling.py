@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import platform
 import statistics
@@ -18,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from timing import store
 
 ROOT = Path(__file__).parents[1]
 WARM_UP = 5  # logged steps
@@ -81,8 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.out:
         figures = {"config": args.config, "rows": rows, "steps": args.steps, "repeats": args.repeats}
         figures |= {"cores": cores, "machine": platform.machine(), "torch": torch.__version__}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+        store(figures, args.out)
     return 0
 
 

@@ -1,12 +1,13 @@
-"""Times of several calls that take turns, so that a noisy machine is noisy to all."""
+"""Times of calls that take turns, so that a noisy machine is noisy to all; and the file of a benchmark's figures."""
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from collections.abc import Callable
-
-import torch
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 
 def measure(calls: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, float]:
@@ -24,7 +25,16 @@ def measure(calls: dict[str, Callable[[], object]], repeats: int, device: str) -
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def store(figures: Mapping[str, Any], path: Path | None) -> None:
+    """Write ``figures`` as JSON, unless ``path`` is None."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
 def synchronize(device: str) -> None:
     """Wait for the device's queue."""
     if device.startswith("cuda"):
+        import torch
+
         torch.cuda.synchronize()

@@ -8,7 +8,6 @@ figures are medians. ``useful`` is the share of positions that are no padding.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import statistics
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from timing import store
 
 from janusflow.checkpoint import SHIPPED
 from janusflow.config import load_config
@@ -174,9 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         "machine": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
         "torch": torch.__version__,
     }
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+    store(figures, args.out)
     return 0
 
 

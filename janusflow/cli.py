@@ -183,10 +183,9 @@ def run_generate(args: argparse.Namespace) -> int:
     empty = [prompt for prompt in args.prompt if not prompt.strip()]
     if empty:
         raise ValueError("a prompt is empty")
-    from tqdm import tqdm
-
     from janusflow.generate import generate_images
     from janusflow.pictures import save_png
+    from janusflow.progress import progress_bar
     from janusflow.sampling import given_options
 
     given = sampling_flags(args)
@@ -195,12 +194,7 @@ def run_generate(args: argparse.Namespace) -> int:
     bundle.required_codec.tile(args.tile)
     prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
     seeds = [args.seed + number for _ in args.prompt for number in range(args.num_images)]
-    with tqdm(desc="drawing", unit="step", disable=None, delay=0.1) as bar:  # behind what is said of the prompts
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with progress_bar("drawing", "step", delay=0.1) as progress:  # behind what is said of the prompts
         images = generate_images(bundle, prompts, seeds, options, args.batch_size, progress, args.memory)
     make_folder(args.out)
     names = file_names(args.prompt)
@@ -274,11 +268,10 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_encode_latents(args: argparse.Namespace) -> int:
     """Encode what is not encoded yet; a run takes it where its source says ``cached_latents: true``."""
-    from tqdm import tqdm
-
     from janusflow.codecs import load_codec
     from janusflow.data.config import SourceConfig
     from janusflow.data.encode import encode_source
+    from janusflow.progress import progress_bar
 
     if args.size < 1 or args.batch_size < 1:
         raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
@@ -289,12 +282,7 @@ def run_encode_latents(args: argparse.Namespace) -> int:
     kind = "folder" if Path(args.path).is_dir() else kind
     source = SourceConfig(kind, args.path, image_column=args.image_column, caption_column=args.caption_column)
     main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
-    with tqdm(desc="encoding", unit="image", disable=None if main else True) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with progress_bar("encoding", "image", disable=None if main else True) as progress:
         encoded = encode_source(source, codec, args.size, args.batch_size, progress)
     for fault in encoded.faults:
         print(f"left out: {fault}", file=sys.stderr)

@@ -17,8 +17,8 @@ from janusflow.data.transforms import to_images
 from janusflow.models.ar_head import ARHead
 from janusflow.models.flow_head import FlowHead
 from janusflow.models.llm import LanguageModel
+from janusflow.progress import Progress
 from janusflow.prompt_cache import PromptRunner
-from janusflow.samplers import Progress
 from janusflow.sampling import FAMILIES, Sampling
 from janusflow.worlds import note_foreign
 

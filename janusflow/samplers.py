@@ -11,8 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from janusflow.progress import Progress
+
 Velocity = Callable[[Tensor, Tensor], Tensor]
-Progress = Callable[[int, int], None]
 Step = Callable[[Velocity, Tensor, Tensor, Tensor], Tensor]
 
 

@@ -36,9 +36,9 @@ from janusflow.data.shapes.scenes import Split
 from janusflow.data.transforms import to_tensor
 from janusflow.generate import generate_images
 from janusflow.parts.siglip import SigLIP, load_siglip
+from janusflow.progress import progress_bar
 from janusflow.sampling import SamplingConfig
 from janusflow.training.config import ReportConfig
-from janusflow.training.progress import drawing
 
 FEATURE_BATCH = 128
 SAMPLING = [field.name for field in dataclasses.fields(SamplingConfig)]
@@ -98,7 +98,7 @@ def draw(bundle: Bundle, prompts: Sequence[str], config: ReportConfig) -> list[I
     repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
     seeds = list(range(config.images_per_prompt)) * len(prompts)
     options = config.options(bundle.model.head)
-    with drawing("drawing") as progress:
+    with progress_bar("drawing", "step", leave=False) as progress:
         return generate_images(bundle, repeated, seeds, options, config.batch_size, progress)
 
 

@@ -24,7 +24,7 @@ from janusflow.data.readers.base import CaptionedImages, Piece
 from janusflow.data.sources import open_reader
 from janusflow.data.transforms import generation_pixels
 from janusflow.models.codec import ImageCodec
-from janusflow.samplers import Progress
+from janusflow.progress import Progress
 from janusflow.weights import writing
 
 

@@ -19,7 +19,7 @@ from janusflow.guidance import check_guidance, guide
 from janusflow.models.head import DropForm, GenerationHead, Span
 from janusflow.models.mlp import mlp
 from janusflow.models.sizes import check_whole
-from janusflow.samplers import Progress
+from janusflow.progress import Progress
 
 
 @dataclass

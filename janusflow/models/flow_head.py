@@ -19,7 +19,8 @@ from janusflow.guidance import ALWAYS, check_guidance, guided_velocity
 from janusflow.models.head import DropForm, GenerationHead, Span
 from janusflow.models.sizes import check_positive, check_whole
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, RMSNorm
-from janusflow.samplers import Progress, check_solver, integrate
+from janusflow.progress import Progress
+from janusflow.samplers import check_solver, integrate
 
 
 @dataclass

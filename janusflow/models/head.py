@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from janusflow.samplers import Progress
+from janusflow.progress import Progress
 
 # What is left of a prompt that guidance drops: its first token, with the span where it would have been ("gap"); or the
 # whole prompt with padding tokens, which are seen, between its first and its last ("pad").

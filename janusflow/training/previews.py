@@ -21,10 +21,10 @@ from janusflow.data.transforms import generation_pixels, to_images
 from janusflow.generate import generate_images
 from janusflow.models.codec import ImageCodec
 from janusflow.pictures import grid
+from janusflow.progress import progress_bar
 from janusflow.sampling import SamplingConfig
 from janusflow.training import checkpoints
 from janusflow.training.module import UnifiedModule
-from janusflow.training.progress import drawing
 
 
 @dataclass
@@ -88,7 +88,7 @@ def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[Generati
     captions = [*(example.prompt for example in examples), *config.prompts]
     prompts = [caption for caption in captions for _ in range(config.images)]
     seeds = [config.seed + column for _ in captions for column in range(config.images)]
-    with drawing("preview") as progress:
+    with progress_bar("preview", "step", leave=False) as progress:
         drawn = generate_images(bundle, prompts, seeds, config.options(bundle.model.head), progress=progress)
     if not examples:
         return grid(drawn, config.images, captions)

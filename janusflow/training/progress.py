@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
-from janusflow.samplers import Progress
 from janusflow.training.callbacks import Meter
 from janusflow.training.module import UnifiedModule
 from janusflow.training.stages import StageConfig
@@ -71,15 +68,3 @@ class StageProgress(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
-
-
-@contextmanager
-def drawing(what: str) -> Iterator[Progress]:
-    """A bar while pictures are drawn: what :func:`janusflow.generate.generate_images` reports to."""
-    with tqdm(desc=what, unit="step", leave=False, disable=None) as bar:
-
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield report

@@ -16,7 +16,7 @@ class Mean(Task):
     name = "mean"
 
     def prepare(self, limit=None):
-        raise NotImplementedError
+        return Work()
 
     def departures(self, judge):
         return []
