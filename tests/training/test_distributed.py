@@ -15,7 +15,7 @@ from PIL import Image
 import train
 from janusflow import cli
 from tests.conftest import ROOT
-from tests.training.test_train import SMALL, equal, weights
+from tests.training.conftest import SMALL, equal, weights
 
 STEPS = 20
 pytestmark = pytest.mark.slow
