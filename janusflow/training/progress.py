@@ -14,6 +14,7 @@ from janusflow.training.callbacks import Meter
 from janusflow.training.module import UnifiedModule
 from janusflow.training.stages import StageConfig
 
+REFRESH = 0.1  # seconds between movements of the bar
 LINE_EVERY = 60.0  # seconds between lines where there is no terminal
 
 
@@ -39,6 +40,7 @@ class StageProgress(L.Callback):
             total=self.stage.steps,
             unit="step",
             miniters=1,  # whether it moves is a matter of time alone
+            mininterval=REFRESH,
             smoothing=0.1,
             dynamic_ncols=True,
             disable=None,

@@ -14,7 +14,7 @@ class Terminal(io.StringIO):
 
 
 def test_progress_moves_on_a_terminal_and_goes_on_where_it_was(config, tmp_path, monkeypatch):
-    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    monkeypatch.setattr("janusflow.training.progress.REFRESH", 0.0)
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert train.main([str(config)]) == 0
     shown = sys.stderr.getvalue()
