@@ -21,6 +21,7 @@ from janusflow.checkpoint import SHIPPED, load_pretrained
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.flow_head import FlowSampling
+from janusflow.models.llm import KeyValues
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vae import LatentCodec
 from janusflow.prompt_cache import PromptRunner, UncachedPromptRunner
@@ -83,10 +84,10 @@ def answer_latency(model: UnifiedModel, args: argparse.Namespace) -> dict[str, f
     pixels = torch.zeros(1, 3, side, side, device=args.device, dtype=next(model.parameters()).dtype)
     slots = (ids == tokenizer.boi) | (ids == tokenizer.image)
 
-    def first() -> tuple[Tensor, object]:
+    def first() -> tuple[Tensor, list[KeyValues]]:
         embeds = model.llm.embed(ids)
         embeds[slots] = model.embed_understanding(pixels).flatten(0, 1)
-        cache = model.llm.new_cache()
+        cache = model.llm.new_cache(1, ids.shape[1] + DECODED_TOKENS, embeds.dtype)
         hidden = model.llm(embeds, torch.arange(ids.shape[1], device=args.device).unsqueeze(0), cache=cache).hidden
         return model.llm.logits(hidden[:, -1]).argmax(-1), cache
 
@@ -94,7 +95,8 @@ def answer_latency(model: UnifiedModel, args: argparse.Namespace) -> dict[str, f
         token, cache = first()
         for number in range(DECODED_TOKENS):
             position = torch.tensor([[ids.shape[1] + number]], device=args.device)
-            hidden = model.llm(model.llm.embed(token.unsqueeze(1)), position, cache=cache).hidden  # type: ignore[arg-type]
+            embeds = model.llm.embed(token.unsqueeze(1))
+            hidden = model.llm(embeds, position, cache=cache, begin=ids.shape[1] + number).hidden
             token = model.llm.logits(hidden[:, -1]).argmax(-1)
 
     seconds = measure({"first": first, "all": all_tokens}, args.repeats, args.device)
@@ -127,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     model, codec = build(args)
     half = UnifiedModel(model.config).to(args.device).eval()
     half.load_state_dict(model.state_dict())
-    half.to(torch.bfloat16).llm.causal_lm.model.rotary_emb.to(torch.float32)
+    half.to(torch.bfloat16)
     rows = []
     for prompt in args.prompt_tokens:
         for batch in args.batch_sizes:

@@ -147,7 +147,7 @@ def continuation_loss(bundle: Bundle, talk: Conversation, continuation: str) -> 
     [(question, _)] = talk.turns
     tokens = bundle.template.conversation([(question, continuation.strip())], len(talk.images))
     llm, special = bundle.model.llm, bundle.tokenizer
-    ids = torch.tensor([tokens.ids], device=llm.causal_lm.device)
+    ids = torch.tensor([tokens.ids], device=llm.device)
     embeds = llm.embed(ids).clone()
     if talk.images:
         size = bundle.model.config.vision.image_size

@@ -176,7 +176,7 @@ def decode(
     Prompts are padded on the left; padding is masked out and takes no position, so it cannot change an answer.
     """
     llm, special = bundle.model.llm, bundle.tokenizer
-    device = llm.causal_lm.device
+    device = llm.device
     length = max(map(len, prompts))
     pads = [length - len(prompt) for prompt in prompts]
     ids = torch.tensor([[special.pad] * pad + prompt for pad, prompt in zip(pads, prompts, strict=True)], device=device)
@@ -197,7 +197,7 @@ def decode(
     # Padding looks at itself, so that no softmax is empty.
     mask = (real[:, None, None, :] & (index[:, None] >= index)) | torch.eye(length, dtype=torch.bool, device=device)
     position = (index - begin).clamp(min=0)
-    cache = llm.new_cache()
+    cache = llm.new_cache(len(ids), length + options.max_new_tokens, embeds.dtype)
     hidden = llm(embeds, position, mask, cache).hidden[:, -1]
     position = position[:, -1:]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -213,4 +213,4 @@ def decode(
         position = position + 1
         real = torch.cat([real, torch.ones_like(begin, dtype=torch.bool)], dim=1)
         embeds = llm.embed(chosen.unsqueeze(1))
-        hidden = llm(embeds, position, real[:, None, None, :], cache).hidden[:, -1]
+        hidden = llm(embeds, position, real[:, None, None, :], cache, begin=length + step).hidden[:, -1]

@@ -79,7 +79,7 @@ def sample_latents(
     if memory_gib is not None and tokens:
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
     note_foreign(bundle, prompts)
-    device = llm.causal_lm.device
+    device = llm.device
     batches = range(0, len(prompts), batch_size)
     for number, start in enumerate(batches):
         part = slice(start, start + batch_size)

@@ -6,16 +6,13 @@ size, d size of an attention head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from transformers import DynamicCache
 
-from janusflow.models.cached import Buffers, cached_pass, rotary
-from janusflow.models.llm import LanguageModel
+from janusflow.models.llm import LanguageModel, Rotary
 
 
 class Prefixes(NamedTuple):
@@ -50,16 +47,16 @@ class PromptRunner:
         self, llm: LanguageModel, prompts: Sequence[list[int]], span: int, dropped: Sequence[list[int]] | None = None
     ) -> None:
         self.llm = llm
-        device = llm.causal_lm.device
+        device = llm.device
         prefixes = Prefixes.of(prompts, dropped)
         ids, real = (values.to(device) for values in prefixes.padded())
         self.length = ids.shape[1]
-        cache = llm.new_cache()
-        llm(llm.embed(ids), torch.arange(self.length, device=device).expand(len(ids), -1), cache=cache)
-        self.cache = [Buffers(*(F.pad(states, (0, 0, 0, span)) for states in pair)) for pair in pairs(cache)]
+        embeds = llm.embed(ids)
+        self.cache = llm.new_cache(len(ids), self.length + span, embeds.dtype)
+        llm(embeds, torch.arange(self.length, device=device).expand(len(ids), -1), cache=self.cache)
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
         first = torch.tensor(prefixes.begins, device=device).view(-1, 1)
-        self.turns = rotary(llm, first + torch.arange(span, device=device), self.begin)
+        self.rotary = llm.rotary(first + torch.arange(span, device=device), self.begin.dtype)
         causal = torch.ones(span, span, dtype=torch.bool, device=device).tril()
         behind = real[:, None, None, :].expand(-1, 1, span, -1)
         visible = torch.cat([behind, causal.expand(len(ids), 1, -1, -1)], dim=-1)
@@ -69,17 +66,10 @@ class PromptRunner:
     def __call__(self, embeds: Tensor, at: int = 0) -> Tensor:
         """Hidden states (R, n, D) of embeddings (R, n, D) at ``at`` of the span, behind what was put in front of it."""
         rows, end = len(embeds), at + embeds.shape[1]
-        cos, sin = (values[:rows, at:end] for values in self.turns)
+        rotary = Rotary(*(values[:rows, at:end] for values in self.rotary))
         mask = None if self.even and end == at + 1 else self.mask[:rows, :, at:end, : self.length + end]
         embeds = embeds.to(self.begin.dtype)
-        return cached_pass(self.llm, embeds, (cos, sin), mask, self.cache, self.length + at)
-
-
-def pairs(cache: DynamicCache) -> Iterator[tuple[Tensor, Tensor]]:
-    """Keys and values of every block."""
-    for layer in cache.layers:
-        assert layer.keys is not None and layer.values is not None
-        yield layer.keys, layer.values
+        return self.llm(embeds, rotary, mask, self.cache, begin=self.length + at).hidden
 
 
 class UncachedPromptRunner:
@@ -89,7 +79,7 @@ class UncachedPromptRunner:
         self, llm: LanguageModel, prompts: Sequence[list[int]], span: int, dropped: Sequence[list[int]] | None = None
     ) -> None:
         self.llm = llm
-        device = llm.causal_lm.device
+        device = llm.device
         prefixes = Prefixes.of(prompts, dropped)
         ids, real = (values.to(device) for values in prefixes.padded())
         self.length = ids.shape[1]

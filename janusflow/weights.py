@@ -206,7 +206,6 @@ def load_weights(
         source = keys.substitute(name)
         some = next(iter(filled.values()))
         assign(name, some.new_zeros(shapes[name]) if source is None else filled[source].clone())
-    restore_buffers(module, device)
 
 
 def compare(expected: Mapping[str, tuple], stored: Mapping[str, tuple], source: str) -> None:
@@ -221,14 +220,6 @@ def compare(expected: Mapping[str, tuple], stored: Mapping[str, tuple], source: 
     if faults:
         more = f" and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
         raise ValueError(f"{source} does not fit the model: {'; '.join(faults[:SHOWN_FAULTS])}{more}")
-
-
-def restore_buffers(module: nn.Module, device: torch.device | str) -> None:
-    """Compute the buffers that no file holds, which the meta device left empty: rotary frequencies, always in fp32."""
-    for part in module.modules():
-        rope = getattr(part, "rotary_emb", None)
-        if rope is not None and rope.inv_freq.is_meta:
-            part.rotary_emb = type(rope)(rope.config).to(device)
 
 
 def save_weights(weights: dict[str, Tensor], folder: Path, shard_size: str = "5GB") -> None:

@@ -69,8 +69,8 @@ def test_import_export_import_is_bit_exact(tmp_path, bundle, layout, dtype):
 def test_precision_policy(folder):
     loaded = load_pretrained(folder, dtype=torch.bfloat16)
     assert {p.dtype for p in loaded.model.parameters()} == {torch.bfloat16}
-    rope = loaded.model.llm.causal_lm.model.rotary_emb
-    assert rope.inv_freq.dtype == torch.float32 and rope.inv_freq.device.type == "cpu"
+    frequencies = loaded.model.llm.frequencies
+    assert frequencies.dtype == torch.float32 and frequencies.device.type == "cpu"
     assert {p.dtype for p in load_pretrained(folder).model.parameters()} == {torch.float32}
     assert load_pretrained(folder, vae=None).codec is None
 

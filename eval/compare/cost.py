@@ -91,7 +91,7 @@ def count_passes(llm: LanguageModel) -> Iterator[list[Passes]]:
 
 def peak_memory(bundle: Bundle, batch: Sequence[str], options: Sampling) -> int:
     """Bytes at the peak of drawing the batch, weights included: the allocator's count on CUDA, else that of tensors."""
-    device = bundle.model.llm.causal_lm.device
+    device = bundle.model.llm.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         generate_images(bundle, batch, range(len(batch)), options, len(batch))

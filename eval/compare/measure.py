@@ -52,7 +52,7 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
     """All points of one model, in the folder ``home``. Raises ``ValueError`` where that cannot be written."""
     main, swept = config.main_options(bundle.model.head), config.sweep_options(bundle.model.head)
     facts = describe(bundle)
-    timed = {"machine": machine(bundle.model.llm.causal_lm.device)}
+    timed = {"machine": machine(bundle.model.llm.device)}
     with_cost = with_cost and config.generates
     with tqdm(total=1 + with_cost + len(swept), desc=label, unit="point") as bar:
 

@@ -1,66 +1,58 @@
-"""Attention of the language model, registered with transformers under one name.
+"""Attention of the language model.
 
 Samples that share a row are kept apart by their segment numbers. On CUDA in half precision the variable-length kernel
 of ``torch.nn.attention.varlen`` runs over the samples and builds no mask; elsewhere SDPA takes a dense mask.
 
-Legend: B rows, L positions in a row, K key positions (cache included), H heads, d head size, S samples.
+Legend: B rows, L positions in a row, K key positions (earlier ones included), H heads, d head size, S samples.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
-from transformers import AttentionInterface
 
-ATTENTION = "janusflow"
+from janusflow.precision import matmul_dtype
+
 CAUSAL_WINDOW = (-1, 0)  # any number of positions back, none ahead
 
 
-def attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    boundaries: Tensor | None = None,
-    **kwargs: object,
-) -> tuple[Tensor, None]:
-    """Attention as transformers calls it: query (B, H, L, d), key and value (B, H, K, d) in, (B, L, H, d) out.
+class Visible(NamedTuple):
+    """What queries see. With neither, attention is causal over the row; a single query sees all keys."""
 
-    attention_mask: (B, 1, L, K) boolean, True where a query may look. boundaries: see :func:`sample_boundaries`.
-    With neither, attention is causal over the row. transformers builds no mask for a function of a name that it does
-    not know, and so never takes position ids with gaps, which prompts dropped for guidance have, for packed rows.
-    """
-    scale = float(kwargs["scaling"])  # type: ignore[arg-type]
-    if boundaries is not None:
-        return _varlen(query, key, value, boundaries, scale), None
-    assert attention_mask is not None or query.shape[2] in (1, key.shape[2]), "a filled cache needs an explicit mask"
-    out = F.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=attention_mask,
-        is_causal=attention_mask is None and query.shape[2] > 1,
-        scale=scale,
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
-    return out.transpose(1, 2), None
+    mask: Tensor | None = None  # (B, 1, L, K): True where a query may look, or what is added to the logits
+    boundaries: Tensor | None = None  # see :func:`sample_boundaries`
 
 
-AttentionInterface.register(ATTENTION, attention)
+def visible_in_segments(segments: Tensor, like: Tensor) -> Visible:
+    """Each position sees the earlier ones of its sample and itself: of (B, L) numbers, for products with ``like``."""
+    if has_varlen_kernel(like.device, matmul_dtype(like)):
+        return Visible(boundaries=sample_boundaries(segments))
+    return Visible(sample_mask(segments))
 
 
-def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor, scale: float) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, visible: Visible) -> Tensor:
+    """Scaled dot-product attention: query (B, H, L, d), key and value (B, H_kv, K, d) in, (B, L, H, d) out."""
+    if visible.boundaries is not None:
+        return _varlen(query, key, value, visible.boundaries)
+    length, mask = query.shape[2], visible.mask
+    assert mask is not None or length in (1, key.shape[2]), "queries behind earlier keys need an explicit mask"
+    grouped = query.shape[1] != key.shape[1]
+    causal = mask is None and length > 1
+    out = F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal, enable_gqa=grouped)
+    return out.transpose(1, 2)
+
+
+def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor) -> Tensor:
     rows, heads, length, _ = query.shape
     # The rotary embedding leaves fp32 under autocast; the values have the precision of the matrix products.
     q, k, v = (states.transpose(1, 2).flatten(0, 1).to(value.dtype) for states in (query, key, value))
     grouped: Any = {"enable_gqa": True} if heads != key.shape[1] else {}  # older versions do not know the option
     edges = (boundaries, boundaries, length, length)  # of queries and keys
-    out = varlen_attn(q, k, v, *edges, scale=scale, window_size=CAUSAL_WINDOW, **grouped)
+    out = varlen_attn(q, k, v, *edges, scale=query.shape[-1] ** -0.5, window_size=CAUSAL_WINDOW, **grouped)
     assert isinstance(out, Tensor)
     return out.unflatten(0, (rows, length))
 

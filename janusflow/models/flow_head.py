@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
 from janusflow.guidance import ALWAYS, check_guidance, guided_velocity
 from janusflow.models.head import DropForm, GenerationHead, Span
+from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
-from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, RMSNorm
+from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures
 from janusflow.progress import Progress
 from janusflow.samplers import check_solver, integrate
 

@@ -16,6 +16,8 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from einops import rearrange
 from torch import Tensor, nn
 
+from janusflow.models.norm import RMSNorm
+
 NORM_EPS = 1e-6
 
 
@@ -38,14 +40,6 @@ class GlobalResponseNorm(nn.Module):
         g = torch.linalg.vector_norm(x.float(), dim=(1, 2), keepdim=True)
         response = (g / (g.mean(dim=-1, keepdim=True) + NORM_EPS)).to(x.dtype)
         return x * (1 + self.weight * response) + self.bias
-
-
-class RMSNorm(nn.RMSNorm):
-    """RMSNorm with its weight cast to the input's type, without which autocast misses the fused kernel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = None if self.weight is None else self.weight.to(x.dtype)
-        return F.rms_norm(x, self.normalized_shape, weight, self.eps)
 
 
 class ChannelRMSNorm(RMSNorm):

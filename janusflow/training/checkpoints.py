@@ -30,7 +30,6 @@ from janusflow.models.unified import UnifiedModel
 from janusflow.training import distributed
 from janusflow.training.module import UnifiedModule
 from janusflow.training.optim import OptimizerUnion, parts_of
-from janusflow.weights import restore_buffers
 
 STATE = "state.json"
 UNFINISHED = ".part"
@@ -144,7 +143,6 @@ def whole_model(module: UnifiedModule) -> UnifiedModel | None:
     with torch.device("meta"):
         whole = UnifiedModel(model.config)
     whole.load_state_dict(weights, assign=True)
-    restore_buffers(whole, distributed.device())
     return whole.to(distributed.device()).eval().requires_grad_(False)
 
 

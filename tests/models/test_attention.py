@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from janusflow.models.attention import attention, sample_boundaries, sample_mask
+from janusflow.models.attention import Visible, attend, sample_boundaries, sample_mask
 from janusflow.models.llm import LanguageModel, LLMConfig
 
 SEGMENTS = torch.tensor([[0, 0, 0, 2, 2, -1, -1], [1, 1, 1, 1, 1, 1, 1], [3, -1, -1, -1, -1, -1, -1]])
@@ -25,7 +25,7 @@ def test_boundaries_start_at_every_sample_and_every_row():
 @pytest.mark.parametrize("kv_heads", [4, 2])
 def test_mask_equals_attention_within_the_boundaries(kv_heads):
     query, key, value = heads(4), heads(kv_heads, 1), heads(kv_heads, 2)
-    masked, _ = attention(torch.nn.Module(), query, key, value, sample_mask(SEGMENTS), scaling=8**-0.5)
+    masked = attend(query, key, value, Visible(sample_mask(SEGMENTS)))
     flat = [states.transpose(1, 2).flatten(0, 1) for states in (query, key, value)]
     apart = []
     edges = sample_boundaries(SEGMENTS).tolist()
@@ -65,9 +65,8 @@ def loop_over_samples(query, key, value, begins, _, longest, __, *, scale, windo
 def test_kernel_is_called_with_what_the_mask_says(kv_heads, monkeypatch):
     monkeypatch.setattr("janusflow.models.attention.varlen_attn", loop_over_samples)
     query, key, value = heads(4), heads(kv_heads, 1), heads(kv_heads, 2)
-    module, boundaries = torch.nn.Module(), sample_boundaries(SEGMENTS)
-    kernel, _ = attention(module, query, key, value, None, boundaries=boundaries, scaling=8**-0.5)
-    masked, _ = attention(module, query, key, value, sample_mask(SEGMENTS), scaling=8**-0.5)
+    kernel = attend(query, key, value, Visible(boundaries=sample_boundaries(SEGMENTS)))
+    masked = attend(query, key, value, Visible(sample_mask(SEGMENTS)))
     torch.testing.assert_close(kernel, masked, atol=1e-6, rtol=1e-5)
 
 
