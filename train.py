@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from janusflow.command_line import Parser
 
 if TYPE_CHECKING:
-    from janusflow.training.trainer import Run
+    from janusflow.training.run import Run
 
 DEFAULT_CONFIG = "configs/shapes.yaml"
 LATEST = "latest"
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.overrides.insert(0, args.config)
         args.config = None
     from janusflow.training import distributed
-    from janusflow.training.trainer import Stopped
+    from janusflow.training.run import Stopped
 
     try:
         return run(args)
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
     """Train, score, report."""
     from eval.shapes.report import write_report
     from eval.shapes.score import score_model
-    from janusflow.checkpoint import load_pretrained
+    from janusflow.checkpoints.pretrained import load_pretrained
     from janusflow.training import distributed
-    from janusflow.training.trainer import Run
+    from janusflow.training.run import Run
 
     start = time.time()
     distributed.connect()
@@ -95,7 +95,7 @@ def choose_run(args: argparse.Namespace) -> Run:
     from janusflow.config import load_config
     from janusflow.training.config import RunConfig
     from janusflow.training.preflight import check_start
-    from janusflow.training.trainer import Run
+    from janusflow.training.run import Run
 
     if args.resume and args.resume != LATEST:
         current = Run.resume(Path(args.resume), args.overrides)

@@ -18,14 +18,14 @@ from timing import measure, store
 from torch import Tensor
 from transformers import JanusForConditionalGeneration, JanusVQVAE, JanusVQVAEConfig
 
-from janusflow.checkpoint import SHIPPED, Bundle, save_pretrained
+from janusflow.checkpoints.pretrained import SHIPPED, Bundle, save_pretrained
+from janusflow.codecs.vq import VQCodec
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.models.ar_head import ARHeadConfig, CodeSampling
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
-from janusflow.models.vq import VQCodec
-from janusflow.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.repa import RepaConfig
 
 PROMPT = "a red circle left of two blue stars"

@@ -22,9 +22,9 @@ import numpy as np
 import scipy
 from timing import store
 
-from eval.fid_score import Naming, quality_scores
-from eval.frechet import GaussianStats, _eigen_factor, _factor, frechet_distance
-from eval.reference import Reference
+from eval.features.frechet import GaussianStats, _eigen_factor, _factor, frechet_distance
+from eval.features.reference import Reference
+from eval.fid.score import Naming, quality_scores
 
 SIDES = ("ours", "clean-fid")
 SCORES = "all scores"

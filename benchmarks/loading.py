@@ -19,14 +19,14 @@ from pathlib import Path
 import torch
 from timing import store
 
-from janusflow.checkpoint import SHIPPED, Bundle, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import SHIPPED, Bundle, load_pretrained, save_pretrained
+from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing, to_images
-from janusflow.generate import sample_latents
+from janusflow.inference.images import sample_latents
 from janusflow.models.flow_head import FlowSampling
 from janusflow.models.unified import ModelConfig, UnifiedModel
-from janusflow.models.vae import LatentCodec
 from janusflow.pictures import save_png
 from janusflow.repa import RepaConfig
 from janusflow.weights import weight_files

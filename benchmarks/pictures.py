@@ -31,10 +31,10 @@ from PIL import Image
 from timing import store
 from torch import Tensor, nn
 
-from eval.features import TorchScriptExtractor
-from eval.image_files import ImageFiles
-from eval.reference import compute_features
-from eval.resizing import RESIZES
+from eval.features.extractors import TorchScriptExtractor
+from eval.features.image_files import ImageFiles
+from eval.features.reference import compute_features
+from eval.features.resizing import RESIZES
 
 SETS: dict[str, tuple[int, str, dict[str, Any]]] = {
     "1,024-px JPEG": (1024, "jpg", {"quality": 90}),

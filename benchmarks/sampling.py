@@ -17,14 +17,14 @@ import torch
 from timing import measure, store
 from torch import Tensor
 
-from janusflow.checkpoint import SHIPPED, load_pretrained
+from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
+from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.models.flow_head import FlowSampling
 from janusflow.models.llm import KeyValues
 from janusflow.models.unified import ModelConfig, UnifiedModel
-from janusflow.models.vae import LatentCodec
-from janusflow.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.repa import RepaConfig
 
 VARIANTS = ("naive", "cached", "cached+compile", "cached+bf16", "cached+bf16+compile")

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from timing import store
 
-from janusflow.checkpoint import SHIPPED
+from janusflow.checkpoints.pretrained import SHIPPED
 from janusflow.config import load_config
 from janusflow.data.rows import RowBuilder, TokenSequence
 from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
@@ -27,8 +27,8 @@ from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.precision import autocast
 from janusflow.training.config import RunConfig
 from janusflow.training.optim import OptimConfig, build_optimizer
+from janusflow.training.run import TrainerConfig, prepare_blocks
 from janusflow.training.throughput import peak_flops, step_flops
-from janusflow.training.trainer import TrainerConfig, prepare_blocks
 
 VARIANTS = ("padded", "packed", "packed+compile", "packed+checkpointing")
 CHARACTERS_PER_TOKEN = 5  # of WORDS, about

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.commands import add_list, add_report, add_run, add_sweep
+from eval.cli import add_list, add_report, add_run, add_sweep
 from eval.compare.command import add_parser as add_compare
-from eval.fid_command import add_parser as add_fid
+from eval.fid.command import add_parser as add_fid
 from janusflow.command_line import Parser, run_command
 
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from eval.provenance import Record, describe
 from eval.task import Drawing, Question
-from janusflow.answer import Conversation, DecodingOptions, answer, tokenize
-from janusflow.checkpoint import Bundle
-from janusflow.generate import check_length, generate_images, shorten
-from janusflow.sampling import Sampling
+from janusflow.checkpoints.pretrained import Bundle
+from janusflow.inference.answers import Conversation, DecodingOptions, answer, tokenize
+from janusflow.inference.images import check_length, generate_images, shorten
+from janusflow.inference.options import Sampling
 
 
 class Candidate:

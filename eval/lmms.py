@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from janusflow.answer import Conversation, DecodingOptions, answer
-from janusflow.checkpoint import Bundle, load_pretrained
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained
 from janusflow.data.transforms import understanding_pixels
+from janusflow.inference.answers import Conversation, DecodingOptions, answer
 from janusflow.pictures import to_rgb
 
 try:
@@ -37,7 +37,7 @@ UNDERSTOOD = ("until", "max_new_tokens", "temperature", "top_p", "do_sample", "n
 
 
 class JanusFlow(lmms):
-    """Answers lmms-eval's requests with :func:`janusflow.answer.answer`."""
+    """Answers lmms-eval's requests with :func:`janusflow.inference.answers.answer`."""
 
     is_simple = True  # requests are (context, …, doc_to_visual, doc_id, task, split), not chat messages
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-from eval.image_files import is_picture
+from eval.features.image_files import is_picture
 from eval.task import Drawing, Problems, Work, joined
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from janusflow import __version__
-from janusflow.checkpoint import Bundle
-from janusflow.sampling import FAMILIES
+from janusflow.checkpoints.pretrained import Bundle
+from janusflow.inference.options import FAMILIES
 
 Record = dict[str, Any]
 CPU_INFO = Path("/proc/cpuinfo")  # Linux

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.files import read_json, read_json_lines
-from eval.intervals import reaches
-from eval.published import title_and_columns
+from eval.pages.intervals import reaches
+from eval.pages.published import title_and_columns
 from eval.store import ANSWERED, DRAWN, JUDGED, Entry, read_stage, write_json
 from eval.task import MISSING, Drawing, Judged, Problems, Question, Scored, Task, Work, joined
 

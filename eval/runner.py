@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from eval.candidate import Candidate
 from eval.claim import claim, drawn_by
+from eval.features.workers import ahead
 from eval.files import file_hash, find_folder
 from eval.finished import keep, kept_result, sources
 from eval.listing import find_pictures
@@ -27,8 +28,7 @@ from eval.provenance import libraries, machine
 from eval.result import Result, collect, read_answers
 from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store
 from eval.task import Drawing, Judge, Question, Task, Work
-from eval.workers import ahead
-from janusflow.answer import DecodingOptions
+from janusflow.inference.answers import DecodingOptions
 from janusflow.pictures import read_image, save_png
 
 PICTURES = "pictures"

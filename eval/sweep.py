@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from eval.page import Part, Picture, Section, Table, Text, write_page
+from eval.pages.page import Part, Picture, Section, Table, Text, write_page
 from eval.result import Result, show
 from eval.store import write_json
 

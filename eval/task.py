@@ -150,8 +150,8 @@ class Task(ABC):
     needs: ClassVar[tuple[Need, ...]] = ()
     tolerated: ClassVar[tuple[str, ...]] = ("unparseable",)  # problems that count as wrong and leave a score complete
     of_a_part: ClassVar[tuple[str, ...]] = ()  # problems that the first items of a benchmark have by themselves
-    columns: ClassVar[Mapping[str, str]] = {}  # "COLUMN" or "TITLE: COLUMN" of eval/paper_numbers.yaml -> our score;
-    # eval/published.py says when it stands there
+    columns: ClassVar[Mapping[str, str]] = {}  # "COLUMN" or "TITLE: COLUMN" of pages/paper_numbers.yaml -> our score;
+    # eval/pages/published.py says when it stands there
     overview: ClassVar[tuple[str, ...]] = ()  # scores beside the headline where a result is a few lines
     max_new_tokens: ClassVar[int] = 48  # of an answer
     system_prompt: ClassVar[str | None] = None  # of the conversations; None: the model's own

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from eval.clip_score import CLIPScore
 from eval.dpg_bench.task import DPGBench
-from eval.fid import COCO, MJHQ
+from eval.fid.clip_score import CLIPScore
+from eval.fid.task import COCO, MJHQ
 from eval.geneval.task import GenEval
 from eval.shapes.task import ShapesTask
 from eval.task import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from janusflow.checkpoint import load_pretrained, save_pretrained
+    from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_pretrained", "save_pretrained"]

@@ -17,7 +17,7 @@ from janusflow.command_line import Parser, run_command
 if TYPE_CHECKING:
     import torch
 
-    from janusflow.checkpoint import Bundle
+    from janusflow.checkpoints.pretrained import Bundle
 
 FORMATS = ("janusflow", "deepseek", "transformers")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -183,10 +183,10 @@ def run_generate(args: argparse.Namespace) -> int:
     empty = [prompt for prompt in args.prompt if not prompt.strip()]
     if empty:
         raise ValueError("a prompt is empty")
-    from janusflow.generate import generate_images
+    from janusflow.inference.images import generate_images
+    from janusflow.inference.options import given_options
     from janusflow.pictures import save_png
     from janusflow.progress import progress_bar
-    from janusflow.sampling import given_options
 
     given = sampling_flags(args)
     bundle = load(args)
@@ -211,7 +211,7 @@ def run_chat(args: argparse.Namespace) -> int:
 
     Questions on the command line are independent of each other; those from standard input are turns of one talk.
     """
-    from janusflow.answer import Conversation, DecodingOptions, answer, stream
+    from janusflow.inference.answers import Conversation, DecodingOptions, answer, stream
     from janusflow.pictures import read_image
 
     options = DecodingOptions(args.max_new_tokens, args.temperature, args.top_p).check()
@@ -240,7 +240,7 @@ def run_chat(args: argparse.Namespace) -> int:
 
 def run_convert(args: argparse.Namespace) -> int:
     """Write the model anew with safetensors."""
-    from janusflow.pickles import convert_pickles
+    from janusflow.checkpoints.pickles import convert_pickles
 
     check_empty(args.out)
     convert_pickles(args.source, args.out, args.revision, args.shard_size)
@@ -255,7 +255,7 @@ def run_export(args: argparse.Namespace) -> int:
     """
     import torch
 
-    from janusflow.checkpoint import save_pretrained
+    from janusflow.checkpoints.pretrained import save_pretrained
 
     check_empty(args.out)
     args.model = args.source
@@ -268,7 +268,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_encode_latents(args: argparse.Namespace) -> int:
     """Encode what is not encoded yet; a run takes it where its source says ``cached_latents: true``."""
-    from janusflow.codecs import load_codec
+    from janusflow.checkpoints.codecs import load_codec
     from janusflow.data.config import SourceConfig
     from janusflow.data.encode import encode_source
     from janusflow.progress import progress_bar
@@ -295,7 +295,7 @@ def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["sto
     """The model that the flags name, on the device and in the type they name; ``vae`` and ``dtype`` are defaults."""
     import torch
 
-    from janusflow.checkpoint import SHIPPED, load_pretrained
+    from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
 
     return load_pretrained(
         args.model or SHIPPED,
@@ -308,7 +308,7 @@ def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["sto
 
 def sampling_flags(args: argparse.Namespace) -> dict[str, Any]:
     """The sampling options that the command line gives. Raises ``ValueError`` for values impossible for any head."""
-    from janusflow.sampling import check_given
+    from janusflow.inference.options import check_given
 
     given = {name: getattr(args, name) for name in SAMPLING_FLAGS if hasattr(args, name)}
     if "guidance_interval" in given:

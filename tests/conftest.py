@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
-from janusflow.checkpoint import ASSETS, Bundle
+from janusflow.checkpoints.pretrained import ASSETS, Bundle
+from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing
@@ -19,7 +20,6 @@ from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
-from janusflow.models.vq import VQCodec
 from janusflow.repa import RepaConfig
 
 ROOT = Path(__file__).parents[1]

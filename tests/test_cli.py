@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from janusflow.checkpoint import SHIPPED, Bundle, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import SHIPPED, Bundle, load_pretrained, save_pretrained
 from janusflow.cli import main
-from janusflow.data.shapes import render, sample_scene
 from janusflow.data.template import ChatConfig
 from janusflow.models.unified import UnifiedModel
+from janusflow.worlds.shapes import render, sample_scene
 from tests.conftest import ROOT
 
 FAST = ["--steps", "2", "--num-images", "2"]

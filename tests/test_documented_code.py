@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from janusflow.checkpoint import SHIPPED
+from janusflow.checkpoints.pretrained import SHIPPED
 from tests.conftest import ROOT
 
 LIBRARY = "docs/evaluation.md"

@@ -76,7 +76,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from eval.compare.recorded import write_recorded
     from eval.compare.report import score_tables
     from eval.compare.run import compare
-    from eval.page import markdown_table
+    from eval.pages.page import markdown_table
     from janusflow.cli import find_device
     from janusflow.weights import read_json
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from janusflow.inference.options import Sampling
     from janusflow.models.ar_head import CodeSampling
     from janusflow.models.flow_head import FlowSampling
     from janusflow.models.head import GenerationHead
-    from janusflow.sampling import Sampling
 
 COUNTS = (
     "prompts_per_tag",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from eval.compare.config import CompareConfig
 from eval.store import write_json
-from janusflow.checkpoint import ASSETS, find_folder, read_config
+from janusflow.checkpoints.pretrained import ASSETS, find_folder, read_config
 from janusflow.config import load_config
 from janusflow.parts.siglip import load_siglip
 from janusflow.training.config import REPORT_TASKS, RunConfig

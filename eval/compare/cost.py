@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from eval.compare.memory import LiveMemory
-from janusflow.checkpoint import Bundle
+from janusflow.checkpoints.pretrained import Bundle
 from janusflow.data.transforms import to_images
-from janusflow.generate import generate_images, sample_latents
+from janusflow.inference.images import generate_images, sample_latents
+from janusflow.inference.options import Sampling
 from janusflow.models.llm import LanguageModel
-from janusflow.sampling import Sampling
 
 
 class Passes(NamedTuple):
@@ -56,7 +56,7 @@ def seconds_per_image(bundle: Bundle, batch: Sequence[str], options: Sampling, r
 def count_work(bundle: Bundle, prompts: Sequence[str], options: Sampling) -> dict[str, float]:
     """Per picture of these prompts, drawn together: operations, those of the codec, and the LLM's rows and positions.
 
-    The steps are those of :func:`janusflow.generate.generate_images`, with the codec apart.
+    The steps are those of :func:`janusflow.inference.images.generate_images`, with the codec apart.
     """
     images, seeds = len(prompts), range(len(prompts))
     with FlopCounterMode(display=False) as sampling, count_passes(bundle.model.llm) as calls:

@@ -13,15 +13,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from eval.compare.config import CompareConfig
-from eval.frechet import GaussianStats, frechet_distance
+from eval.features.frechet import GaussianStats, frechet_distance
 from eval.shapes.benchmark import BENCHMARK_SEED, KINDS, tag_scores
+from eval.shapes.prompts import benchmark_prompts
 from eval.shapes.score import Drawn, answer_split, examine, gaussian, reference_stats, rendered_features
-from janusflow.checkpoint import ASSETS, Bundle
-from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.data.shapes.scenes import Split
-from janusflow.generate import generate_images
+from janusflow.checkpoints.pretrained import ASSETS, Bundle
+from janusflow.inference.images import generate_images
+from janusflow.inference.options import Sampling
 from janusflow.parts.siglip import SigLIP, load_siglip
-from janusflow.sampling import Sampling
+from janusflow.worlds.shapes.scenes import Split
 
 Pictures = list[list[Image.Image]]  # of each prompt, seeds 0, 1, …
 

@@ -17,10 +17,10 @@ from eval.compare.points import Result, measured
 from eval.compare.sweep import cost_prompts, measure_point
 from eval.provenance import describe, machine
 from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
-from janusflow.checkpoint import Bundle
-from janusflow.data.shapes.prompts import benchmark_prompts
+from eval.shapes.prompts import benchmark_prompts
+from janusflow.checkpoints.pretrained import Bundle
+from janusflow.inference.options import Sampling
 from janusflow.pictures import read_image, save_png
-from janusflow.sampling import Sampling
 
 FORMAT = 2  # of the points; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side

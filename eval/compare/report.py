@@ -9,10 +9,10 @@ from typing import Any
 from eval.compare.plots import COST_NAMES, QUALITY_NAMES
 from eval.compare.summary import GENEVAL, MEAN
 from eval.compare.sweep import COSTS, QUALITIES
-from eval.page import Part, Picture, Section, Table, Text
-from eval.papers import as_printed, family_rows, published_tables
+from eval.pages.page import Part, Picture, Section, Table, Text
+from eval.pages.papers import as_printed, family_rows, published_tables
 from eval.shapes.report import number
-from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
+from janusflow.worlds.shapes.vocabulary import GENEVAL_TAGS
 
 SPLIT_NAMES = {"in_distribution": "In distribution", "held_out": "Held out"}
 INTERVALS = (

@@ -15,12 +15,12 @@ from eval.compare.plots import DPI, draw_side_by_side, plot_sweep
 from eval.compare.report import build_sections
 from eval.compare.summary import summarize_split
 from eval.compare.sweep import COSTS, QUALITIES, mark_fronts, point_summary
-from eval.curves import plot_losses
-from eval.page import write_page
+from eval.pages.curves import plot_losses
+from eval.pages.page import write_page
 from eval.provenance import machine
 from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
 from eval.store import write_json
-from janusflow.checkpoint import load_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained
 
 Found = Mapping[str, Sequence[Measured]]  # model -> training seeds
 

@@ -13,9 +13,9 @@ from eval.compare.cost import count_work
 from eval.compare.judging import judge_pictures
 from eval.compare.summary import entry
 from eval.shapes.benchmark import BENCHMARK_SEED
-from janusflow.checkpoint import Bundle
-from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.sampling import Sampling
+from eval.shapes.prompts import benchmark_prompts
+from janusflow.checkpoints.pretrained import Bundle
+from janusflow.inference.options import Sampling
 
 COSTS = ("flops", "seconds")
 QUALITIES = {"overall": True, "frechet": False}  # whether more is better

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from eval.geneval.score import Verdict, summarize
-from janusflow.data.shapes import sample_scene
-from janusflow.data.shapes.questions import QUESTION_KINDS, Question, sample_question
-from janusflow.data.shapes.scenes import HELD_OUT_KINDS, Scene, Split
-from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
+from janusflow.worlds.shapes import sample_scene
+from janusflow.worlds.shapes.questions import QUESTION_KINDS, Question, sample_question
+from janusflow.worlds.shapes.scenes import HELD_OUT_KINDS, Scene, Split
+from janusflow.worlds.shapes.vocabulary import GENEVAL_TAGS
 
 SPLITS: dict[str, Split] = {"in_distribution": "train", "held_out": "held_out"}
 KINDS: dict[Split, Sequence[str]] = {"train": GENEVAL_TAGS, "held_out": HELD_OUT_KINDS}  # of scenes

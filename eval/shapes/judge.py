@@ -11,10 +11,10 @@ from PIL import Image
 from eval.geneval.score import Verdict
 from eval.shapes.score import Drawn, detections, embed, feature_scores
 from eval.task import Drawing, Judge, Judged, Record
-from janusflow.checkpoint import ASSETS
-from janusflow.data.shapes.scenes import Split
+from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.parts.siglip import FILE, load_siglip
 from janusflow.weights import digest
+from janusflow.worlds.shapes.scenes import Split
 
 FOLDER = ASSETS / "shapes"  # of the small SigLIP
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from eval.curves import plot_losses
+from eval.pages.curves import plot_losses
 from eval.shapes.benchmark import FEATURE_SCORES
-from janusflow.data.shapes.prompts import benchmark_prompts
+from eval.shapes.prompts import benchmark_prompts
 from janusflow.pictures import grid
 
 GRID_PROMPTS_PER_TAG = 2

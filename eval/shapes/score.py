@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from eval.frechet import GaussianStats, frechet_distance
+from eval.features.frechet import GaussianStats, frechet_distance
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.shapes.benchmark import (
     BENCHMARK_SEED,
@@ -27,18 +27,18 @@ from eval.shapes.benchmark import (
     benchmark_questions,
     tag_scores,
 )
-from janusflow.answer import answer_questions
-from janusflow.checkpoint import ASSETS, Bundle
-from janusflow.data.shapes import render, sample_scene
-from janusflow.data.shapes.oracle import detect
-from janusflow.data.shapes.prompts import benchmark_prompts
-from janusflow.data.shapes.scenes import Split
+from eval.shapes.oracle import detect
+from eval.shapes.prompts import benchmark_prompts
+from janusflow.checkpoints.pretrained import ASSETS, Bundle
 from janusflow.data.transforms import to_tensor
-from janusflow.generate import generate_images
+from janusflow.inference.answers import answer_questions
+from janusflow.inference.images import generate_images
+from janusflow.inference.options import SamplingConfig
 from janusflow.parts.siglip import SigLIP, load_siglip
 from janusflow.progress import progress_bar
-from janusflow.sampling import SamplingConfig
 from janusflow.training.config import ReportConfig
+from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.shapes.scenes import Split
 
 FEATURE_BATCH = 128
 SAMPLING = [field.name for field in dataclasses.fields(SamplingConfig)]

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
+from eval.fid.prompt_lists import evenly
 from eval.flags import flag
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.picture_folder import strangers
-from eval.prompt_lists import evenly
 from eval.shapes.benchmark import (
     BENCHMARK_SEED,
     FEATURE_SCORES,
@@ -24,9 +24,9 @@ from eval.shapes.benchmark import (
     benchmark_questions,
     tag_scores,
 )
+from eval.shapes.prompts import benchmark_prompts
 from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
-from janusflow.data.shapes import render
-from janusflow.data.shapes.prompts import benchmark_prompts
+from janusflow.worlds.shapes import render
 
 SIZE = 48  # pixels of the scenes that questions are about, and of the reference
 HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured

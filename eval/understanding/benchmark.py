@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from eval.fid.prompt_lists import evenly
 from eval.files import find_data
 from eval.flags import flag
-from eval.prompt_lists import evenly
 from eval.task import Drawing, Judged, Question, Record, Scored, Task, Work
 from eval.understanding.letters import MATCHINGS
 

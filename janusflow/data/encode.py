@@ -18,12 +18,12 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
 
+from janusflow.codecs.base import ImageCodec
 from janusflow.data.config import SourceConfig
 from janusflow.data.latents import is_complete, read_header, read_latents, write_latents
 from janusflow.data.readers.base import CaptionedImages, Piece
 from janusflow.data.sources import open_reader
 from janusflow.data.transforms import generation_pixels
-from janusflow.models.codec import ImageCodec
 from janusflow.progress import Progress
 from janusflow.weights import writing
 

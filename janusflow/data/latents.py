@@ -1,7 +1,7 @@
 """Latents, or codes, that are computed once and stored beside the images: the image codec leaves the training step.
 
 A cache is one safetensors file or several. A tensor bears its image's name and holds what
-:meth:`janusflow.models.codec.ImageCodec.encode` gives for the image's central square; each file's metadata say
+:meth:`janusflow.codecs.base.ImageCodec.encode` gives for the image's central square; each file's metadata say
 which codec and which size in pixels made it.
 """
 
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from janusflow.models.codec import ImageCodec
+from janusflow.codecs.base import ImageCodec
 from janusflow.weights import follow_umask, writing
 
 UNREADABLE = "unreadable"  # metadata: names of images that have no latent

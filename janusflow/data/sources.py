@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from janusflow.codecs.base import ImageCodec
 from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
 from janusflow.data.mixture import Shuffle, Weighted
 from janusflow.data.readers.base import CaptionedImages, Reader
@@ -16,8 +17,7 @@ from janusflow.data.readers.parquet import ParquetReader
 from janusflow.data.readers.text import TextReader
 from janusflow.data.readers.webdataset import WebDatasetReader
 from janusflow.data.sample import DocumentSample, GenerationSample, Source, TextSample, UnderstandingSample
-from janusflow.data.shapes.source import ShapesSource
-from janusflow.models.codec import ImageCodec
+from janusflow.worlds.shapes.source import ShapesSource
 
 READERS: dict[str, type[Reader]] = {
     "webdataset": WebDatasetReader,

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from janusflow.codecs.vq import VQCodec
 from janusflow.command_line import Parser
 from janusflow.config import load_config
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.vq import VQCodec
 from janusflow.parts.llm import train_llm
 from janusflow.parts.siglip import save_siglip, train_siglip
 from janusflow.parts.tokenizer import train_tokenizer

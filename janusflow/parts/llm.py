@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from janusflow.data.rows import RowBuilder
-from janusflow.data.shapes.captions import long_caption, short_caption, text_line
-from janusflow.data.shapes.questions import sample_question
-from janusflow.data.shapes.scenes import sample_scene
 from janusflow.data.template import ChatConfig, ChatTemplate, Tokens
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.losses import answer_cross_entropy
 from janusflow.models.llm import LanguageModel, LLMConfig
 from janusflow.models.unified import IGNORED
 from janusflow.parts.loop import fit
+from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
+from janusflow.worlds.shapes.questions import sample_question
+from janusflow.worlds.shapes.scenes import sample_scene
 
 BATCH = 24
 CONVERSATIONS = 0.8  # of the rows

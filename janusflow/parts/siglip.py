@@ -14,12 +14,12 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from janusflow.data.shapes import render, sample_scene
-from janusflow.data.shapes.captions import long_caption, short_caption
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import to_tensor
 from janusflow.models.vision import VisionConfig, build_tower
 from janusflow.parts.loop import fit
+from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.shapes.captions import long_caption, short_caption
 
 FILE = "siglip.safetensors"
 BATCH = 160

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from janusflow.data.shapes.captions import long_caption, short_caption, text_line
-from janusflow.data.shapes.questions import sample_question
-from janusflow.data.shapes.scenes import sample_scene
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import SPECIAL_TOKENS, TextTokenizer
+from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
+from janusflow.worlds.shapes.questions import sample_question
+from janusflow.worlds.shapes.scenes import sample_scene
 
 CORPUS_SCENES = 4000
 # Words with their leading blank; a run of line breaks; a punctuation mark.

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from janusflow.data.shapes import render, sample_scene
 from janusflow.data.transforms import to_tensor
 from janusflow.parts.loop import fit
+from janusflow.worlds.shapes import render, sample_scene
 
 BATCH = 32
 KL_WEIGHT = 1e-3  # per latent element, against a mean error per pixel

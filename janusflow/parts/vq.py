@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
+from janusflow.codecs.vq import VQCodec
 from janusflow.models.ar_head import ARHeadConfig
-from janusflow.models.vq import VQCodec
 from janusflow.parts.loop import fit
 from janusflow.parts.vae import EDGE_WEIGHT, STATISTICS_IMAGES, scenes
 

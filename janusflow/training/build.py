@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from janusflow.checkpoint import ASSETS, Bundle, load_pretrained, read_config
-from janusflow.codecs import check_codec, load_codec
+from janusflow.checkpoints.codecs import check_codec, load_codec
+from janusflow.checkpoints.pretrained import ASSETS, Bundle, load_pretrained, read_config
+from janusflow.codecs.base import ImageCodec
+from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.codec import ImageCodec
 from janusflow.models.head import GenerationHead
 from janusflow.models.unified import ModelConfig, UnifiedModel, build_head
-from janusflow.models.vq import VQCodec
 from janusflow.weights import HUB_SETTINGS, KeyMap, find_folder, load_weights
-from janusflow.worlds import SHAPES
+from janusflow.worlds.notes import SHAPES
 
 if TYPE_CHECKING:
     from janusflow.training.config import PartsConfig, RunConfig

@@ -7,12 +7,12 @@ from typing import Literal
 
 from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
+from janusflow.inference.options import SamplingConfig
 from janusflow.models.unified import ModelConfig
-from janusflow.sampling import SamplingConfig
 from janusflow.training.optim import OptimConfig
 from janusflow.training.previews import PreviewConfig
+from janusflow.training.run import TrainerConfig
 from janusflow.training.stages import StageConfig
-from janusflow.training.trainer import TrainerConfig
 
 REPORT_TASKS = ("generation", "understanding")
 

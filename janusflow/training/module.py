@@ -13,8 +13,8 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import Batch, Step
-from janusflow.models.codec import ImageCodec
 from janusflow.models.unified import IGNORED, Counts, Losses, UnifiedModel
 from janusflow.training import distributed
 from janusflow.training.ema import EMA

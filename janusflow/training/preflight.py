@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from janusflow.checkpoint import Bundle
+from janusflow.checkpoints.pretrained import Bundle
 from janusflow.config import load_config
 from janusflow.data.config import DataConfig
 from janusflow.data.readers.base import Reader
@@ -15,7 +15,7 @@ from janusflow.data.readers.files import check_pattern
 from janusflow.data.sample import GenerationSample
 from janusflow.data.sources import MixedSource, offered_tasks, open_readers, open_source, used_sources
 from janusflow.data.template import ChatTemplate
-from janusflow.generate import shorten
+from janusflow.inference.images import shorten
 from janusflow.models.unified import ModelConfig
 from janusflow.training import checkpoints, distributed
 from janusflow.training.build import build_bundle, locate, read_start
@@ -24,7 +24,7 @@ from janusflow.training.plan import check_stages
 
 if TYPE_CHECKING:
     from janusflow.training.config import PartsConfig, RunConfig
-    from janusflow.training.trainer import TrainerConfig
+    from janusflow.training.run import TrainerConfig
 
 
 class Start(NamedTuple):

@@ -15,14 +15,14 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from janusflow.checkpoint import Bundle
+from janusflow.checkpoints.pretrained import Bundle
+from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import GenerationSample
 from janusflow.data.transforms import generation_pixels, to_images
-from janusflow.generate import generate_images
-from janusflow.models.codec import ImageCodec
+from janusflow.inference.images import generate_images
+from janusflow.inference.options import SamplingConfig
 from janusflow.pictures import grid
 from janusflow.progress import progress_bar
-from janusflow.sampling import SamplingConfig
 from janusflow.training import checkpoints
 from janusflow.training.module import UnifiedModule
 

@@ -25,7 +25,7 @@ def start_method() -> BaseContext | None:
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["janusflow.training.datamodule"])
+    context.set_forkserver_preload(["janusflow.training.data"])
     # The server inherits the blocked signals and outlives them; so do its workers, until they can receive them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

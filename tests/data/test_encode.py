@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from janusflow import cli
-from janusflow.checkpoint import ASSETS
-from janusflow.codecs import load_codec
+from janusflow.checkpoints.codecs import load_codec
+from janusflow.checkpoints.pretrained import ASSETS
+from janusflow.codecs.vae import LatentCodec
 from janusflow.data.config import SourceConfig
 from janusflow.data.encode import encode_source
-from janusflow.models.vae import LatentCodec
 
 VAE = ASSETS / "shapes" / "vae"
 COUNT, SIZE, BATCH = 60, 96, 2

@@ -12,16 +12,16 @@ from safetensors.torch import load_file
 
 import train
 from janusflow import cli
-from janusflow.checkpoint import ASSETS
+from janusflow.checkpoints.pretrained import ASSETS
+from janusflow.codecs.vae import LatentCodec
 from janusflow.config import load_config
 from janusflow.data.config import DataConfig, SourceConfig
 from janusflow.data.encode import encode_source
 from janusflow.data.readers.folder import FolderReader
-from janusflow.data.shapes.source import ShapesSource
 from janusflow.data.sources import open_reader, open_source
-from janusflow.models.vae import LatentCodec
 from janusflow.pictures import CAPTION_HEIGHT, CELL, GAP
 from janusflow.training.config import RunConfig
+from janusflow.worlds.shapes.source import ShapesSource
 from tests.conftest import ROOT
 
 VAE = ASSETS / "shapes" / "vae"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from janusflow import cli
-from janusflow.checkpoint import ASSETS
+from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.data.config import DataConfig, SourceConfig
 from janusflow.data.readers import files, shards, text
 from janusflow.data.readers.files import expand

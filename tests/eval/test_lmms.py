@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from janusflow.answer import Conversation, DecodingOptions, answer
-from janusflow.checkpoint import ASSETS, Bundle
+from janusflow.checkpoints.pretrained import ASSETS, Bundle
+from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import understanding_pixels
-from janusflow.models.vae import LatentCodec
+from janusflow.inference.answers import Conversation, DecodingOptions, answer
 
 
 class Hook:

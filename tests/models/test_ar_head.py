@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample
 from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.models.ar_head import ARHeadConfig, CodeSampling
 from janusflow.models.unified import UnifiedModel
-from janusflow.prompt_cache import PromptRunner, UncachedPromptRunner
 from tests.models.test_unified import SIZE, picture, run, samples, sequences
 
 PROMPTS = ["a red circle", "three green triangles left of a blue star", "a ring"]

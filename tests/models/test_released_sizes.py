@@ -2,9 +2,9 @@
 
 import torch
 
-from janusflow.checkpoint import training_only
+from janusflow.checkpoints.deepseek import JANUSFLOW_KEYS
+from janusflow.checkpoints.pretrained import training_only
 from janusflow.config import load_config
-from janusflow.deepseek import JANUSFLOW_KEYS
 from janusflow.models.unified import UnifiedModel
 from janusflow.training.config import RunConfig
 from tests.conftest import ROOT

@@ -9,10 +9,10 @@ from PIL import Image
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.losses import answer_cross_entropy
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
-from janusflow.prompt_cache import PromptRunner
 from janusflow.repa import RepaConfig
 
 SIZE = 16

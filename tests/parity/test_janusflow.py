@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from janusflow.deepseek import JANUSFLOW_KEYS
+from janusflow.checkpoints.deepseek import JANUSFLOW_KEYS
+from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.flow_head import FlowSampling
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
-from janusflow.prompt_cache import PromptRunner
 from janusflow.repa import RepaConfig
 
 TOLERANCE = 1e-5  # relative; the reference's own fp32 rounding is about 1e-6

@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.flow_head import FlowSampling
 from janusflow.models.unified import UnifiedModel
-from janusflow.prompt_cache import PromptRunner
 
 
 def plain_llama(config, weights):

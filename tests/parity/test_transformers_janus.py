@@ -9,10 +9,10 @@ import transformers
 from safetensors.torch import load_file
 from transformers import GenerationConfig, JanusForConditionalGeneration
 
-from janusflow.checkpoint import Bundle, load_pretrained, save_pretrained
-from janusflow.generate import sample_latents
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained, save_pretrained
+from janusflow.inference.images import sample_latents
+from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.ar_head import CodeSampling
-from janusflow.prompt_cache import PromptRunner
 from tests.conftest import spread
 
 PROMPTS = ["a ring", "two red circles and a blue star", "three green triangles left of a small yellow square", "a star"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import train
-from janusflow.checkpoint import load_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained
 from tests.conftest import ROOT
 
 # Two short stages of a small model on the world's own pictures and parts.

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import train
-from janusflow.checkpoint import SHIPPED, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained, save_pretrained
 from janusflow.config import load_config
 from janusflow.models.ar_head import CodeSampling
 from janusflow.models.flow_head import FlowSampling

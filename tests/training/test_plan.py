@@ -7,12 +7,12 @@ import torch
 
 from janusflow.config import load_config
 from janusflow.data.config import TASKS, DataConfig
-from janusflow.data.shapes.source import ShapesSource
 from janusflow.models.unified import ModelConfig
 from janusflow.training.config import RunConfig
 from janusflow.training.optim import OptimConfig, build_optimizer, parts_of
 from janusflow.training.plan import check_stages, describe_model, describe_stage, stage_needs
 from janusflow.training.stages import PARTS, RatioConfig, StageConfig, freeze
+from janusflow.worlds.shapes.source import ShapesSource
 from tests.conftest import ROOT
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import train
-from janusflow.checkpoint import SHIPPED
+from janusflow.checkpoints.pretrained import SHIPPED
 from janusflow.training.module import UnifiedModule
 
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 import train
 from eval.__main__ import main as evaluate
-from janusflow.checkpoint import load_pretrained
-from janusflow.data.shapes.source import ShapesSource
+from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.training.callbacks import Faults
 from janusflow.training.module import UnifiedModule
+from janusflow.worlds.shapes.source import ShapesSource
 from tests.training.conftest import equal, losses, weights
 
 

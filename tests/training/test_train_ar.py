@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import train
-from janusflow.checkpoint import SHIPPED, load_pretrained
+from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
 from janusflow.cli import main as janusflow
 from janusflow.config import load_config
 from janusflow.training.build import build_bundle

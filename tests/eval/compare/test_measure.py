@@ -10,11 +10,11 @@ from eval.compare.config import CompareConfig
 from eval.compare.judging import draw_timed
 from eval.compare.measure import measure_model
 from eval.provenance import describe
-from janusflow.data.shapes.vocabulary import GENEVAL_TAGS
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
+from janusflow.inference.options import FAMILIES
 from janusflow.models.flow_head import FlowSampling
-from janusflow.sampling import FAMILIES
+from janusflow.worlds.shapes.vocabulary import GENEVAL_TAGS
 
 SMALL = CompareConfig(
     prompts_per_tag=1,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from eval.geneval.score import COLORS, TAGS, Box, Detection, check_prompt, relations, score_image
-from janusflow.data.shapes.prompts import benchmark_prompts, prompt_of
-from janusflow.data.shapes.scenes import Scene, sample_scene
+from eval.shapes.prompts import benchmark_prompts, prompt_of
+from janusflow.worlds.shapes.scenes import Scene, sample_scene
 
 GENEVAL_PROMPTS = Path(__file__).parents[3] / "../shared/data/prompts/geneval.jsonl"
 STEPS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}

@@ -1,0 +1,180 @@
+"""The oracle detector: reads the shapes of a picture back, without any learning.
+
+1. Background: the median of the near-grey pixels. Foreground: pixels far from it, in connected regions.
+2. A region's colours are the palette names of its flat core; a colour's pieces are where its opacity is above one
+   half, so shapes that touch come apart when their colours differ, and faint ghosts leave no piece at all.
+3. A piece's opacity map is compared with templates of the shapes (``shape_fit``); the best soft IoU names the shape.
+4. The score is ``fit * margin * colour * contrast * size``, each a straight ramp from 0 to 1 (see the constants).
+
+Calibration, at 48 pixels. Drawn shapes have a soft IoU of 0.93 to 0.99, of 0.86 to 0.97 with a blur of 0.6 pixels and
+noise of 8 levels, and lead the next shape by at least 0.085; there ``fit`` and ``margin`` reach 1, and GenEval's
+thresholds of 0.9 and 0.3 mean: drawn properly, and recognisable. Median and 90th percentile of what is neither:
+half a shape 0 and 0.04, two shapes run together 0 and 0, a ring half filled in 0.06 and 0.13, a blob 0.05 and 0.56,
+a shape less its right quarter 0.16 and 0.60, blur of 1.5 pixels 0.53 and 0.87, of 2 pixels 0.09 and 0.38. A ghost is
+absent below half its colour's contrast and scores about 0.3 at two thirds. What twelve pixels hardly show passes: a
+hexagon is a circle.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from eval.shapes.shape_fit import Fit, extent, fit_shape, sharpen
+from janusflow.worlds.shapes.vocabulary import BACKGROUND, COLORS
+
+# Pictures are read at one working size; lengths below are in its pixels, colours in 8-bit levels.
+SIDE = 48
+MIN_SIDE = 24  # a smaller picture cannot tell the shapes apart: nothing is detected
+
+NEAR_BACKGROUND = 40.0  # pixels this near to the nominal grey vote for the background
+MIN_BACKGROUND = 0.25  # share of the picture that must vote, else it is no picture of this world
+FOREGROUND = 36.0  # distance from the background: 4.5 standard deviations of the noise to be tolerated
+MIN_AREA = 9.0  # summed opacity; less is a speck (the smallest shape has about 50)
+MIN_COLOR_SHARE = 0.15  # of a region's core, for a colour to be one of its own
+REACH = 2.5  # how far beyond its piece a shape's soft edge may lie
+
+# Ramps (value of 0, value of 1) that make up the score.
+FIT_RAMP = (0.75, 0.90)  # soft IoU with the best template
+FIT_NOISE = 0.4  # how far noise lowers that ramp: times its standard deviation over the shape's contrast, ...
+MAX_NOISE = 0.12  # ... up to this ratio (pink, the faintest colour, has 0.1 at 8 levels of noise)
+MARGIN_RAMP = (0.0, 0.07)  # its lead over the best template of another shape
+COLOR_RAMP = (75.0, 35.0)  # distance from the named colour; two names are at least 90 apart
+CONTRAST_RAMP = (0.40, 0.70)  # contrast to the background over that of the named colour
+SMALL_RAMP, LARGE_RAMP = (0.14, 0.20), (0.42, 0.34)  # diameter over the picture's side; the world has 0.24 to 0.29
+MIN_SCORE = 0.02  # less is not reported
+
+
+class Detection(NamedTuple):
+    """One shape found: its class, colour name, confidence in [0, 1] and box (x0, y0, x1, y1).
+
+    The box is in pixels of the picture, y downwards, and ends after the last pixel.
+    """
+
+    shape: str
+    color: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+def detect(image: Image.Image | np.ndarray) -> list[Detection]:
+    """The shapes in ``image``, best score first.
+
+    ``image`` is a square Pillow picture or a ``(side, side, 3)`` array of 8-bit levels. Pictures below ``MIN_SIDE``
+    pixels give ``[]``. Raises ``ValueError`` for another layout.
+    """
+    pixels, scale = _working_pixels(image)
+    ground = _background(pixels) if pixels is not None else None
+    if ground is None:
+        return []
+    background, noise = ground
+    offset = pixels - background
+    foreground = np.square(offset).sum(-1) > FOREGROUND**2
+    pieces, colors, regions = _pieces(offset, foreground, background)
+    if not colors:
+        return []
+    distance, (rows, columns) = ndimage.distance_transform_edt(pieces == 0, return_indices=True)
+    owner = pieces[rows, columns]
+    found = []
+    for number, color in enumerate(colors, start=1):
+        piece = pieces == number
+        region = regions == regions[piece][0]
+        window = (owner == number) & (region | (distance <= REACH))  # where the piece's own pixels may lie
+        paint = np.median(offset[_core(piece)], axis=0)
+        alpha = sharpen(np.where(window, offset @ (paint / np.square(paint).sum()), 0.0))
+        if alpha.sum() >= MIN_AREA:
+            fit = fit_shape(alpha)
+            score = _score(fit, paint, np.array(COLORS[color], np.float32) - background, noise)
+            if score >= MIN_SCORE:
+                found.append(Detection(fit.shape, color, score, _box(fit, scale)))
+    return sorted(found, key=lambda detection: -detection.score)
+
+
+def _working_pixels(image: Image.Image | np.ndarray) -> tuple[np.ndarray | None, float]:
+    """Levels [SIDE, SIDE, 3] and the factor from working pixels back to the picture's; ``None`` for tiny pictures."""
+    if not isinstance(image, Image.Image):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 levels of shape (side, side, 3), got {image.dtype} {image.shape}")
+        image = Image.fromarray(image)
+    if image.width != image.height:
+        raise ValueError(f"expected a square picture, got {image.width} x {image.height}")
+    if image.width < MIN_SIDE:
+        return None, 1.0
+    side = image.width
+    image = image.convert("RGB")
+    if side != SIDE:
+        image = image.resize((SIDE, SIDE), Image.Resampling.BOX if side > SIDE else Image.Resampling.BICUBIC)
+    return np.asarray(image, np.float32), side / SIDE
+
+
+def _background(pixels: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The background's colour and the standard deviation of the noise on it; ``None`` for other pictures."""
+    near = pixels[np.square(pixels - np.array(BACKGROUND, np.float32)).sum(-1) < NEAR_BACKGROUND**2]
+    if len(near) < MIN_BACKGROUND * SIDE * SIDE:
+        return None
+    background = np.median(near, axis=0)
+    return background, 1.4826 * float(np.median(np.abs(near - background)))
+
+
+def _pieces(
+    offset: np.ndarray, foreground: np.ndarray, background: np.ndarray
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """The map of pieces (0 none, then 1, 2, ...), the colour name of each, and the map of the regions they are in."""
+    regions, _ = ndimage.label(foreground)
+    pieces = np.zeros(regions.shape, np.int32)
+    colors: list[str] = []
+    norm = np.sqrt(np.square(offset).sum(-1))
+    flat = foreground & (norm >= 0.85 * ndimage.maximum_filter(norm, 5))
+    palette = np.array(list(COLORS.values()), np.float32) - background
+    for number, where in enumerate(ndimage.find_objects(regions), start=1):
+        region = regions[where] == number
+        if region.sum() < MIN_AREA:
+            continue
+        core = offset[where][region & flat[where] if (region & flat[where]).any() else region]
+        votes = np.bincount(np.square(core[:, None] - palette).sum(-1).argmin(-1), minlength=len(COLORS))
+        names = np.flatnonzero(votes >= max(MIN_COLOR_SHARE * votes.sum(), 1))
+        directions = palette[names]
+        opacity = np.clip(offset[where] @ (directions / np.square(directions).sum(-1, keepdims=True)).T, 0, 1)
+        residual = np.square(offset[where][..., None, :] - opacity[..., None] * directions).sum(-1)
+        claimed = residual.argmin(-1)
+        for k, name in enumerate(names):
+            parts, amount = ndimage.label(region & (claimed == k) & (opacity[..., k] > 0.5))
+            for part in range(1, amount + 1):
+                if (parts == part).sum() >= MIN_AREA:
+                    colors.append(list(COLORS)[name])
+                    pieces[where][parts == part] = len(colors)
+    return pieces, colors, regions
+
+
+def _core(piece: np.ndarray) -> np.ndarray:
+    core = ndimage.binary_erosion(piece)
+    return core if core.sum() >= MIN_AREA else piece
+
+
+def _score(fit: Fit, paint: np.ndarray, named: np.ndarray, noise: float) -> float:
+    """The confidence of the module's docstring; ``paint`` and ``named`` are colours relative to the background."""
+    allowance = FIT_NOISE * min(noise / float(np.linalg.norm(paint)), MAX_NOISE)
+    diameter = fit.pose.size / SIDE
+    return (
+        _ramp(fit.iou + allowance, FIT_RAMP)
+        * _ramp(fit.margin, MARGIN_RAMP)
+        * _ramp(float(np.linalg.norm(paint - named)), COLOR_RAMP)
+        * _ramp(float(paint @ named / (named @ named)), CONTRAST_RAMP)
+        * min(_ramp(diameter, SMALL_RAMP), _ramp(diameter, LARGE_RAMP))
+    )
+
+
+def _box(fit: Fit, scale: float) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (
+        float(np.clip(center + 0.5 + fit.pose.size * edge, 0, SIDE)) * scale
+        for center, edge in zip((fit.pose.x, fit.pose.y) * 2, extent(fit.shape), strict=True)
+    )
+    return x0, y0, x1, y1
+
+
+def _ramp(value: float, ramp: tuple[float, float]) -> float:
+    zero, one = ramp
+    return float(np.clip((value - zero) / (one - zero), 0.0, 1.0))

@@ -1,0 +1,84 @@
+"""What turns pixels into the latents that a generation head models, and back: the common side of VAE and VQ tokenizer.
+
+Legend: B images, S image side, C latent channels, s latent side, N tokens of an image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageCodec(ABC):
+    """A frozen autoencoder in eval mode, no part of any model's parameters.
+
+    Its latents are continuous, (B, C, s, s) in fp32, or discrete, (B, N) codes.
+    """
+
+    folder: str  # its name inside a model folder
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module.eval().requires_grad_(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what the weights are stored and the convolutions computed."""
+        return next(self.module.parameters()).dtype
+
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> ImageCodec:
+        """Move the weights; returns self."""
+        self.module.to(device, dtype)
+        return self
+
+    def tile(self, on: bool = True) -> ImageCodec:
+        """Decode in overlapping tiles (or no more), which bounds the memory of large images; returns self.
+
+        Raises ``ValueError`` for a codec that cannot.
+        """
+        if on:
+            raise ValueError(f"a {type(self.module).__name__} decodes whole images only, not tiles")
+        return self
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 12 hex digits of the SHA-256 of the weights in fp32: the codec's name beside stored latents."""
+        total = hashlib.sha256()
+        for name, value in self.module.state_dict().items():
+            total.update(name.encode())
+            total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()[:12]
+
+    @property
+    @abstractmethod
+    def factor(self) -> int:
+        """Pixels per latent position, along a side."""
+
+    @abstractmethod
+    def latent_shape(self, side: int) -> tuple[int, ...]:
+        """The shape of an image's latents at ``side`` pixels, without the batch."""
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] -> latents. Raises ``ValueError`` for sides that the factor does not divide."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents -> images (B, 3, S, S), clamped to [-1, 1], fp32."""
+
+    @abstractmethod
+    def save(self, path: str | Path) -> None:
+        """Write a folder that ``checkpoints.codecs.load_codec`` reads, in fp16 where that loses nothing."""
+
+    def _check_sides(self, pixels: Tensor) -> None:
+        if pixels.shape[-1] % self.factor or pixels.shape[-2] % self.factor:
+            raise ValueError(f"image sides must be multiples of {self.factor}, got {tuple(pixels.shape[-2:])}")

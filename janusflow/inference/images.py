@@ -1,0 +1,128 @@
+"""Text to images. The command line, previews and scores all call it; :mod:`.answers` is its counterpart.
+
+Legend: G images in a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from janusflow.checkpoints.pretrained import Bundle
+from janusflow.data.transforms import to_images
+from janusflow.inference.options import FAMILIES, Sampling
+from janusflow.inference.prompt_cache import PromptRunner
+from janusflow.models.ar_head import ARHead
+from janusflow.models.flow_head import FlowHead
+from janusflow.models.llm import LanguageModel
+from janusflow.progress import Progress
+from janusflow.worlds.notes import note_foreign
+
+SEEDS = 2**64  # that torch's generators tell apart
+
+
+def generate_images(
+    bundle: Bundle,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: Sampling,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+    memory_gib: float | None = None,
+) -> list[Image.Image]:
+    """One image for each prompt and seed. An image depends on its prompt, seed and options, not on its batch.
+
+    options: those of the model's head. batch_size: images computed together at most; ``memory_gib`` may lower it (see
+    :func:`largest_batch`). progress: ``progress(done, total)`` counts solver steps or codes over all batches.
+    Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts and seeds, impossible seeds,
+    batch sizes and memory limits, impossible options or those of the other head, or a model without image codec.
+    """
+    codec = bundle.required_codec
+    images: list[Image.Image] = []
+    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, progress, memory_gib):
+        for one in latents.split(1):  # a codec takes more memory than the latents' batch
+            images += to_images(codec.decode(one))
+    return images
+
+
+@torch.inference_mode()
+def sample_latents(
+    bundle: Bundle,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    options: Sampling,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+    memory_gib: float | None = None,
+) -> Iterator[Tensor]:
+    """The latents (G, …) behind :func:`generate_images`, batch after batch; same arguments and errors."""
+    head, llm = bundle.model.head, bundle.model.llm
+    if not isinstance(options, head.options):
+        raise ValueError(f"the model has {FAMILIES[head.options]}, the options are for {FAMILIES[type(options)]}")
+    options.check()
+    if len(prompts) != len(seeds):
+        raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
+    impossible = [seed for seed in seeds if not 0 <= seed < SEEDS]
+    if impossible:
+        raise ValueError(f"a seed must lie in 0 .. 2**64 - 1, got {impossible[0]}")
+    if batch_size < 1:
+        raise ValueError(f"batch size must be at least 1, got {batch_size}")
+    if memory_gib is not None and not 0 < memory_gib < math.inf:
+        raise ValueError(f"the memory for a batch must be a number of GiB above 0, got {memory_gib}")
+    tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
+    for prompt, ids in zip(prompts, tokens, strict=True):
+        check_length(len(ids) + head.num_tokens, llm, f"the prompt {shorten(prompt)!r} with its image")
+    if memory_gib is not None and tokens:
+        batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
+    note_foreign(bundle, prompts)
+    device = llm.device
+    batches = range(0, len(prompts), batch_size)
+    for number, start in enumerate(batches):
+        part = slice(start, start + batch_size)
+
+        def report(done: int, steps: int, before: int = number) -> None:
+            if progress is not None:
+                progress(before * steps + done, len(batches) * steps)
+
+        dropped = None if options.guidance == 1 else [bundle.template.dropped_prompt(ids) for ids in tokens[part]]
+        runner = PromptRunner(llm, tokens[part], 1 + head.num_tokens, dropped)
+        yield head.sample(runner, head.start(list(seeds[part]), device), options, report)
+
+
+def largest_batch(bundle: Bundle, prompt_length: int, options: Sampling, memory_gib: float) -> int:
+    """How many images fit into ``memory_gib`` beside the weights, by an estimate that leans to too few; at least 1.
+
+    An image's share: the keys and values of its rows in all blocks, their mask, the widest activations of one block,
+    and those of the head.
+    """
+    llm, head = bundle.model.config.llm, bundle.model.head
+    size = next(bundle.model.parameters()).element_size()
+    length = prompt_length + 1 + head.num_tokens
+    key_width = llm.num_kv_heads * llm.hidden_size // llm.num_heads
+    cache = 2 * llm.num_layers * key_width * length * size
+    mask = (1 + head.num_tokens) * length * size
+    activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
+    if isinstance(head, FlowHead):
+        own = 3 * 8 * head.config.width * head.num_tokens * 4  # the decoder's ConvNeXt activations
+    else:
+        assert isinstance(head, ARHead)
+        own = 8 * head.config.codebook_size * 4  # logits, probabilities and their cumulative sums
+    rows = 1 if options.guidance == 1 else 2
+    share = rows * (cache + mask + activations + own)
+    return max(1, int(memory_gib * 2**30 / share))
+
+
+def check_length(positions: int, llm: LanguageModel, what: str) -> None:
+    """Raise ``ValueError`` where ``what`` needs more positions than the model has."""
+    limit = llm.config.max_positions
+    if positions > limit:
+        raise ValueError(f"{what} takes {positions} positions, more than the model's {limit}")
+
+
+def shorten(text: str, length: int = 40) -> str:
+    """``text``, cut for an error message."""
+    return text if len(text) <= length else text[: length - 1] + "…"

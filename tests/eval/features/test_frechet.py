@@ -1,0 +1,264 @@
+"""The Fréchet distance against closed forms and SciPy's matrix square root, and its streaming statistics."""
+
+from __future__ import annotations
+
+import tracemalloc
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import linalg
+
+from eval.features import frechet
+from eval.features.frechet import GaussianStats, frechet_distance
+
+D = 12
+
+
+stats_of = GaussianStats.of
+
+
+def by_sqrtm(x: np.ndarray, y: np.ndarray) -> float:
+    """The distance as its formula reads."""
+    cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SciPy warns about singular products
+        root = linalg.sqrtm(cov_x @ cov_y)
+    gap = x.mean(axis=0) - y.mean(axis=0)
+    return float(gap @ gap + np.trace(cov_x) + np.trace(cov_y) - 2 * np.trace(root).real)
+
+
+def feature_sets(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    if kind == "random":
+        return rng.normal(size=(200, D)), 1 + 2 * rng.normal(size=(300, D))
+    if kind == "correlated":
+        return rng.normal(size=(200, D)) @ rng.normal(size=(D, D)), rng.normal(size=(300, D)) @ rng.normal(size=(D, D))
+    if kind == "few_samples":  # fewer features than dimensions: both covariances are singular
+        return rng.normal(size=(7, D)), rng.normal(size=(9, D))
+    if kind == "wide_spectrum":  # variances over ten orders of magnitude
+        scales = np.geomspace(1e-5, 1, D)
+        return rng.normal(size=(200, D)) * scales, rng.normal(size=(300, D)) @ np.diag(scales[::-1])
+    assert kind == "one_singular"
+    return rng.normal(size=(200, 3)) @ rng.normal(size=(3, D)), rng.normal(size=(200, D))
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
+def test_equals_the_matrix_square_root(kind):
+    x, y = feature_sets(kind)
+    distance = frechet_distance(stats_of(x), stats_of(y))
+    assert distance == pytest.approx(by_sqrtm(x, y), rel=1e-5)
+    assert distance == pytest.approx(frechet_distance(stats_of(y), stats_of(x)), rel=1e-9)
+
+
+def test_closed_form_of_diagonal_covariances():
+    rng = np.random.default_rng(1)
+    m1, m2 = rng.normal(size=(2, D))
+    s1, s2 = rng.uniform(0.1, 3, size=(2, D))
+    a = GaussianStats.from_moments(10, m1, np.diag(s1**2))
+    b = GaussianStats.from_moments(20, m2, np.diag(s2**2))
+    assert frechet_distance(a, b) == pytest.approx(((m1 - m2) ** 2).sum() + ((s1 - s2) ** 2).sum(), rel=1e-9)
+
+
+def test_singular_covariances_in_orthogonal_directions():
+    a = GaussianStats.from_moments(10, np.zeros(3), np.diag([4.0, 0.0, 0.0]))
+    b = GaussianStats.from_moments(10, np.zeros(3), np.diag([0.0, 9.0, 0.0]))
+    assert frechet_distance(a, b) == pytest.approx(13.0, rel=1e-9)
+
+
+def test_points_without_spread_leave_the_means():
+    a, b = stats_of(np.zeros((4, 3))), stats_of(np.full((5, 3), 2.0))
+    assert frechet_distance(a, b) == pytest.approx(12.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
+def test_distance_to_itself_is_zero(kind):
+    x, _ = feature_sets(kind)
+    distance = frechet_distance(stats_of(x), stats_of(x[::-1]))
+    assert 0 <= distance < 1e-10 * np.trace(np.cov(x, rowvar=False))
+
+
+def test_a_shift_adds_its_squared_length():
+    x, _ = feature_sets("correlated")
+    assert frechet_distance(stats_of(x), stats_of(x + 3.0)) == pytest.approx(9.0 * D, rel=1e-9)
+
+
+def test_moments_are_those_of_numpy():
+    x, _ = feature_sets("correlated")
+    stats = stats_of(x.astype(np.float32))
+    assert stats.n == len(x)
+    assert stats.dim == D
+    assert stats.mean.dtype == stats.cov.dtype == np.float64
+    np.testing.assert_allclose(stats.mean, x.astype(np.float32).astype(np.float64).mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(stats.cov, np.cov(x.astype(np.float32).astype(np.float64), rowvar=False), rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_streaming_equals_one_batch(size):
+    x = feature_sets("correlated")[0] + 1e4  # a mean far from zero, where sums of squares lose digits
+    streamed = GaussianStats(D)
+    for start in range(0, len(x), size):
+        streamed.update(x[start : start + size])
+    assert streamed.n == len(x)
+    np.testing.assert_allclose(streamed.mean, x.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(streamed.cov, np.cov(x, rowvar=False), rtol=1e-8, atol=1e-8)
+
+
+def test_merge_equals_the_whole():
+    x, _ = feature_sets("correlated")
+    merged = GaussianStats(D)
+    for part in (x[:1], x[1:50], x[50:50], x[50:]):
+        merged.merge(stats_of(part))
+    whole = stats_of(x)
+    assert merged.n == whole.n
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(merged.cov, whole.cov, rtol=1e-9, atol=1e-12)
+
+
+def test_merge_does_not_touch_or_share_the_other():
+    x, y = feature_sets("random")
+    other, target = stats_of(x), GaussianStats(D)
+    before = other.cov
+    target.merge(other)
+    target.update(y)
+    assert other.n == len(x)
+    np.testing.assert_array_equal(other.cov, before)
+
+
+def test_stored_moments_come_back():
+    x, y = feature_sets("correlated")
+    stats = stats_of(x)
+    restored = GaussianStats.from_moments(stats.n, stats.mean, stats.cov)
+    for each in (stats, restored):
+        each.update(y)
+    np.testing.assert_allclose(restored.cov, stats.cov, rtol=1e-10)
+
+
+def test_empty_batch_changes_nothing():
+    stats = GaussianStats(D)
+    stats.update(np.zeros((0, D)))
+    assert stats.n == 0
+
+
+def test_different_widths_are_rejected():
+    a, b = stats_of(np.eye(4)), stats_of(np.eye(5))
+    with pytest.raises(ValueError, match="4 and 5"):
+        frechet_distance(a, b)
+    with pytest.raises(ValueError, match="width 5 into width 4"):
+        a.merge(b)
+    with pytest.raises(ValueError, match=r"\(B, 4\), got \(5, 5\)"):
+        a.update(np.eye(5))
+    with pytest.raises(ValueError, match=r"got \(4,\)"):
+        a.update(np.ones(4))
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_features_are_rejected(n):
+    few, enough = stats_of(np.ones((n, 3))), stats_of(np.eye(3))
+    with pytest.raises(ValueError, match=f"not {n}"):
+        frechet_distance(few, enough)
+    with pytest.raises(ValueError, match=f"not {n}"):
+        frechet_distance(enough, few)
+    with pytest.raises(ValueError, match=f"not {n}"):
+        GaussianStats.from_moments(n, np.zeros(3), np.eye(3))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_rejected_and_not_added(bad):
+    features = np.ones((6, 3))
+    features[4, 1] = bad
+    stats = GaussianStats(3)
+    with pytest.raises(ValueError, match="first is row 4"):
+        stats.update(features)
+    assert stats.n == 0
+    with pytest.raises(ValueError, match="finite"):
+        GaussianStats.from_moments(5, features[4], np.eye(3))
+
+
+def test_shapes_of_stored_moments_are_checked():
+    with pytest.raises(ValueError, match=r"\(3,\) and \(2, 2\)"):
+        GaussianStats.from_moments(5, np.zeros(3), np.eye(2))
+    with pytest.raises(ValueError, match="not 0"):
+        GaussianStats(0)
+
+
+def clean_fid_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """clean-fid's own formula, whose call of ``sqrtm`` newer SciPy refuses."""
+    from cleanfid import fid
+
+    def sqrtm(matrix, disp=True):
+        root = linalg.sqrtm(matrix)
+        return root if disp else (root, 0.0)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(fid, "linalg", SimpleNamespace(sqrtm=sqrtm))
+        return float(fid.fid_from_feats(x, y))
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "one_singular"])
+def test_equals_clean_fids_formula(kind):
+    x, y = feature_sets(kind)
+    assert frechet_distance(stats_of(x), stats_of(y)) == pytest.approx(clean_fid_distance(x, y), rel=1e-6)
+
+
+def test_works_where_scipy_has_no_disp(monkeypatch):
+    """SciPy 1.18 removed the argument that clean-fid gives; ours asks for no matrix root at all."""
+    x, y = feature_sets("random")
+    expected = by_sqrtm(x, y)
+    monkeypatch.delattr(linalg, "sqrtm")
+    assert frechet_distance(stats_of(x), stats_of(y)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "wide_spectrum"])
+def test_cholesky_gives_what_eigenvectors_give(kind, monkeypatch):
+    x, y = feature_sets(kind)
+    fast = frechet_distance(stats_of(x), stats_of(y))
+    monkeypatch.setattr(frechet, "_factor", frechet._eigen_factor)
+    assert fast == pytest.approx(frechet_distance(stats_of(x), stats_of(y)), rel=1e-9)
+
+
+def test_covariance_is_unbiased():
+    stats = stats_of(np.array([[0.0, 0.0], [2.0, 4.0]]))
+    np.testing.assert_allclose(stats.cov, [[2, 4], [4, 8]])  # over n - 1; over n it is half of that
+
+
+def test_blocks_do_not_matter(monkeypatch):
+    x = feature_sets("correlated")[0] + 1e4
+    monkeypatch.setattr(frechet, "BLOCK", 7)
+    np.testing.assert_allclose(stats_of(x).cov, np.cov(x, rowvar=False), rtol=1e-8, atol=1e-8)
+
+
+def test_float32_features_are_summed_in_float64():
+    x = (feature_sets("random")[0] + 1e3).astype(np.float32)
+    np.testing.assert_allclose(stats_of(x).cov, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-9)
+
+
+def test_many_features_are_never_copied_whole():
+    """Features as wide as Inception's: what is allocated is bounded by a block, not by their number."""
+    x = np.zeros((20_000, 64), np.float32)
+    tracemalloc.start()
+    stats_of(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * frechet.BLOCK * 64 * 8 < 2 * x.nbytes
+
+
+@pytest.mark.parametrize("cov", [[[1, 0], [0, -4]], [[1, 2], [2, 1]], [[1, 0.5], [-0.5, 1]], [[0, 1], [1, 4]]])
+def test_what_is_no_covariance_is_rejected(cov):
+    with pytest.raises(ValueError, match="this is no covariance"):
+        GaussianStats.from_moments(10, [0, 0], cov)
+
+
+@pytest.mark.parametrize("n", [np.nan, 2.5])
+def test_a_number_of_features_is_whole(n):
+    with pytest.raises(ValueError, match="at least 2 features"):
+        GaussianStats.from_moments(n, [0, 0], np.eye(2))
+
+
+@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
+def test_covariances_that_were_stored_as_float32_are_taken(kind):
+    x, y = map(stats_of, feature_sets(kind))
+    stored = GaussianStats.from_moments(x.n, x.mean.astype(np.float32), x.cov.astype(np.float32))
+    assert frechet_distance(stored, y) == pytest.approx(frechet_distance(x, y), rel=1e-3)

@@ -1,0 +1,249 @@
+"""Reference features: computed once, and never taken from a file that is stale or damaged."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from cleanfid.fid import get_files_features
+from PIL import Image
+
+from eval.features import reference as module
+from eval.features.extractors import TorchScriptExtractor
+from eval.features.frechet import frechet_distance
+from eval.features.image_files import ImageFiles
+from eval.features.reference import find_reference, read_reference, reference_record, write_reference
+from eval.features.resizing import gigagan
+from tests.eval.pictures import picture, stand_in, write_pictures
+
+NAMES = [f"{kind}/{i}.png" for kind in ("art", "food") for i in range(4)]
+
+
+class Counting(TorchScriptExtractor):
+    """Counts the pictures that it sees."""
+
+    seen = 0
+
+    def features(self, pixels):
+        self.seen += len(pixels)
+        return super().features(pixels)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_pictures(tmp_path / "real", NAMES)
+    return tmp_path / "real"
+
+
+@pytest.fixture
+def extractor(tmp_path):
+    return Counting(stand_in(tmp_path))
+
+
+def find(folder, extractor, resize="gigagan", count=None, workers=None, batch_size=2):
+    files = ImageFiles(folder)
+    names = list(files.sizes)[:count]
+    return find_reference(folder.parent / "cache/kept.npz", files, names, extractor, resize, workers, batch_size)
+
+
+def test_is_computed_once(folder, extractor):
+    first = find(folder, extractor)
+    assert extractor.seen == len(NAMES)
+    second = find(folder, extractor)
+    assert extractor.seen == len(NAMES)
+    np.testing.assert_array_equal(first.features, second.features)
+    np.testing.assert_array_equal(first.stats.cov, second.stats.cov)
+    assert second.names == tuple(NAMES) and second.record == first.record
+    np.testing.assert_array_equal(first.features, extractor([gigagan(picture(i)) for i in range(len(NAMES))]))
+    assert [path.name for path in (folder.parent / "cache").iterdir()] == ["kept.npz"], "nothing unfinished"
+
+
+@pytest.mark.parametrize("change", ["file", "size", "gone", "resize", "extractor", "count"])
+def test_a_stale_file_is_computed_anew(folder, extractor, change, tmp_path):
+    before = find(folder, extractor).record["key"]
+    extractor.seen = 0
+    if change == "file":
+        picture(99).save(folder / "art/99.png")
+    if change == "size":
+        picture(3, (60, 60)).save(folder / NAMES[3])
+    if change == "gone":
+        (folder / NAMES[3]).unlink()
+    if change == "extractor":
+        path = stand_in(tmp_path)
+        path.write_bytes(path.read_bytes() + b" ")
+        extractor = Counting(path)
+    after = find(folder, extractor, "clean" if change == "resize" else "gigagan", 5 if change == "count" else None)
+    assert extractor.seen == after.stats.n > 0
+    assert after.record["key"] != before
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_another_picture_of_as_many_bytes_is_another_reference(tmp_path, extractor, packed):
+    records, sizes = [], []
+    for number in range(2):
+        write_pictures(tmp_path / "real", ["0.bmp"], first_seed=number)
+        path = tmp_path / "real/0.bmp"
+        sizes.append(path.stat().st_size)
+        files = tmp_path / "real"
+        if packed:
+            files = tmp_path / "real.zip"
+            with zipfile.ZipFile(files, "w") as archive:
+                archive.write(path, "0.bmp")
+        records.append(reference_record(ImageFiles(files), ["0.bmp"], extractor, "gigagan"))
+    assert sizes[0] == sizes[1] and records[0]["key"] != records[1]["key"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "bits", "text"])
+def test_a_damaged_file_is_computed_anew(folder, extractor, damage):
+    expected = find(folder, extractor).features
+    kept = folder.parent / "cache/kept.npz"
+    content = bytearray(kept.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    if damage == "noise":
+        content[:] = b"noise" * 100
+    if damage == "empty":
+        content.clear()
+    if damage == "text":
+        content[:] = b'{"mean": 3}'
+    if damage == "bits":
+        start = bytes(content).index(expected.tobytes())
+        content[start + 5] ^= 255
+    kept.write_bytes(bytes(content))
+    extractor.seen = 0
+    np.testing.assert_array_equal(find(folder, extractor).features, expected)
+    assert extractor.seen == len(NAMES)
+    assert kept.read_bytes() != bytes(content)
+
+
+def test_a_damaged_picture_is_named_and_nothing_is_kept(folder, extractor):
+    content = (folder / NAMES[5]).read_bytes()
+    (folder / NAMES[5]).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"food/1\.png"):
+        find(folder, extractor)
+    assert not (folder.parent / "cache").exists()
+
+
+@pytest.mark.parametrize("damage", [None, "cut", "empty"])
+def test_a_killed_computation_goes_on(folder, extractor, monkeypatch, damage):
+    monkeypatch.setattr(module, "PIECE", 3)
+    read = ImageFiles.read
+
+    def killed(self, name):
+        if name == NAMES[7]:
+            raise KeyboardInterrupt
+        return read(self, name)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ImageFiles, "read", killed)
+        find(folder, extractor, workers=0)
+    pieces = sorted((folder.parent / "cache").glob("*.pieces/*"))
+    assert [piece.name for piece in pieces] == ["000000.npy", "000003.npy"]
+    if damage:
+        pieces[1].write_bytes(pieces[1].read_bytes()[: 0 if damage == "empty" else -8])
+    extractor.seen = 0
+    features = find(folder, extractor).features
+    assert extractor.seen == (5 if damage else 2)
+    np.testing.assert_array_equal(features, extractor([gigagan(picture(i)) for i in range(len(NAMES))]))
+    assert [path.name for path in (folder.parent / "cache").iterdir()] == ["kept.npz"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("resize", ["gigagan", "clean"])
+def test_workers_give_clean_fids_features_bit_for_bit(folder, extractor, monkeypatch, tmp_path, packed, resize):
+    picture(20, (610, 407)).save(folder / "photo.jpg", quality=90)
+    real = folder
+    if packed:
+        real = tmp_path / "real.zip"
+        with zipfile.ZipFile(real, "w") as archive:
+            for path in folder.rglob("*.*"):
+                archive.write(path, path.relative_to(folder))
+    monkeypatch.setattr(module, "PIECE", 4)
+    found = find(real, extractor, resize, workers=2)
+    crop = (lambda array: np.asarray(gigagan(Image.fromarray(array)))) if resize == "gigagan" else None
+    paths = [str(folder / name) for name in found.names]
+    theirs = get_files_features(
+        paths, extractor.network, 0, 2, torch.device("cpu"), verbose=False, custom_image_tranform=crop
+    )
+    np.testing.assert_array_equal(found.features, theirs)
+
+
+def test_a_picture_that_a_worker_cannot_read_is_named(folder, extractor):
+    (folder / NAMES[5]).write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"food/1\.png") as raised:
+        find(folder, extractor, workers=2)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_archive_gives_the_same_as_its_folder(folder, extractor, tmp_path):
+    with zipfile.ZipFile(tmp_path / "real.zip", "w") as archive:
+        for name in NAMES:
+            archive.write(folder / name, f"mjhq30k_imgs/{name}")
+        archive.writestr("__MACOSX/mjhq30k_imgs/art/._0.png", b"junk")
+        archive.writestr("mjhq30k_imgs/readme.txt", b"words")
+    unpacked = find(folder, extractor)
+    packed = find(tmp_path / "real.zip", extractor)
+    np.testing.assert_array_equal(packed.features, unpacked.features)
+    assert packed.names == tuple(f"mjhq30k_imgs/{name}" for name in NAMES)
+    assert not (tmp_path / "mjhq30k_imgs").exists(), "unpacked"
+
+
+def test_a_damaged_archive_is_named(folder, tmp_path):
+    path = tmp_path / "real.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(folder / NAMES[0], NAMES[0])
+    content = bytearray(path.read_bytes())
+    content[100] ^= 255
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=r"art/0\.png of .*real\.zip"):
+        ImageFiles(path).read(NAMES[0])
+    path.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"real\.zip is not a zip archive"):
+        ImageFiles(path)
+    with pytest.raises(ValueError, match="no folder or archive"):
+        ImageFiles(tmp_path / "nowhere")
+
+
+def test_stems_find_their_pictures(folder):
+    files = ImageFiles(folder)
+    picture(9).save(folder / "art/special.png")
+    with pytest.raises(ValueError, match=r"lacks 1 of 2 pictures; the first is 77"):
+        files.by_stem(["77", "0"][:2])
+    with pytest.raises(ValueError, match=r"art/0.png and food/0.png"):
+        files.by_stem(["0"])
+    assert ImageFiles(folder).by_stem(["special"]) == ["art/special.png"]
+
+
+def test_files_of_clean_fid_are_read(folder, extractor, tmp_path):
+    ours = find(folder, extractor)
+    np.savez(tmp_path / "theirs.npz", mu=ours.stats.mean, sigma=ours.stats.cov)
+    theirs = read_reference(tmp_path / "theirs.npz")
+    assert theirs.features is None
+    assert frechet_distance(theirs.stats, ours.stats) == pytest.approx(0, abs=1e-9)
+    (tmp_path / "other.npz").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"cannot read the reference .*other\.npz"):
+        read_reference(tmp_path / "other.npz")
+
+
+def test_a_killed_write_leaves_the_old_file(folder, extractor, monkeypatch):
+    kept = find(folder, extractor)
+    path = folder.parent / "cache/kept.npz"
+    before = path.read_bytes()
+
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.np, "savez", fail)
+    with pytest.raises(ValueError, match=r"cannot write the reference .*kept\.npz: No space left"):
+        write_reference(path, kept)
+    assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
+
+
+def test_the_record_says_what_it_is_of(folder, extractor):
+    files = ImageFiles(folder)
+    record = reference_record(files, list(files.sizes), extractor, "gigagan")
+    assert record["pictures"] == len(NAMES) and record["resize"] == "gigagan"
+    assert record["extractor"]["weights"] == extractor.digest

@@ -1,0 +1,56 @@
+"""The published numbers: whole tables, some cells that everybody quotes, and rows that two papers print alike."""
+
+import pytest
+
+from eval.pages.papers import as_printed, family_rows, published_tables
+
+TABLES = {(table["paper"].split()[0], table["table"]): table for table in published_tables()}
+
+
+def row(paper, table, name):
+    found = TABLES[paper, table]
+    (values,) = [dict(zip(found["columns"], line, strict=True)) for line in found["rows"] if line[0] == name]
+    return values
+
+
+def test_every_table_is_there_and_rectangular():
+    wanted = {("JanusFlow", n) for n in (2, 3, 4, 5)} | {("Janus", n) for n in (2, 3, 4, 5)}
+    assert set(TABLES) == wanted | {("Janus-Pro", n) for n in (3, 4, 5)}
+    for table in TABLES.values():
+        assert table["protocol"] and table["title"] and family_rows(table)
+        assert {len(line) for line in table["rows"]} == {len(table["columns"])}
+
+
+@pytest.mark.parametrize(
+    ("paper", "table", "name", "column", "value"),
+    [
+        ("JanusFlow", 2, "JanusFlow", "GenEval", 0.63),
+        ("JanusFlow", 2, "JanusFlow", "DPG-Bench", 80.09),
+        ("JanusFlow", 3, "JanusFlow", "MJHQ FID-30k", 9.51),
+        ("JanusFlow", 4, "JanusFlow", "MMB dev", 74.9),
+        ("JanusFlow", 5, "F", "MJHQ FID-10k", 17.61),
+        ("Janus", 3, "Janus", "overall", 0.61),
+        ("Janus", 4, "Janus", "MJHQ-30K", 10.10),
+        ("Janus", 5, "B", "COCO FID", 7.11),
+        ("Janus-Pro", 3, "Janus-Pro-7B", "MMB", 79.2),
+        ("Janus-Pro", 4, "Janus-Pro-7B", "overall", 0.80),
+        ("Janus-Pro", 5, "Janus-Pro-7B", "overall", 84.19),
+    ],
+)
+def test_quoted_numbers(paper, table, name, column, value):
+    assert row(paper, table, name)[column] == value
+
+
+def test_papers_agree_where_they_print_the_same_rows():
+    for name in [line[0] for line in TABLES["Janus", 3]["rows"]]:
+        first, second = row("Janus", 3, name), row("Janus-Pro", 4, name)
+        assert {key: first[key] for key in second} == second
+    janus, flow = row("Janus", 2, "Janus"), row("JanusFlow", 4, "Janus")
+    assert list(janus.values())[1:] == list(flow.values())[1 : len(janus)]
+
+
+def test_cells_are_printed_as_in_the_paper():
+    table = TABLES["Janus-Pro", 4]
+    last = as_printed(table, family_rows(table))[-1]
+    assert last == ["Janus-Pro-7B", "0.99", "0.89", "0.59", "0.90", "0.79", "0.66", "0.80"]
+    assert as_printed(TABLES["JanusFlow", 5], [TABLES["JanusFlow", 5]["rows"][3]])[0][-2:] == ["–", "–"]
