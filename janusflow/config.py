@@ -3,24 +3,39 @@
 A file may name another as its ``base`` and state differences only; overrides state them on the command line. A mapping
 is merged into the one below it, key by key. ``~key`` (in a file ``~key:``) removes a key of what is below, so that its
 default holds, or what the same file or a later override then gives it. Unknown keys and wrong types are errors.
+
+A section whose type is a :class:`Choice` has the keys of what its ``kind`` names. Where a file or an override names
+another kind than what is below, what is below goes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import YAMLError
 
+from janusflow.registry import Registry
+
 T = TypeVar("T")
 MERGE_ERRORS = (OmegaConfBaseException, TypeError)  # the latter where one has a list and the other a mapping
 LISTS = ("stages", "data.sources")  # who gives one of these names all of them: the others below do not stay
 REMOVE = "~"
+KIND = "kind"
+
+
+@dataclass
+class Choice:
+    """Base of a section that configures one of several parts: the part's class has such a section as its ``Config``."""
+
+    registry: ClassVar[Registry[Any]]
+    kind: str = ""  # a name that the registry knows, or module:Class
 
 
 def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
@@ -28,9 +43,9 @@ def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = ()) 
 
     Raises ``ValueError`` in one line: a missing file, broken YAML, an unknown key, a wrong type, an impossible value.
     """
-    tree = _read(Path(path))
+    tree = _read(kind, Path(path))
     for item in overrides:
-        tree = _override(tree, item)
+        tree = _override(kind, tree, item)
     return _build(kind, tree, str(path))
 
 
@@ -41,7 +56,7 @@ def overridden_key(item: str) -> str:
 
 def from_dict(kind: type[T], values: dict[str, Any], source: str) -> T:
     """Typed dataclass of ``kind`` from plain values; ``source`` names them in errors."""
-    return _build(kind, OmegaConf.create(values), source)
+    return _build(kind, OmegaConf.create(respell(kind, values)), source)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -54,7 +69,18 @@ def save_config(config: Any, path: str | Path) -> None:
     OmegaConf.save(OmegaConf.structured(config), str(path))
 
 
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
+def respell(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` for the dataclass ``kind`` in today's spelling: what earlier files and commands called otherwise.
+
+    A dataclass that has changed says how in a static method ``respell(values)``.
+    """
+    values = kind.respell(values) if hasattr(kind, "respell") else values
+    sections = {name: hint for name, hint in get_type_hints(kind).items() if dataclasses.is_dataclass(hint)}
+    inner = {name: value for name, value in values.items() if name in sections and isinstance(value, dict)}
+    return {**values, **{name: respell(sections[name], value) for name, value in inner.items()}}
+
+
+def _read(kind: type, path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
     if path.resolve() in seen:
         raise ValueError(f"configuration {path} is its own base")
     try:
@@ -68,10 +94,10 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
     values = OmegaConf.to_container(tree)
     assert isinstance(values, dict)
     base, removed = values.pop("base", None), _take_removals(values, str(path))
-    parent = OmegaConf.create() if base is None else _read(path.parent / base, (*seen, path.resolve()))
+    parent = OmegaConf.create() if base is None else _read(kind, path.parent / base, (*seen, path.resolve()))
     for key in removed:
         _remove(parent, key, str(path))
-    return _merge(parent, OmegaConf.create(values), LISTS, f"{path} does not fit its base")
+    return _merge(parent, OmegaConf.create(respell(kind, values)), LISTS, f"{path} does not fit its base")
 
 
 def _take_removals(values: dict[Any, Any], source: str, above: str = "") -> list[str]:
@@ -91,7 +117,7 @@ def _take_removals(values: dict[Any, Any], source: str, above: str = "") -> list
     return found
 
 
-def _override(tree: DictConfig, item: str) -> DictConfig:
+def _override(kind: type, tree: DictConfig, item: str) -> DictConfig:
     """``tree`` with one change."""
     key, value = overridden_key(item), "=" in item
     if item.startswith(REMOVE):
@@ -102,7 +128,7 @@ def _override(tree: DictConfig, item: str) -> DictConfig:
     if not value:
         raise ValueError(f"override {item!r} is not of the form key=value (or {REMOVE}key, which removes a key)")
     try:
-        change = OmegaConf.from_dotlist([item])
+        change = OmegaConf.create(respell(kind, OmegaConf.to_container(OmegaConf.from_dotlist([item]))))
     except (*MERGE_ERRORS, YAMLError) as error:
         raise ValueError(f"cannot read the override {item!r}: {_first_line(error)}") from error
     whole = [name for name in LISTS if f"{name}.".startswith(f"{key}.")]
@@ -121,6 +147,7 @@ def _remove(tree: DictConfig, key: str, source: str) -> None:
 def _merge(below: DictConfig, above: DictConfig, lists: Sequence[str], fault: str) -> DictConfig:
     """``above`` over ``below``. Where ``above`` gives one of ``lists``, what it names there is all that stays."""
     try:
+        below = OmegaConf.create(_without_other_kinds(OmegaConf.to_container(below), OmegaConf.to_container(above)))
         for key in lists:
             own, inherited = OmegaConf.select(above, key), OmegaConf.select(below, key)
             if own is not None and inherited is not None:
@@ -131,22 +158,65 @@ def _merge(below: DictConfig, above: DictConfig, lists: Sequence[str], fault: st
         raise ValueError(f"{fault}: {_first_line(error)}") from error
 
 
+def _without_other_kinds(below: dict[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
+    """``below`` without the mappings that ``above`` gives another kind."""
+    kept = {}
+    for key, value in below.items():
+        over = above.get(key)
+        if isinstance(value, dict) and isinstance(over, dict):
+            if KIND in over and over[KIND] != value.get(KIND):
+                continue
+            value = _without_other_kinds(value, over)
+        kept[key] = value
+    return kept
+
+
 def _build(kind: type[T], tree: Any, source: str) -> T:
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), tree))  # type: ignore[return-value]
+        schema = OmegaConf.structured(kind)
+        _choose(schema, kind, tree)
+        return OmegaConf.to_object(OmegaConf.merge(schema, tree))  # type: ignore[return-value]
     except MERGE_ERRORS as error:
         key = getattr(error, "full_key", None)
-        hint = _other_place(error, kind, tree) if isinstance(error, ConfigKeyError) else ""
+        hint = _other_place(error, schema, tree) if isinstance(error, ConfigKeyError) else ""
         raise ValueError(f"{source}: {_first_line(error)}{hint}" + (f" (key {key})" if key else "")) from error
 
 
-def _other_place(error: ConfigKeyError, kind: type, tree: Any) -> str:
+def _choose(schema: DictConfig, kind: type, tree: Any) -> None:
+    """Give every section of ``schema`` whose type is a :class:`Choice` the keys of what ``tree`` chooses there."""
+    for name, hint in get_type_hints(kind).items():
+        node = tree.get(name) if isinstance(tree, DictConfig) else None
+        if not isinstance(node, DictConfig):
+            continue
+        entry = get_args(hint)[-1] if get_args(hint) else hint
+        if not (isinstance(entry, type) and dataclasses.is_dataclass(entry)):
+            continue
+        if not issubclass(entry, Choice):
+            for part, value in ((schema[name], node),) if entry is hint else ():
+                _choose(part, entry, value)
+        elif entry is hint:
+            _set_kind(schema, name, entry, node)
+        else:
+            for key, value in node.items():
+                if isinstance(value, DictConfig):
+                    _set_kind(schema[name], str(key), entry, value)
+
+
+def _set_kind(parent: DictConfig, name: str, choice: type[Choice], node: DictConfig) -> None:
+    """Make ``parent``'s entry a section of the kind that ``node`` names: by default what it is, else its own name."""
+    default = parent[name].kind if name in parent else name
+    kind = node.get(KIND, default)
+    if name not in parent or kind != default:
+        parent[name] = OmegaConf.structured(choice.registry.load(kind).Config(kind=kind))
+
+
+def _other_place(error: ConfigKeyError, schema: DictConfig, tree: Any) -> str:
     """Where a key stands that is called like an unknown one, else what its mapping has.
 
     OmegaConf itself names a key of the same mapping that is spelt nearly so.
     """
     key, name, owner = str(error.full_key), str(error.key), error.object_type
-    known = [*_keys(OmegaConf.to_container(OmegaConf.structured(kind))), *_keys(OmegaConf.to_container(tree))]
+    known = [*_keys(OmegaConf.to_container(schema)), *_keys(OmegaConf.to_container(tree))]
     places = [place for place in known if place != key and place.rpartition(".")[2] == name]
     nearest = difflib.get_close_matches(key, places, n=1, cutoff=0)
     if nearest:
