@@ -22,11 +22,11 @@ from janusflow.checkpoints.pretrained import SHIPPED, Bundle, save_pretrained
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
-from janusflow.models.ar_head import ARHeadConfig, CodeSampling
+from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
-from janusflow.repa import RepaConfig
+from janusflow.options import CodeSampling
 
 PROMPT = "a red circle left of two blue stars"
 GRIDS = {"wide": 24, "small": 6}
@@ -49,7 +49,7 @@ def build(args: argparse.Namespace) -> Bundle:
         head = ARHeadConfig(2048, 8, grid, head_width=192)
         levels = {"base_channels": 32, "channel_multiplier": [1, 2, 2, 4], "num_res_blocks": 1, "latent_channels": 64}
         sizes = JanusVQVAEConfig(num_embeddings=2048, num_patches=grid, **levels)
-    config = ModelConfig(llm, vision, head="ar", ar_head=head, repa=RepaConfig(enabled=False))
+    config = ModelConfig(llm, vision, head, losses={})
     model = UnifiedModel(config).eval()
     with torch.no_grad():
         model.head.classifier.weight.mul_(8)  # away from equal probabilities, so that rounding decides no code

@@ -25,10 +25,9 @@ from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing, to_images
 from janusflow.inference.images import sample_latents
-from janusflow.models.flow_head import FlowSampling
 from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.options import FlowSampling
 from janusflow.pictures import save_png
-from janusflow.repa import RepaConfig
 from janusflow.weights import weight_files
 
 PROMPT = "a photo of a lighthouse"
@@ -43,7 +42,7 @@ def peak_gib() -> float:
 def write(folder: Path, layers: int | None) -> None:
     """Random weights of the real sizes, as they are released: bf16, one folder in DeepSeek's layout."""
     torch.manual_seed(0)
-    config = ModelConfig(repa=RepaConfig(enabled=False))
+    config = ModelConfig(losses={})
     if layers is not None:
         config.llm.num_layers = config.vision.depth = layers
     torch.set_default_dtype(torch.bfloat16)

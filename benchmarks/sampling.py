@@ -22,10 +22,9 @@ from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
-from janusflow.models.flow_head import FlowSampling
 from janusflow.models.llm import KeyValues
 from janusflow.models.unified import ModelConfig, UnifiedModel
-from janusflow.repa import RepaConfig
+from janusflow.options import FlowSampling
 
 VARIANTS = ("naive", "cached", "cached+compile", "cached+bf16", "cached+bf16+compile")
 DECODED_TOKENS = 16
@@ -36,7 +35,7 @@ def build(args: argparse.Namespace) -> tuple[UnifiedModel, LatentCodec | None]:
     if args.layers is None:
         bundle = load_pretrained(args.model, device=args.device, dtype=torch.float32)
         return bundle.model, bundle.codec
-    config = ModelConfig(repa=RepaConfig(enabled=False))
+    config = ModelConfig(losses={})
     config.llm.num_layers = config.vision.depth = args.layers
     with torch.device(args.device):
         return UnifiedModel(config).eval(), None
@@ -53,7 +52,7 @@ class Case:
         vocabulary = model.config.llm.vocab_size
         self.prompts = torch.randint(0, vocabulary, (batch, prompt), generator=generator).tolist()
         self.noise = model.head.start(list(range(batch)), torch.device(args.device))
-        self.options = FlowSampling(args.steps, args.guidance).check()
+        self.options = FlowSampling(args.steps, args.guidance)
 
     def draw(self, variant: str) -> Tensor:
         """The latents of one batch."""

@@ -98,10 +98,11 @@ class Trainee:
                 latents,
                 self.batch.seeds,
             )
-        losses.total.backward()
+        total = self.model.total(losses)
+        total.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return losses.total.item()
+        return total.item()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -120,7 +121,8 @@ def main(argv: list[str] | None = None) -> int:
     config = ModelConfig() if args.released else load_config(RunConfig, "configs/shapes.yaml").model
     if args.layers is not None:
         config.llm.num_layers = args.layers
-        config.repa.block = min(config.repa.block, args.layers)
+        repa = config.losses["repa"]
+        repa.block = min(repa.block, args.layers)
     device = torch.device(args.device)
     length = args.row or (4096 if args.released else 512)
     tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")

@@ -12,13 +12,13 @@ from eval.task import Drawing, Question
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.inference.answers import Conversation, DecodingOptions, answer, tokenize
 from janusflow.inference.images import check_length, generate_images, shorten
-from janusflow.inference.options import Sampling
+from janusflow.options import SamplingOptions
 
 
 class Candidate:
     """A model with its sampling settings. ``seed`` is added to the seeds of every drawing."""
 
-    def __init__(self, bundle: Bundle, sampling: Sampling, batch_size: int, seed: int = 0) -> None:
+    def __init__(self, bundle: Bundle, sampling: SamplingOptions, batch_size: int, seed: int = 0) -> None:
         if batch_size < 1:
             raise ValueError(f"batch size must be at least 1, got {batch_size}")
         if seed < 0:
@@ -27,7 +27,7 @@ class Candidate:
 
     def describe(self, draws: bool) -> Record:
         """All that its pictures (if it ``draws`` any) and answers depend on, and the machine's share of it."""
-        drawing = {"sampling": self.sampling._asdict(), "sampling_text": self.sampling.describe(), "seed": self.seed}
+        drawing = {"sampling": self.sampling.stated(), "sampling_text": self.sampling.describe(), "seed": self.seed}
         return {**describe(self.bundle), **(drawing if draws else {})}
 
     def check_prompt(self, drawing: Drawing) -> None:

@@ -104,7 +104,7 @@ def run_sweep(args: argparse.Namespace) -> int:
     """Score every setting; print where the report is."""
     from eval.runner import run
     from eval.sweep import settings_of, sweep
-    from janusflow.inference.options import check_given, given_options
+    from janusflow.cli import check_given
 
     swept = {name: values for name in SWEPT if (values := getattr(args, name))}
     if not swept:
@@ -123,7 +123,7 @@ def run_sweep(args: argparse.Namespace) -> int:
             if not loaded:
                 bundle = load(args)
                 for every in settings:
-                    given_options(bundle.model.head, every)  # before anything is drawn
+                    bundle.model.config.head.sampling(bundle.sampling, every)  # before anything is drawn
                 loaded.append(bundle)
             return make_candidate(args, loaded[0], setting)
 
@@ -241,6 +241,5 @@ def load_candidate(args: argparse.Namespace, given: dict[str, Any]) -> Candidate
 def make_candidate(args: argparse.Namespace, bundle: Bundle, given: dict[str, Any]) -> Candidate:
     """A loaded model with the sampling options that are given."""
     from eval.candidate import Candidate
-    from janusflow.inference.options import given_options
 
-    return Candidate(bundle, given_options(bundle.model.head, given, bundle.guidance), args.batch_size, args.seed)
+    return Candidate(bundle, bundle.model.config.head.sampling(bundle.sampling, given), args.batch_size, args.seed)

@@ -14,7 +14,6 @@ import torch
 
 from janusflow import __version__
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.inference.options import FAMILIES
 
 Record = dict[str, Any]
 CPU_INFO = Path("/proc/cpuinfo")  # Linux
@@ -25,7 +24,7 @@ def describe(bundle: Bundle) -> Record:
     """What a result says about its model."""
     parameters = list(bundle.model.parameters())
     return {
-        "head": FAMILIES[bundle.model.head.options],
+        "head": bundle.model.head.family,
         "checkpoint": bundle.digest,
         "codec": bundle.codec.digest if bundle.codec else None,
         "parameters": sum(parameter.numel() for parameter in parameters),

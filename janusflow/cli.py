@@ -6,13 +6,16 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import yaml
+
 from janusflow import __version__
 from janusflow.command_line import Parser, run_command
+from janusflow.options import CodeSampling, FlowSampling, SamplingOptions, add_flags, with_options
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +134,12 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, help="the weights' type (default: bfloat16 on cuda, else float32)")
 
 
+SAMPLING: dict[str, type[SamplingOptions]] = {  # of the heads that are ours; --option sets those of others
+    "models that draw by rectified flow (JanusFlow)": FlowSampling,
+    "models that draw code by code (Janus, Janus-Pro)": CodeSampling,
+}
+
+
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """How pictures are drawn; without an option the model's or the head's own default counts."""
     parser.add_argument(
@@ -139,39 +148,11 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="classifier-free guidance weight; 1 is none (default: the model's own, else its kind's, 2 or 5)",
     )
-    flow = parser.add_argument_group("models that draw by rectified flow (JanusFlow)")
-    flow.add_argument("--steps", type=int, default=argparse.SUPPRESS, help="solver steps (default: 30)")
-    flow.add_argument("--sampler", default=argparse.SUPPRESS, help="euler, heun or midpoint (default: euler)")
-    flow.add_argument(
-        "--shift",
-        type=float,
-        default=argparse.SUPPRESS,
-        help="time shift; over 1 spends more steps near the noise (default: 1)",
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of a head from elsewhere"
     )
-    flow.add_argument(
-        "--guidance-interval",
-        type=float,
-        nargs=2,
-        default=argparse.SUPPRESS,
-        metavar=("FROM", "TO"),
-        help="times in which guidance acts; 0 is noise (default: 0 1)",
-    )
-    codes = parser.add_argument_group("models that draw code by code (Janus, Janus-Pro)")
-    codes.add_argument(
-        "--temperature", type=float, default=argparse.SUPPRESS, help="of the draws; 0 is greedy (default: 1)"
-    )
-    codes.add_argument(
-        "--top-k", type=int, default=argparse.SUPPRESS, help="draw from that many likeliest codes (default: all)"
-    )
-    codes.add_argument(
-        "--top-p",
-        type=float,
-        default=argparse.SUPPRESS,
-        help="draw from the fewest codes of this probability (default: 1)",
-    )
-
-
-SAMPLING_FLAGS = ("guidance", "steps", "sampler", "shift", "guidance_interval", "temperature", "top_k", "top_p")
+    for title, options in SAMPLING.items():
+        add_flags(parser.add_argument_group(title), options, without=("guidance",), optional=True)
 
 
 def run_generate(args: argparse.Namespace) -> int:
@@ -184,13 +165,12 @@ def run_generate(args: argparse.Namespace) -> int:
     if empty:
         raise ValueError("a prompt is empty")
     from janusflow.inference.images import generate_images
-    from janusflow.inference.options import given_options
     from janusflow.pictures import save_png
     from janusflow.progress import progress_bar
 
     given = sampling_flags(args)
     bundle = load(args)
-    options = given_options(bundle.model.head, given, bundle.guidance)
+    options = bundle.model.config.head.sampling(bundle.sampling, given)
     bundle.required_codec.tile(args.tile)
     prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
     seeds = [args.seed + number for _ in args.prompt for number in range(args.num_images)]
@@ -200,7 +180,7 @@ def run_generate(args: argparse.Namespace) -> int:
     names = file_names(args.prompt)
     for prompt, seed, image in zip(prompts, seeds, images, strict=True):
         path = args.out / f"{names[prompt]}-{seed}.png"
-        settings = {"prompt": prompt, "seed": seed, **options._asdict(), "model": bundle.digest, "version": __version__}
+        settings = {"prompt": prompt, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}
         save_png(image, path, settings)
         print(path)
     return 0
@@ -308,13 +288,22 @@ def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["sto
 
 def sampling_flags(args: argparse.Namespace) -> dict[str, Any]:
     """The sampling options that the command line gives. Raises ``ValueError`` for values impossible for any head."""
-    from janusflow.inference.options import check_given
-
-    given = {name: getattr(args, name) for name in SAMPLING_FLAGS if hasattr(args, name)}
-    if "guidance_interval" in given:
-        given["guidance_interval"] = tuple(given["guidance_interval"])
+    names = dict.fromkeys(name for options in SAMPLING.values() for name in options.names())
+    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
     check_given(given)
+    for item in args.option:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"--option {item!r} is not of the form NAME=VALUE")
+        given[name] = yaml.safe_load(value)
     return given
+
+
+def check_given(given: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` with the value where one is impossible for a head that takes it."""
+    for options in SAMPLING.values():
+        own = {name: value for name, value in given.items() if name in options.names()}
+        with_options(options, "", own)
 
 
 def find_device(name: str | None) -> torch.device:

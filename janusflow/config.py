@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
@@ -69,7 +69,7 @@ def save_config(config: Any, path: str | Path) -> None:
     OmegaConf.save(OmegaConf.structured(config), str(path))
 
 
-def respell(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+def respell(kind: Any, values: Any) -> dict[str, Any]:
     """``values`` for the dataclass ``kind`` in today's spelling: what earlier files and commands called otherwise.
 
     A dataclass that has changed says how in a static method ``respell(values)``.
@@ -158,7 +158,7 @@ def _merge(below: DictConfig, above: DictConfig, lists: Sequence[str], fault: st
         raise ValueError(f"{fault}: {_first_line(error)}") from error
 
 
-def _without_other_kinds(below: dict[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
+def _without_other_kinds(below: Any, above: Any) -> dict[Any, Any]:
     """``below`` without the mappings that ``above`` gives another kind."""
     kept = {}
     for key, value in below.items():

@@ -7,21 +7,32 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from janusflow.options import ALWAYS, Interval
+from janusflow.registry import Registry
 from janusflow.samplers import Velocity
 
 VelocityPair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Form = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (v_cond, v_uncond, z, t), all fp32, to the guided velocity
 
 
-Interval = tuple[float, float]
-ALWAYS: Interval = (0.0, 1.0)
+def plain(weight: float) -> Form:
+    """w c + (1 - w) u."""
+    return lambda v_cond, v_uncond, z, t: guide(v_cond, v_uncond, weight)
 
 
-def check_guidance(weight: float, interval: Interval = ALWAYS) -> None:
-    """Raise ``ValueError`` for a weight that is negative or not a finite number, or an interval outside [0, 1]."""
+# A form is made anew for every batch of images, with the weight: what it remembers between steps is its own.
+GUIDANCE: Registry[Callable[[float], Form]] = Registry(
+    "guidance form", "janusflow.guidance", {"plain": "janusflow.guidance:plain"}
+)
+
+
+def check_guidance(weight: float, interval: Interval = ALWAYS, form: str = "plain") -> None:
+    """Raise ``ValueError`` for a weight that is negative or not finite, an interval outside [0, 1], an unknown form."""
     if not 0 <= weight < math.inf:
         raise ValueError(f"guidance must be a number of 0 or more, got {weight}")
     if not 0 <= interval[0] <= interval[1] <= 1:
         raise ValueError(f"the guidance interval must lie in 0 <= from <= to <= 1, got {interval[0]} to {interval[1]}")
+    GUIDANCE.load(form)
 
 
 def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
@@ -29,21 +40,24 @@ def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
     return weight * conditional + (1 - weight) * unconditional
 
 
-def guided_velocity(conditional: Velocity, pair: VelocityPair, weight: float, interval: Interval = ALWAYS) -> Velocity:
+def guided_velocity(
+    conditional: Velocity, pair: VelocityPair, weight: float, interval: Interval = ALWAYS, form: str = "plain"
+) -> Velocity:
     """The guided velocity as a velocity.
 
     ``pair(z, t)`` gives (v_cond, v_uncond), usually from one pass over a doubled batch; at w = 1 the unconditional
     half is never computed and the result is ``conditional`` itself. Outside ``interval``, times from which to which
-    guidance acts (Kynkäänniemi et al. 2024), v = v_cond. Raises ``ValueError`` for an impossible weight or interval.
+    guidance acts (Kynkäänniemi et al. 2024), v = v_cond. Raises ``ValueError`` as :func:`check_guidance`.
     """
-    check_guidance(weight, interval)
+    check_guidance(weight, interval, form)
     if weight == 1:
         return conditional
+    combine = GUIDANCE.load(form)(weight)
 
     def velocity(z: Tensor, t: Tensor) -> Tensor:
         if not interval[0] <= float(t) <= interval[1]:
             return conditional(z, t)
         v_cond, v_uncond = pair(z, t)
-        return guide(v_cond.float(), v_uncond.float(), weight)
+        return combine(v_cond.float(), v_uncond.float(), z, t)
 
     return velocity

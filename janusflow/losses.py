@@ -1,9 +1,98 @@
-"""Losses of the language model."""
+"""What a model is trained by: terms with weights, by names, each a mean over the whole step (JanusFlow, Sec. 3.4).
+
+A term of one's own is a :class:`Loss` in any module: ``model.losses.mine={kind: my_module:Mine, weight: 0.1}``.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from janusflow.config import Choice
+from janusflow.registry import Registry
+
+if TYPE_CHECKING:
+    from janusflow.models.unified import Forward, ModelConfig
+
+IGNORED = -100  # label of positions that nothing supervises
+
+LOSSES: Registry[type[Loss]] = Registry(
+    "loss",
+    "janusflow.losses",
+    {"ar": "janusflow.losses:AnswerLoss", "image": "janusflow.losses:ImageLoss", "repa": "janusflow.repa:RepaLoss"},
+)
+
+
+@dataclass
+class LossConfig(Choice):
+    """A term of the loss."""
+
+    registry = LOSSES
+    weight: float = 1.0  # 0 leaves the term, with its parameters, out of the model
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            raise ValueError(f"a loss's weight must be 0 or more, got {self.weight}")
+
+
+class Loss(nn.Module, ABC):
+    """A term; where it has parameters, they train in stages that name it, and no exported model has them."""
+
+    Config: ClassVar[type[LossConfig]] = LossConfig
+    module: ClassVar[str | None] = None  # its place in the model (default: loss_NAME)
+    needs_siglip: ClassVar[bool] = False  # it asks the understanding encoder about clean images
+    taps: tuple[int, ...] = ()  # LLM blocks, counted from 1, whose output it asks for
+
+    def __init__(self, config: LossConfig, model: ModelConfig) -> None:
+        super().__init__()
+
+    @classmethod
+    def check(cls, config: Any, model: ModelConfig) -> None:
+        """Raise ``ValueError`` where the term does not fit the model."""
+
+    @abstractmethod
+    def forward(self, run: Forward) -> Tensor:
+        """The term, a scalar in fp32: this batch's share of the mean over ``run.counts``. It always runs."""
+
+
+def loss_module(name: str, config: LossConfig) -> str:
+    """What the module of a term is called in the model: its parameters are saved under that."""
+    return LOSSES.load(config.kind).module or f"loss_{name}"
+
+
+@dataclass
+class AnswerLossConfig(LossConfig):
+    """The language model's cross-entropy."""
+
+    kind: str = "ar"
+    z_loss: float = 0.0  # weight of log^2 Z in it; 1e-5 is Chameleon's
+
+
+class AnswerLoss(Loss):
+    """Cross-entropy of answers and text (Eq. 6)."""
+
+    Config = AnswerLossConfig
+
+    def __init__(self, config: AnswerLossConfig, model: ModelConfig) -> None:
+        super().__init__(config, model)
+        self.z_loss = config.z_loss
+
+    def forward(self, run: Forward) -> Tensor:
+        labels = run.labels.flatten()
+        supervised = labels != IGNORED  # gather before the head: most positions have no label
+        logits = run.model.llm.logits(run.hidden.flatten(0, 1)[supervised])
+        return answer_cross_entropy(logits, labels[supervised], run.counts.tokens, self.z_loss)
+
+
+class ImageLoss(Loss):
+    """The generation head's own: of velocities (Eq. 7), or the codes' cross-entropy."""
+
+    def forward(self, run: Forward) -> Tensor:
+        return run.model.head.loss(run.spans(run.hidden), run.state, run.counts.images, run.again)
 
 
 def answer_cross_entropy(logits: Tensor, targets: Tensor, total: Tensor | None = None, z_weight: float = 0.0) -> Tensor:

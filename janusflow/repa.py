@@ -6,57 +6,65 @@ JanusFlow, Eq. 8 and Sec. 4.1; Yu et al., "Representation Alignment for Generati
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from janusflow.losses import Loss, LossConfig
+
+if TYPE_CHECKING:
+    from janusflow.models.unified import Forward, ModelConfig
+
 
 @dataclass
-class RepaConfig:
-    """The alignment loss. ``enabled=False`` leaves the projector out of the model."""
+class RepaConfig(LossConfig):
+    """The alignment loss."""
 
-    enabled: bool = True
+    kind: str = "repa"
     block: int = 6  # features are taken after this LLM block, counted from 1 (Sec. 4.1: 6 of 24)
     hidden_size: int = 2048  # width of the projector's two hidden layers
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.block < 1:
             raise ValueError(f"repa.block counts LLM blocks from 1, got {self.block}")
 
 
-class FeatureTap:
-    """While entered, keeps the last output of ``module`` in ``features``."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.features: Tensor | None = None
-
-    def __enter__(self) -> FeatureTap:
-        self._handle = self.module.register_forward_hook(self._keep)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._handle.remove()
-
-    def _keep(self, module: nn.Module, args: tuple, output: Tensor | tuple) -> None:
-        self.features = output if isinstance(output, Tensor) else output[0]
+def projector(in_size: int, hidden_size: int, out_size: int) -> list[nn.Module]:
+    """The three-layer MLP h_phi: (..., in_size) -> (..., out_size)."""
+    sizes = ((in_size, hidden_size), (hidden_size, hidden_size), (hidden_size, out_size))
+    first, second, third = (nn.Linear(*size) for size in sizes)
+    return [first, nn.SiLU(), second, nn.SiLU(), third]
 
 
-class Projector(nn.Sequential):
-    """The three-layer MLP h_phi: (..., in_size) -> (..., out_size). Training only; released checkpoints lack it."""
+class RepaLoss(Loss, nn.Sequential):
+    """Minus the cosine similarity of projected features of an LLM block and SigLIP's; the module is the projector."""
 
-    def __init__(self, in_size: int, hidden_size: int, out_size: int) -> None:
-        super().__init__(
-            nn.Linear(in_size, hidden_size),
-            nn.SiLU(),
-            nn.Linear(hidden_size, hidden_size),
-            nn.SiLU(),
-            nn.Linear(hidden_size, out_size),
-        )
+    Config = RepaConfig
+    module = "projector"
+    needs_siglip = True
+
+    def __init__(self, config: RepaConfig, model: ModelConfig) -> None:
+        nn.Sequential.__init__(self, *projector(model.llm.hidden_size, config.hidden_size, model.vision.width))
+        self.taps = (config.block,)
+
+    @classmethod
+    def check(cls, config: RepaConfig, model: ModelConfig) -> None:
+        if config.block > model.llm.num_layers:
+            raise ValueError(f"repa.block {config.block} is beyond the LLM's {model.llm.num_layers} blocks")
+        if model.head.grid != model.vision.grid:
+            raise ValueError(
+                f"REPA needs the generation grid to equal SigLIP's: "
+                f"{model.head.grid} x {model.head.grid} tokens against {model.vision.grid} x {model.vision.grid}"
+            )
+
+    def forward(self, run: Forward) -> Tensor:
+        with torch.no_grad():
+            target = run.model.vision.features(run.gen_pixels)
+        projected = nn.Sequential.forward(self, run.spans(run.tapped[self.taps[0]])[:, 1:])
+        return alignment_loss(projected, target, run.counts.images)
 
 
 def alignment_loss(projected: Tensor, target: Tensor, total: Tensor | None = None) -> Tensor:

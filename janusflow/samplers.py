@@ -1,49 +1,60 @@
 """Solvers for dz/dt = v(z, t) from t = 0 (noise) to t = 1 (data).
 
-``velocity`` is any callable (z, t) -> v with z of any shape (B, ...) and t a 0-dim fp32 tensor. The state and the step
-stay in fp32 whatever precision the velocity is computed in.
+``velocity`` is any callable (z, t) -> v with z of any shape (B, ...) and t a 0-dim fp32 tensor. A solver gives z after
+each step; what it remembers of earlier steps are its local variables. State and step stay in fp32 whatever precision
+the velocity is computed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from janusflow.progress import Progress
+from janusflow.registry import Registry
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-Step = Callable[[Velocity, Tensor, Tensor, Tensor], Tensor]
+Solver = Callable[[Velocity, Tensor, Tensor], Iterator[Tensor]]
+OnStep = Callable[[int, int, Tensor], None]  # on_step(done, total, latents as they are)
 
 
-def euler_step(velocity: Velocity, z: Tensor, t: Tensor, dt: Tensor) -> Tensor:
-    """First order, one evaluation (JanusFlow Eq. 4)."""
-    return z + dt * velocity(z, t).float()
+def euler(velocity: Velocity, z: Tensor, times: Tensor) -> Iterator[Tensor]:
+    """First order, one evaluation a step (JanusFlow Eq. 4)."""
+    for t, dt in zip(times, times.diff(), strict=False):
+        z = z + dt * velocity(z, t).float()
+        yield z
 
 
-def heun_step(velocity: Velocity, z: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+def heun(velocity: Velocity, z: Tensor, times: Tensor) -> Iterator[Tensor]:
     """Second order, two evaluations: the mean of the slopes at both ends."""
-    first = velocity(z, t).float()
-    second = velocity(z + dt * first, t + dt).float()
-    return z + dt * 0.5 * (first + second)
+    for t, dt in zip(times, times.diff(), strict=False):
+        first = velocity(z, t).float()
+        second = velocity(z + dt * first, t + dt).float()
+        z = z + dt * 0.5 * (first + second)
+        yield z
 
 
-def midpoint_step(velocity: Velocity, z: Tensor, t: Tensor, dt: Tensor) -> Tensor:
+def midpoint(velocity: Velocity, z: Tensor, times: Tensor) -> Iterator[Tensor]:
     """Second order, two evaluations: the slope half-way."""
-    half = z + 0.5 * dt * velocity(z, t).float()
-    return z + dt * velocity(half, t + 0.5 * dt).float()
+    for t, dt in zip(times, times.diff(), strict=False):
+        half = z + 0.5 * dt * velocity(z, t).float()
+        z = z + dt * velocity(half, t + 0.5 * dt).float()
+        yield z
 
 
-SAMPLERS: dict[str, Step] = {"euler": euler_step, "heun": heun_step, "midpoint": midpoint_step}
+SAMPLERS: Registry[Solver] = Registry(
+    "sampler",
+    "janusflow.samplers",
+    {name: f"janusflow.samplers:{name}" for name in ("euler", "heun", "midpoint")},
+)
 
 
 def check_solver(steps: int, sampler: str, shift: float) -> None:
     """Raise ``ValueError`` with the value where :func:`integrate` could not run."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}; choose from {', '.join(SAMPLERS)}")
+    SAMPLERS.load(sampler)
     if not shift > 0:
         raise ValueError(f"time shift must be positive, got {shift}")
 
@@ -60,18 +71,17 @@ def integrate(
     steps: int,
     sampler: str = "euler",
     shift: float = 1.0,
-    progress: Progress | None = None,
+    on_step: OnStep | None = None,
 ) -> Tensor:
     """Carry ``z_0`` from t = 0 to t = 1 in ``steps`` steps; returns z_1 in fp32, shaped like ``z_0``.
 
-    ``progress(done, steps)`` is called after every step. Raises ``ValueError`` for impossible options.
+    ``on_step(done, steps, z)`` is called after every step. Raises ``ValueError`` for impossible options.
     """
     check_solver(steps, sampler, shift)
-    step = SAMPLERS[sampler]
     times = time_grid(steps, shift).to(z_0.device)
     z = z_0.float()
-    for k in range(steps):
-        z = step(velocity, z, times[k], times[k + 1] - times[k])
-        if progress is not None:
-            progress(k + 1, steps)
+    for done, z_t in enumerate(SAMPLERS.load(sampler)(velocity, z, times), 1):
+        z = z_t
+        if on_step is not None:
+            on_step(done, steps, z)
     return z

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from janusflow.inference.options import Sampling
-    from janusflow.models.ar_head import CodeSampling
-    from janusflow.models.flow_head import FlowSampling
     from janusflow.models.head import GenerationHead
+    from janusflow.options import CodeSampling, FlowSampling, SamplingOptions
 
 COUNTS = (
     "prompts_per_tag",
@@ -68,39 +67,37 @@ class CompareConfig:
         """Whether pictures are drawn."""
         return "generation" in self.tasks
 
-    def main_options(self, head: GenerationHead) -> Sampling:
+    def main_options(self, head: GenerationHead | type[GenerationHead]) -> SamplingOptions:
         """The main table's setting for this head."""
         flow = self._flow()
-        return flow if head.options is type(flow) else self._codes()
+        return flow if head.Options is type(flow) else self._codes()
 
-    def sweep_options(self, head: GenerationHead) -> list[Sampling]:
+    def sweep_options(self, head: GenerationHead) -> list[SamplingOptions]:
         """The sweep's settings for this head; none where there is no sweep."""
         if not (self.sweep and self.generates):
             return []
-        return self._flow_sweep() if head.options is type(self._flow()) else self._code_sweep()
+        return self._flow_sweep() if head.Options is type(self._flow()) else self._code_sweep()
 
     def _flow(self) -> FlowSampling:
-        from janusflow.models.flow_head import FlowSampling  # here: a command line's help needs no network
+        from janusflow.options import FlowSampling  # here: a command line's help needs no network
 
-        return FlowSampling(self.flow_steps, self.flow_guidance, self.flow_sampler)
+        return FlowSampling(steps=self.flow_steps, guidance=self.flow_guidance, sampler=self.flow_sampler)
 
     def _codes(self) -> CodeSampling:
-        from janusflow.models.ar_head import CodeSampling
+        from janusflow.options import CodeSampling
 
         return CodeSampling(self.ar_guidance, self.ar_temperature, self.ar_top_k, self.ar_top_p)
 
-    def _flow_sweep(self) -> list[Sampling]:
+    def _flow_sweep(self) -> list[SamplingOptions]:
         flow = self._flow()
-        return [flow._replace(steps=steps, guidance=weight) for weight in self.guidance for steps in self.steps]
+        pairs = ((weight, steps) for weight in self.guidance for steps in self.steps)
+        return [dataclasses.replace(flow, steps=steps, guidance=weight) for weight, steps in pairs]
 
-    def _code_sweep(self) -> list[Sampling]:
+    def _code_sweep(self) -> list[SamplingOptions]:
         codes = type(self._codes())
         return [codes(weight, temperature) for weight in self.guidance for temperature in self.temperatures]
 
 
-def short_name(options: Sampling) -> str:
+def short_name(options: SamplingOptions) -> str:
     """A setting in a few characters, for file names and plots: 30w4 (steps, guidance) or T1w4 (temperature)."""
-    from janusflow.models.flow_head import FlowSampling
-
-    first = f"{options.steps}" if isinstance(options, FlowSampling) else f"T{options.temperature:g}"
-    return f"{first}w{options.guidance:g}"
+    return options.short

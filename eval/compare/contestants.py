@@ -64,9 +64,8 @@ def check_comparable(contestants: Sequence[Contestant], compared: CompareConfig)
                 )
             if config != configs[0]:
                 raise ValueError(f"{path} and {contestant.paths[0]} are no seeds of one model: their sizes differ")
-            codes = config.ar_head.codebook_size
-            if compared.generates and config.head == "ar" and (compared.ar_top_k or 0) > codes:
-                raise ValueError(f"ar_top_k {compared.ar_top_k} is more than the {codes} codes of {path}")
+            if compared.generates:
+                config.head.check_options(compared.main_options(config.head.head_class))
             for task in compared.tasks:
                 if task not in trained_tasks(path):
                     can = " ".join(trained_tasks(path))

@@ -17,8 +17,8 @@ from eval.compare.memory import LiveMemory
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.data.transforms import to_images
 from janusflow.inference.images import generate_images, sample_latents
-from janusflow.inference.options import Sampling
 from janusflow.models.llm import LanguageModel
+from janusflow.options import SamplingOptions
 
 
 class Passes(NamedTuple):
@@ -29,7 +29,7 @@ class Passes(NamedTuple):
 
 
 def measure_cost(
-    bundle: Bundle, prompts: Sequence[str], options: Sampling, batch_size: int, repeats: int
+    bundle: Bundle, prompts: Sequence[str], options: SamplingOptions, batch_size: int, repeats: int
 ) -> dict[str, Any]:
     """The cost of a picture. Seconds are medians over ``repeats`` draws, at batch 1 and at ``batch_size``."""
     batch = list(islice(cycle(prompts), batch_size))
@@ -43,7 +43,7 @@ def measure_cost(
     }
 
 
-def seconds_per_image(bundle: Bundle, batch: Sequence[str], options: Sampling, repeats: int) -> float:
+def seconds_per_image(bundle: Bundle, batch: Sequence[str], options: SamplingOptions, repeats: int) -> float:
     """Wall time of a picture drawn in this batch: the median over ``repeats`` draws, after one more to warm up."""
     taken = []
     for _ in range(repeats + 1):
@@ -53,7 +53,7 @@ def seconds_per_image(bundle: Bundle, batch: Sequence[str], options: Sampling, r
     return statistics.median(taken[1:])
 
 
-def count_work(bundle: Bundle, prompts: Sequence[str], options: Sampling) -> dict[str, float]:
+def count_work(bundle: Bundle, prompts: Sequence[str], options: SamplingOptions) -> dict[str, float]:
     """Per picture of these prompts, drawn together: operations, those of the codec, and the LLM's rows and positions.
 
     The steps are those of :func:`janusflow.inference.images.generate_images`, with the codec apart.
@@ -89,7 +89,7 @@ def count_passes(llm: LanguageModel) -> Iterator[list[Passes]]:
         hook.remove()
 
 
-def peak_memory(bundle: Bundle, batch: Sequence[str], options: Sampling) -> int:
+def peak_memory(bundle: Bundle, batch: Sequence[str], options: SamplingOptions) -> int:
     """Bytes at the peak of drawing the batch, weights included: the allocator's count on CUDA, else that of tensors."""
     device = bundle.model.llm.device
     if device.type == "cuda":

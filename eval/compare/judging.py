@@ -19,7 +19,7 @@ from eval.shapes.prompts import benchmark_prompts
 from eval.shapes.score import Drawn, answer_split, examine, gaussian, reference_stats, rendered_features
 from janusflow.checkpoints.pretrained import ASSETS, Bundle
 from janusflow.inference.images import generate_images
-from janusflow.inference.options import Sampling
+from janusflow.options import SamplingOptions
 from janusflow.parts.siglip import SigLIP, load_siglip
 from janusflow.worlds.shapes.scenes import Split
 
@@ -54,7 +54,7 @@ def floor(split: Split, images: int, count: int) -> float:
 
 
 def judge_pictures(
-    bundle: Bundle, options: Sampling, split: Split, per_tag: int, per_prompt: int, config: CompareConfig
+    bundle: Bundle, options: SamplingOptions, split: Split, per_tag: int, per_prompt: int, config: CompareConfig
 ) -> tuple[dict[str, Any], Pictures]:
     """Draw ``per_tag`` prompts of each tag, and judge every picture. Values are in the prompts' order."""
     prompts = benchmark_prompts(per_tag, split, BENCHMARK_SEED)
@@ -83,7 +83,9 @@ def judge_answers(bundle: Bundle, split: Split, config: CompareConfig) -> dict[s
     return {"kinds": [one.kind for one in answered], "right": [[one.right] for one in answered]}
 
 
-def draw_timed(bundle: Bundle, texts: Sequence[str], seeds: Sequence[int], options: Sampling, batch_size: int) -> Timed:
+def draw_timed(
+    bundle: Bundle, texts: Sequence[str], seeds: Sequence[int], options: SamplingOptions, batch_size: int
+) -> Timed:
     """Draw ``batch_size`` pictures at a time, fewer where there are no more; one is drawn before, to warm up."""
     batch = min(batch_size, len(texts))
     images: list[Image.Image] = []

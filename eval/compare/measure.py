@@ -19,7 +19,7 @@ from eval.provenance import describe, machine
 from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
 from eval.shapes.prompts import benchmark_prompts
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.inference.options import Sampling
+from janusflow.options import SamplingOptions
 from janusflow.pictures import read_image, save_png
 
 FORMAT = 2  # of the points; raised where a change of the code changes what they mean
@@ -44,7 +44,7 @@ class Measured(NamedTuple):
     facts: Result  # what it is
     scores: Result
     cost: Result | None
-    sweep: list[tuple[Sampling, Result]]
+    sweep: list[tuple[SamplingOptions, Result]]
     shown: Pictures
 
 
@@ -69,16 +69,16 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
         files = shown_files(home / "pictures", config)
         if not all(path.exists() for row in files for path in row):
             (home / "scores.json").unlink(missing_ok=True)  # drawn anew
-        asked = {"sampling": main._asdict(), **{name: getattr(config, name) for name in MAIN_SETTINGS}}
+        asked = {"sampling": main.stated(), **{name: getattr(config, name) for name in MAIN_SETTINGS}}
         scores = point("scores", asked, partial(measure_scores, bundle, config, files))
         cost = None
         if with_cost:
             size, repeats = config.batch_size, config.repeats
-            asked = {"sampling": main._asdict(), "batch_size": size, "repeats": repeats, **timed}
+            asked = {"sampling": main.stated(), "batch_size": size, "repeats": repeats, **timed}
             cost = point("cost", asked, partial(measure_cost, bundle, cost_prompts(), main, size, repeats))
         sweep = []
         for options in swept:
-            asked = {"sampling": options._asdict(), **timed, **{name: getattr(config, name) for name in SWEEP_SETTINGS}}
+            asked = {"sampling": options.stated(), **timed, **{name: getattr(config, name) for name in SWEEP_SETTINGS}}
             measure = partial(measure_point, bundle, options, config)
             sweep.append((options, point(f"sweep/{short_name(options)}", asked, measure)))
     shown = [[read_image(path) for path in row] for row in files]

@@ -15,7 +15,7 @@ from eval.compare.summary import entry
 from eval.shapes.benchmark import BENCHMARK_SEED
 from eval.shapes.prompts import benchmark_prompts
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.inference.options import Sampling
+from janusflow.options import SamplingOptions
 
 COSTS = ("flops", "seconds")
 QUALITIES = {"overall": True, "frechet": False}  # whether more is better
@@ -26,7 +26,7 @@ def cost_prompts() -> list[str]:
     return [prompt["prompt"] for prompt in benchmark_prompts(1, "train", BENCHMARK_SEED)]
 
 
-def measure_point(bundle: Bundle, options: Sampling, config: CompareConfig) -> dict[str, Any]:
+def measure_point(bundle: Bundle, options: SamplingOptions, config: CompareConfig) -> dict[str, Any]:
     """Scores in distribution and cost of a picture at one setting."""
     judged, _ = judge_pictures(
         bundle, options, "train", config.sweep_prompts_per_tag, config.sweep_images_per_prompt, config
@@ -34,7 +34,7 @@ def measure_point(bundle: Bundle, options: Sampling, config: CompareConfig) -> d
     return {**judged, **count_work(bundle, cost_prompts(), options)}
 
 
-def point_summary(options: Sampling, seeds: Sequence[dict[str, Any]], resamples: int) -> dict[str, Any]:
+def point_summary(options: SamplingOptions, seeds: Sequence[dict[str, Any]], resamples: int) -> dict[str, Any]:
     """One setting's scores, averaged over training seeds; ``seeds`` are what :func:`measure_point` gave."""
     tags = seeds[0]["tags"]
     correct = np.mean([np.mean(one["correct"], axis=1) for one in seeds], axis=0)  # (P,)

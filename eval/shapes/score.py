@@ -33,7 +33,7 @@ from janusflow.checkpoints.pretrained import ASSETS, Bundle
 from janusflow.data.transforms import to_tensor
 from janusflow.inference.answers import answer_questions
 from janusflow.inference.images import generate_images
-from janusflow.inference.options import SamplingConfig
+from janusflow.options import SamplingOptions
 from janusflow.parts.siglip import SigLIP, load_siglip
 from janusflow.progress import progress_bar
 from janusflow.training.config import ReportConfig
@@ -41,7 +41,6 @@ from janusflow.worlds.shapes import render, sample_scene
 from janusflow.worlds.shapes.scenes import Split
 
 FEATURE_BATCH = 128
-SAMPLING = [field.name for field in dataclasses.fields(SamplingConfig)]
 
 Log = Callable[[str], None]
 
@@ -60,7 +59,7 @@ def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple
     Tasks that ``config.tasks`` leaves out are in neither.
     """
     start = time.time()
-    siglip = load_siglip(ASSETS / "shapes")
+    siglip, options = load_siglip(ASSETS / "shapes"), sampling_of(bundle, config)
     scores: dict[str, Any] = {}
     shown: list[Image.Image] = []
     for name, split in SPLITS.items():
@@ -78,9 +77,9 @@ def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple
             answered = answer_split(bundle, config.questions_per_kind, split, config.batch_size)
             scores[name]["answers"] = answer_scores(answered)
     scores["protocol"] = {
-        **{name: value for name, value in dataclasses.asdict(config).items() if name not in SAMPLING},
-        "sampling": config.options(bundle.model.head)._asdict(),
-        "sampling_text": config.options(bundle.model.head).describe(),
+        **{name: value for name, value in dataclasses.asdict(config).items() if name != "sampling"},
+        "sampling": options.stated(),
+        "sampling_text": options.describe(),
         "checkpoint": bundle.digest,
         "benchmark_seed": BENCHMARK_SEED,
         "image_seeds": f"0..{config.images_per_prompt - 1}",
@@ -93,11 +92,16 @@ def score_model(bundle: Bundle, config: ReportConfig, log: Log = print) -> tuple
     return scores, shown
 
 
+def sampling_of(bundle: Bundle, config: ReportConfig) -> SamplingOptions:
+    """How the model is drawn with for its scores."""
+    return bundle.model.config.head.sampling(bundle.sampling, config.sampling)
+
+
 def draw(bundle: Bundle, prompts: Sequence[str], config: ReportConfig) -> list[Image.Image]:
     """``images_per_prompt`` pictures of every prompt, seeds 0, 1, …"""
     repeated = [prompt for prompt in prompts for _ in range(config.images_per_prompt)]
     seeds = list(range(config.images_per_prompt)) * len(prompts)
-    options = config.options(bundle.model.head)
+    options = sampling_of(bundle, config)
     with progress_bar("drawing", "step", leave=False) as progress:
         return generate_images(bundle, repeated, seeds, options, config.batch_size, progress)
 

@@ -40,16 +40,13 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
 
 def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
     """Raise ``ValueError`` for a codec that cannot decode what the model's head draws."""
-    if isinstance(codec, VQCodec) != (config.head == "ar"):
-        wanted, got = ("a VQ tokenizer", "a VAE") if config.head == "ar" else ("a VAE", "a VQ tokenizer")
-        raise ValueError(f"the model draws with {wanted}, the image codec is {got}")
-    if isinstance(codec, VQCodec):
-        what, has, needs = "codes", codec.codebook_size, config.ar_head.codebook_size
-    else:
-        assert isinstance(codec, LatentCodec)
-        what, has, needs = "channels", codec.channels, config.flow_head.latent_channels
-    if has != needs:
-        raise ValueError(f"the image codec has {has} {what}, the model's head {needs}")
+    with torch.device("meta"):
+        head = config.head.build(config.llm.hidden_size)
+    wanted = LatentCodec if head.latent_dtype.is_floating_point else VQCodec
+    if not isinstance(codec, wanted):
+        raise ValueError(f"the model draws with {wanted.what}, the image codec is {codec.what}")
+    if codec.size != head.codec_size:
+        raise ValueError(f"the image codec has {codec.size} {codec.unit}, the model's head {head.codec_size}")
 
 
 def load_janus_codec(

@@ -7,7 +7,7 @@ read where it is there; released files lack them and mean JanusFlow-1.3B's value
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from janusflow.checkpoints.layouts import (
     check_sayable,
@@ -23,7 +23,6 @@ from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.unified import ModelConfig
-from janusflow.repa import RepaConfig
 from janusflow.weights import KeyMap
 
 # Our prefix -> the official prefix. The rest of a key is equal.
@@ -89,7 +88,7 @@ def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
             encoder_blocks=encoder["layers_in_middle"],
             decoder_blocks=decoder["layers_in_middle"],
         )
-    return ModelConfig(llm, tower, flow_head=head, repa=RepaConfig(enabled=False))
+    return ModelConfig(llm, tower, head, losses={})
 
 
 def config_files(
@@ -97,7 +96,7 @@ def config_files(
 ) -> dict[str, dict[str, Any]]:
     """The layout's JSON files, by name. Raises ``ValueError`` for what the layout cannot say."""
     check_sayable(model, "DeepSeek's")
-    llm, vision, head = model.llm, model.vision, model.flow_head
+    llm, vision, head = model.llm, model.vision, cast(FlowHeadConfig, model.head)
     if vision.aligner_depth != 1 or not vision.begin_embed:
         raise ValueError("DeepSeek's layout of JanusFlow has a linear aligner and a learned begin-of-image embedding")
     encoder = {

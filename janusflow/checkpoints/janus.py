@@ -7,7 +7,7 @@ that the released files have no field for are written as additional ones under c
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -28,7 +28,6 @@ from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.unified import ModelConfig
-from janusflow.repa import RepaConfig
 from janusflow.weights import KeyMap
 
 VQ_PREFIX = "gen_vision_model."  # of the VQ tokenizer's parameters
@@ -77,7 +76,7 @@ def model_keys(config: ModelConfig) -> KeyMap:
             "llm.causal_lm.": "language_model.",
             "vision.tower.": "vision_model.vision_tower.",
             **aligner_keys("vision.aligner.", "aligner.layers.", config.vision.aligner_depth),
-            **aligner_keys("head.aligner.", "gen_aligner.layers.", config.ar_head.aligner_depth),
+            **aligner_keys("head.aligner.", "gen_aligner.layers.", cast(ARHeadConfig, config.head).aligner_depth),
             "head.encoder.": "gen_embed.",
             "head.hidden.": "gen_head.output_mlp_projector.",
             "head.classifier.": "gen_head.vision_head.",
@@ -114,15 +113,14 @@ def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
         return ModelConfig(
             llm,
             dataclasses.replace(tower, aligner_depth=aligner.get("depth", 1), begin_embed=False),
-            head="ar",
-            ar_head=ARHeadConfig(
+            ARHeadConfig(
                 codebook_size=vq.num_embeddings,
                 code_channels=vq.embed_dim,
                 grid=vq.num_patches,
                 aligner_depth=gen_aligner.get("depth", 1),
                 head_width=head["image_token_embed"],
             ),
-            repa=RepaConfig(enabled=False),
+            losses={},
         )
 
 
@@ -144,7 +142,7 @@ def config_files(
 ) -> dict[str, dict[str, Any]]:
     """The layout's JSON files, by name. Raises ``ValueError`` for what the layout cannot say."""
     check_janus(model, vq, "DeepSeek's")
-    llm, vision, head = model.llm, model.vision, model.ar_head
+    llm, vision, head = model.llm, model.vision, cast(ARHeadConfig, model.head)
     sizes = vq_sizes(vq)
     code = {"image_token_size": head.codebook_size, "n_embed": head.code_channels}
     aligner = {"projector_type": PROJECTOR, "n_embed": llm.hidden_size}
@@ -170,7 +168,8 @@ def check_janus(model: ModelConfig, vq: JanusVQVAEConfig, layout: str) -> None:
     check_sayable(model, layout)
     if model.vision.begin_embed:
         raise ValueError(f"{layout} layout of Janus has no learned begin-of-image embedding: use the janusflow layout")
-    codes, head = (vq.num_embeddings, vq.embed_dim), (model.ar_head.codebook_size, model.ar_head.code_channels)
+    sizes = cast(ARHeadConfig, model.head)
+    codes, head = (vq.num_embeddings, vq.embed_dim), (sizes.codebook_size, sizes.code_channels)
     if codes != head:
         raise ValueError(
             f"{layout} layout of Janus has one size for the VQ tokenizer's codes and the head's: "

@@ -7,6 +7,7 @@ DeepSeek's are described in :mod:`.deepseek` (JanusFlow; a ``vae/`` may stand in
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from janusflow.config import from_dict, to_dict
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing
-from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.models.unified import ModelConfig, UnifiedModel, paper_losses
 from janusflow.precision import default_dtype
 from janusflow.weights import (
     SAME,
@@ -57,8 +58,15 @@ class FolderConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    guidance: float | None = None  # weight that pictures are best drawn with (default: the head's)
+    sampling: dict[str, Any] = field(default_factory=dict)  # how pictures are best drawn, over the head's defaults
     world: str | None = None  # toy world that is all it knows (see janusflow.worlds.notes)
+
+    @staticmethod
+    def respell(values: dict[str, Any]) -> dict[str, Any]:
+        """Earlier files: ``guidance`` beside the model."""
+        values = dict(values)
+        guidance = values.pop("guidance", None)
+        return values if guidance is None else {"sampling": {"guidance": guidance}, **values}
 
 
 @dataclass
@@ -70,7 +78,7 @@ class Bundle:
     tokenizer: TextTokenizer
     chat: ChatConfig = field(default_factory=ChatConfig)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    guidance: float | None = None  # weight that pictures are best drawn with; None: the head's default
+    sampling: dict[str, Any] = field(default_factory=dict)  # how pictures are best drawn, over the head's defaults
     digest: str = ""  # first 12 hex digits of the weights' SHA-256
     world: str | None = None  # toy world that is all it knows
     noted: set[str] = field(default_factory=set, repr=False, compare=False)  # what was said of it already
@@ -116,7 +124,7 @@ def load_pretrained(
     device = torch.device(device)
     kept = None if dtype == "stored" else dtype or default_dtype(device)
     config = read_config(folder)
-    foreign_janus = config.format != "janusflow" and config.model.head == "ar"
+    foreign_janus = config.format != "janusflow" and config.model.head.kind == "ar"
     if vae == "sight":
         vae = "auto" if config.model.sees_latents else None
     with building(folder / "config.json"):
@@ -132,7 +140,7 @@ def load_pretrained(
             f"{folder / 'tokenizer.json'} has {len(tokenizer)} tokens, the LLM room for {config.model.llm.vocab_size}"
         )
     if vae in ("auto", "stored"):
-        own = folder / (VQCodec.folder if config.model.head == "ar" else LatentCodec.folder)
+        own = folder / (VQCodec.folder if config.model.head.kind == "ar" else LatentCodec.folder)
         otherwise = None if vae == "stored" else own if config.format == "janusflow" else DEFAULT_VAE
         vae = own if own.exists() else otherwise
     if vae is not None:
@@ -140,7 +148,7 @@ def load_pretrained(
     if codec is not None:
         check_codec(codec, config.model)
     chat = read_janus_chat(folder, tokenizer) if foreign_janus else config.chat
-    settings = (chat, config.preprocessing, config.guidance, digest(files), config.world)
+    settings = (chat, config.preprocessing, config.sampling, digest(files), config.world)
     return Bundle(model.eval(), codec, tokenizer, *settings)
 
 
@@ -158,14 +166,15 @@ def read_config(folder: Path) -> FolderConfig:
             return FolderConfig(name, model, read_chat(folder), read_preprocessing(folder))
     if values.get("format") != "janusflow":
         raise ValueError(f"{path} does not describe a janusflow model")
-    return from_dict(FolderConfig, values, str(path))
+    config = from_dict(FolderConfig, values, str(path))
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, losses={}))
 
 
 def file_keys(folder: Path, config: FolderConfig, files: list[Path]) -> KeyMap:
     """Our parameter names to those of ``files``."""
     if config.format == "janusflow":
         return SAME
-    if config.model.head == "flow":
+    if config.model.head.kind == "flow":
         return deepseek.JANUSFLOW_KEYS
     if config.format == "deepseek":
         return janus.model_keys(config.model)
@@ -175,7 +184,7 @@ def file_keys(folder: Path, config: FolderConfig, files: list[Path]) -> KeyMap:
 
 def file_extras(config: FolderConfig) -> tuple[str, ...]:
     """Prefixes of what else stands in the same files: the VQ tokenizer of a Janus."""
-    if config.format == "janusflow" or config.model.head == "flow":
+    if config.format == "janusflow" or config.model.head.kind == "flow":
         return ()
     return (transformers_janus.VQ_PREFIX if config.format == "transformers" else janus.VQ_PREFIX,)
 
@@ -195,7 +204,7 @@ def save_pretrained(
     if layout not in get_args(Format):
         raise ValueError(f"unknown format {layout!r}; choose from {', '.join(get_args(Format))}")
     config = bundle.model.config
-    unused = training_only(config)
+    unused = bundle.model.training_only
     weights = {
         name: value.detach().to(dtype or value.dtype)
         for name, value in bundle.model.state_dict().items()
@@ -204,11 +213,11 @@ def save_pretrained(
     kind = str(dtype or next(iter(weights.values())).dtype).removeprefix("torch.")
     codec = bundle.codec
     if layout == "janusflow":
-        settings = (bundle.chat, bundle.preprocessing, bundle.guidance, bundle.world)
+        settings = (bundle.chat, bundle.preprocessing, bundle.sampling, bundle.world)
         values = to_dict(FolderConfig("janusflow", config, *settings))
-        values["model"]["repa"]["enabled"] = False  # its projector is not saved
+        values["model"]["losses"] = {name: {"weight": 0.0} for name in paper_losses()}  # a saved model has none
         files: dict[str, Any] = {"config.json": values}
-    elif config.head == "ar":
+    elif config.head.kind == "ar":
         weights, files = to_janus(bundle, layout, weights, dtype, kind)
         codec = None  # its weights are among them
     elif layout == "deepseek":
@@ -247,8 +256,3 @@ def to_janus(
 def stored(weights: dict[str, Tensor], keys: KeyMap) -> dict[str, Tensor]:
     """Our weights as a file holds them."""
     return {name: view(value) for ours, value in weights.items() for name, view in keys.parts(ours).items()}
-
-
-def training_only(config: ModelConfig) -> tuple[str, ...]:
-    """Prefixes of the parameters that are no part of a saved or released model."""
-    return ("projector.", "vision.tower.") if config.sees_latents else ("projector.",)

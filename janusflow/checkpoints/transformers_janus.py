@@ -7,7 +7,7 @@ nothing uses, has none: it is left out, and read as zeros.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from transformers import JanusConfig, JanusVQVAEConfig
@@ -22,7 +22,6 @@ from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.models.vision import VisionConfig
-from janusflow.repa import RepaConfig
 from janusflow.weights import KeyMap, View
 
 MODEL_TYPE = "janus"
@@ -42,6 +41,7 @@ class Keys(KeyMap):
     """Our parameter names to the layout's. tied: the files have no output embeddings, the input's count twice."""
 
     def __init__(self, config: ModelConfig, tied: bool = False) -> None:
+        head = cast(ARHeadConfig, config.head)
         super().__init__(
             {
                 "llm.causal_lm.model.": "model.language_model.",
@@ -54,7 +54,7 @@ class Keys(KeyMap):
                 "vision.tower.blocks.#.mlp.": f"{BLOCK}mlp.",
                 "vision.tower.norm.": f"{TOWER}post_layernorm.",
                 **aligner_keys("vision.aligner.", "model.aligner.", config.vision.aligner_depth),
-                **aligner_keys("head.aligner.", "model.generation_aligner.", config.ar_head.aligner_depth),
+                **aligner_keys("head.aligner.", "model.generation_aligner.", head.aligner_depth),
                 "head.encoder.": "model.generation_embeddings.",
                 "head.hidden.": "model.generation_head.proj_out.",
                 "head.classifier.": "model.generation_head.vision_head.",
@@ -170,15 +170,14 @@ def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
                 aligner_depth=vision.depth,
                 begin_embed=False,
             ),
-            head="ar",
-            ar_head=ARHeadConfig(
+            ARHeadConfig(
                 codebook_size=vq.num_embeddings,
                 code_channels=vq.embed_dim,
                 grid=vq.num_patches,
                 aligner_depth=vq.num_hidden_layers,
                 head_width=vq.projection_dim,
             ),
-            repa=RepaConfig(enabled=False),
+            losses={},
         )
 
 
@@ -198,7 +197,7 @@ def config_files(
 ) -> dict[str, dict[str, Any]]:
     """The layout's JSON files, by name. Raises ``ValueError`` for what the layout cannot say."""
     check_janus(model, vq, "transformers'")
-    llm, vision, head = model.llm, model.vision, model.ar_head
+    llm, vision, head = model.llm, model.vision, cast(ARHeadConfig, model.head)
     if head.head_width != llm.hidden_size:
         raise ValueError(
             f"transformers' layout has a generation head as wide as the LLM: {head.head_width} against "

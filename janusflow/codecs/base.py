@@ -9,6 +9,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,9 @@ class ImageCodec(ABC):
     Its latents are continuous, (B, C, s, s) in fp32, or discrete, (B, N) codes.
     """
 
-    folder: str  # its name inside a model folder
+    folder: ClassVar[str]  # its name inside a model folder
+    what: ClassVar[str]  # in errors
+    unit: ClassVar[str]  # what its size counts
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module.eval().requires_grad_(False)
@@ -57,6 +60,11 @@ class ImageCodec(ABC):
             total.update(name.encode())
             total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return total.hexdigest()[:12]
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Channels of a latent, or codes of the codebook."""
 
     @property
     @abstractmethod

@@ -22,7 +22,7 @@ KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 class LatentCodec(ImageCodec):
     """Images in [-1, 1] to scaled latents (B, C, s, s) and back."""
 
-    folder = "vae"
+    folder, what, unit = "vae", "a VAE", "channels"
     module: AutoencoderKL | AutoencoderTiny
 
     def __init__(self, vae: AutoencoderKL | AutoencoderTiny) -> None:
@@ -84,12 +84,12 @@ class LatentCodec(ImageCodec):
         return 2 ** (len(channels) - 1)
 
     @property
-    def channels(self) -> int:
+    def size(self) -> int:
         """Channels of a latent."""
         return self.module.config.latent_channels
 
     def latent_shape(self, side: int) -> tuple[int, int, int]:
-        return self.channels, side // self.factor, side // self.factor
+        return self.size, side // self.factor, side // self.factor
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ TOGETHER = 16  # images encoded at once: the first layers' activations are large
 class VQCodec(ImageCodec):
     """Images in [-1, 1] to codes (B, N) and back."""
 
-    folder = "vq"
+    folder, what, unit = "vq", "a VQ tokenizer", "codes"
     module: JanusVQVAE
 
     @classmethod
@@ -56,7 +56,7 @@ class VQCodec(ImageCodec):
         return 2 ** (len(self.module.config.channel_multiplier) - 1)
 
     @property
-    def codebook_size(self) -> int:
+    def size(self) -> int:
         """K."""
         return self.module.config.num_embeddings
 

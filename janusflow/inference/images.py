@@ -14,12 +14,11 @@ from torch import Tensor
 
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.data.transforms import to_images
-from janusflow.inference.options import FAMILIES, Sampling
 from janusflow.inference.prompt_cache import PromptRunner
-from janusflow.models.ar_head import ARHead
-from janusflow.models.flow_head import FlowHead
 from janusflow.models.llm import LanguageModel
+from janusflow.options import SamplingOptions
 from janusflow.progress import Progress
+from janusflow.samplers import OnStep
 from janusflow.worlds.notes import note_foreign
 
 SEEDS = 2**64  # that torch's generators tell apart
@@ -29,21 +28,23 @@ def generate_images(
     bundle: Bundle,
     prompts: Sequence[str],
     seeds: Sequence[int],
-    options: Sampling,
+    options: SamplingOptions,
     batch_size: int = 16,
     progress: Progress | None = None,
     memory_gib: float | None = None,
+    on_step: OnStep | None = None,
 ) -> list[Image.Image]:
     """One image for each prompt and seed. An image depends on its prompt, seed and options, not on its batch.
 
     options: those of the model's head. batch_size: images computed together at most; ``memory_gib`` may lower it (see
-    :func:`largest_batch`). progress: ``progress(done, total)`` counts solver steps or codes over all batches.
+    :func:`largest_batch`). progress: ``progress(done, total)`` counts solver steps or codes over all batches; on_step:
+    ``on_step(done, steps, latents)`` within a batch, with the latents (G, …) as they are.
     Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts and seeds, impossible seeds,
     batch sizes and memory limits, impossible options or those of the other head, or a model without image codec.
     """
     codec = bundle.required_codec
     images: list[Image.Image] = []
-    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, progress, memory_gib):
+    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, progress, memory_gib, on_step):
         for one in latents.split(1):  # a codec takes more memory than the latents' batch
             images += to_images(codec.decode(one))
     return images
@@ -54,16 +55,18 @@ def sample_latents(
     bundle: Bundle,
     prompts: Sequence[str],
     seeds: Sequence[int],
-    options: Sampling,
+    options: SamplingOptions,
     batch_size: int = 16,
     progress: Progress | None = None,
     memory_gib: float | None = None,
+    on_step: OnStep | None = None,
 ) -> Iterator[Tensor]:
     """The latents (G, …) behind :func:`generate_images`, batch after batch; same arguments and errors."""
     head, llm = bundle.model.head, bundle.model.llm
-    if not isinstance(options, head.options):
-        raise ValueError(f"the model has {FAMILIES[head.options]}, the options are for {FAMILIES[type(options)]}")
+    if not isinstance(options, head.Options):
+        raise ValueError(f"the model has {head.family}, and the options are {type(options).__name__}")
     options.check()
+    head.config.check_options(options)
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
     impossible = [seed for seed in seeds if not 0 <= seed < SEEDS]
@@ -84,16 +87,18 @@ def sample_latents(
     for number, start in enumerate(batches):
         part = slice(start, start + batch_size)
 
-        def report(done: int, steps: int, before: int = number) -> None:
+        def report(done: int, steps: int, latents: Tensor, before: int = number) -> None:
             if progress is not None:
                 progress(before * steps + done, len(batches) * steps)
+            if on_step is not None:
+                on_step(done, steps, latents)
 
         dropped = None if options.guidance == 1 else [bundle.template.dropped_prompt(ids) for ids in tokens[part]]
-        runner = PromptRunner(llm, tokens[part], 1 + head.num_tokens, dropped)
+        runner = PromptRunner(llm, tokens[part], 1 + head.num_tokens, dropped, head.sees_all)
         yield head.sample(runner, head.start(list(seeds[part]), device), options, report)
 
 
-def largest_batch(bundle: Bundle, prompt_length: int, options: Sampling, memory_gib: float) -> int:
+def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float) -> int:
     """How many images fit into ``memory_gib`` beside the weights, by an estimate that leans to too few; at least 1.
 
     An image's share: the keys and values of its rows in all blocks, their mask, the widest activations of one block,
@@ -106,13 +111,8 @@ def largest_batch(bundle: Bundle, prompt_length: int, options: Sampling, memory_
     cache = 2 * llm.num_layers * key_width * length * size
     mask = (1 + head.num_tokens) * length * size
     activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
-    if isinstance(head, FlowHead):
-        own = 3 * 8 * head.config.width * head.num_tokens * 4  # the decoder's ConvNeXt activations
-    else:
-        assert isinstance(head, ARHead)
-        own = 8 * head.config.codebook_size * 4  # logits, probabilities and their cumulative sums
     rows = 1 if options.guidance == 1 else 2
-    share = rows * (cache + mask + activations + own)
+    share = rows * (cache + mask + activations + head.sample_bytes())
     return max(1, int(memory_gib * 2**30 / share))
 
 

@@ -40,11 +40,17 @@ class PromptRunner:
     """The LLM behind a batch of prompts: a :class:`janusflow.models.head.Span`.
 
     Row r continues ``prompts[r]``; under guidance the rows of ``dropped`` follow (what is left of each prompt, see
-    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`), with the span at the same positions.
+    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`), with the span at the same positions. ``sees_all``: the
+    span's positions see each other fully.
     """
 
     def __init__(
-        self, llm: LanguageModel, prompts: Sequence[list[int]], span: int, dropped: Sequence[list[int]] | None = None
+        self,
+        llm: LanguageModel,
+        prompts: Sequence[list[int]],
+        span: int,
+        dropped: Sequence[list[int]] | None = None,
+        sees_all: bool = False,
     ) -> None:
         self.llm = llm
         device = llm.device
@@ -57,9 +63,10 @@ class PromptRunner:
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
         first = torch.tensor(prefixes.begins, device=device).view(-1, 1)
         self.rotary = llm.rotary(first + torch.arange(span, device=device), self.begin.dtype)
-        causal = torch.ones(span, span, dtype=torch.bool, device=device).tril()
+        within = torch.ones(span, span, dtype=torch.bool, device=device)
+        within = within if sees_all else within.tril()
         behind = real[:, None, None, :].expand(-1, 1, span, -1)
-        visible = torch.cat([behind, causal.expand(len(ids), 1, -1, -1)], dim=-1)
+        visible = torch.cat([behind, within.expand(len(ids), 1, -1, -1)], dim=-1)
         self.mask = torch.zeros_like(visible, dtype=self.begin.dtype).masked_fill(~visible, float("-inf"))
         self.even = bool(real.all())  # then a single position sees all that is in front
 
@@ -76,7 +83,12 @@ class UncachedPromptRunner:
     """The naive twin of :class:`PromptRunner`: everything in front runs again in every pass, and nothing is kept."""
 
     def __init__(
-        self, llm: LanguageModel, prompts: Sequence[list[int]], span: int, dropped: Sequence[list[int]] | None = None
+        self,
+        llm: LanguageModel,
+        prompts: Sequence[list[int]],
+        span: int,
+        dropped: Sequence[list[int]] | None = None,
+        sees_all: bool = False,
     ) -> None:
         self.llm = llm
         device = llm.device
@@ -91,6 +103,7 @@ class UncachedPromptRunner:
         size = self.length + span
         seen = torch.cat([real, torch.ones(len(ids), span, dtype=torch.bool, device=device)], dim=1)
         causal = torch.ones(size, size, dtype=torch.bool, device=device).tril()
+        causal[self.length :, self.length :] |= sees_all
         self.mask = seen[:, None, None, :] & causal | torch.eye(size, dtype=torch.bool, device=device)
 
     def __call__(self, embeds: Tensor, at: int = 0) -> Tensor:

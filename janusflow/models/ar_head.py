@@ -8,24 +8,25 @@ Legend: G images, R rows (G, or 2 G with guidance), N codes of an image, K codes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from janusflow.decoding import check_decoding, check_finite, choose
-from janusflow.guidance import check_guidance, guide
-from janusflow.models.head import DropForm, GenerationHead, Span
+from janusflow.decoding import check_finite, choose
+from janusflow.guidance import guide
+from janusflow.models.head import Again, GenerationHead, HeadConfig, Span
 from janusflow.models.mlp import mlp
 from janusflow.models.sizes import check_whole
-from janusflow.progress import Progress
+from janusflow.options import CodeSampling
+from janusflow.samplers import OnStep
 
 
 @dataclass
-class ARHeadConfig:
+class ARHeadConfig(HeadConfig):
     """Sizes of the embedding, its aligner and the image head. The defaults are those of Janus-1.3B."""
 
+    kind: str = "ar"
     codebook_size: int = 16_384
     code_channels: int = 8
     grid: int = 24  # codes along one side of the image
@@ -33,40 +34,24 @@ class ARHeadConfig:
     head_width: int = 2048  # hidden size of the two layers that predict a code
 
     def __post_init__(self) -> None:
-        check_whole(self, "ar_head", "codebook_size", "code_channels", "grid", "aligner_depth", "head_width")
+        check_whole(self, "head", "codebook_size", "code_channels", "grid", "aligner_depth", "head_width")
 
-
-class CodeSampling(NamedTuple):
-    """How codes are drawn. The defaults are the released sampler's (w = 5, temperature 1, the whole codebook)."""
-
-    guidance: float = 5.0
-    temperature: float = 1.0  # 0: the likeliest code, always
-    top_k: int | None = None  # draw from that many codes only
-    top_p: float = 1.0  # draw from the fewest codes that hold this probability
-
-    def check(self) -> CodeSampling:
-        """Self. Raises ``ValueError`` with the value where an option is impossible."""
-        check_guidance(self.guidance)
-        check_decoding(self.temperature, self.top_k, self.top_p)
-        return self
-
-    def describe(self) -> str:
-        """The options in a few words."""
-        cut = ("" if self.top_k is None else f", top-k {self.top_k}") + (
-            "" if self.top_p == 1 else f", top-p {self.top_p:g}"
-        )
-        drawn = f"temperature {self.temperature:g}" if self.temperature else "greedy"
-        return f"autoregressive, w = {self.guidance:g}, {drawn}{cut}"
+    def check_options(self, options: CodeSampling) -> None:
+        if options.top_k is not None and options.top_k > self.codebook_size:
+            raise ValueError(f"top_k {options.top_k} is more than the codebook's {self.codebook_size} codes")
 
 
 class ARHead(GenerationHead):
     """Embedding and aligner of the codes, and the layers that predict them."""
 
-    dropped: DropForm = "pad"
-    options = CodeSampling
-    latent_dtype = torch.long
+    Config = ARHeadConfig
+    Options = CodeSampling
+    family = "an autoregressive head"
     loss_name = "codes"
+    dropped = "pad"
+    latent_dtype = torch.long
     config: ARHeadConfig
+    encoder: nn.Embedding
 
     def __init__(self, config: ARHeadConfig, llm_size: int) -> None:
         super().__init__()
@@ -77,14 +62,14 @@ class ARHead(GenerationHead):
         self.classifier = nn.Linear(config.head_width, config.codebook_size)
 
     @property
-    def num_tokens(self) -> int:
-        """N, the codes of an image."""
-        return self.config.grid**2
-
-    @property
     def latent_shape(self) -> tuple[int]:
         """(N,)."""
         return (self.num_tokens,)
+
+    @property
+    def codec_size(self) -> int:
+        """K."""
+        return self.config.codebook_size
 
     @property
     def feature_size(self) -> int:
@@ -109,7 +94,7 @@ class ARHead(GenerationHead):
             raise ValueError(f"the autoregressive head takes codes (G, {self.num_tokens}), got {tuple(latents.shape)}")
         return self.embed(latents), latents
 
-    def loss(self, hidden: Tensor, state: Tensor, total: Tensor | None = None) -> Tensor:
+    def loss(self, hidden: Tensor, state: Tensor, total: Tensor | None = None, again: Again | None = None) -> Tensor:
         """Cross-entropy of the codes, in fp32, from the span's hidden states (G, 1 + N, D).
 
         The mean over the codes of an image, then over ``total`` images (default: G).
@@ -123,25 +108,23 @@ class ARHead(GenerationHead):
         numbers = [torch.rand(self.num_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(numbers).to(device)
 
-    def sample(self, span: Span, start: Tensor, options: CodeSampling, progress: Progress | None = None) -> Tensor:
+    def sample(self, span: Span, start: Tensor, options: CodeSampling, on_step: OnStep | None = None) -> Tensor:
         """Draw codes (G, N), one after the other, with the numbers ``start`` (G, N).
 
         Guidance is on the logits, l = l_u + w (l_c - l_u). They are linear in the features in front of the last layer
         and the weights sum to 1, so the features are guided instead and the codebook's layer runs once.
-        Raises ``ValueError`` for impossible options, and where logits are not finite.
+        Raises ``ValueError`` where logits are not finite.
         """
-        options.check()
-        if options.top_k is not None and options.top_k > self.config.codebook_size:
-            raise ValueError(f"top_k {options.top_k} is more than the codebook's {self.config.codebook_size} codes")
-        hidden = span(span.begin[: self._rows(len(start), options)])
+        rows = len(start) * (1 if options.guidance == 1 else 2)
+        hidden = span(span.begin[:rows])
         codes: list[Tensor] = []
         finite = torch.ones((), dtype=torch.bool, device=start.device)  # looked at once: no step waits for it
         for number, uniforms in enumerate(start.unbind(1)):
             logits = self.guided_logits(hidden[:, -1], options.guidance)
             finite &= logits.sum().isfinite()
             codes.append(choose(logits, uniforms, options.temperature, options.top_k, options.top_p))
-            if progress is not None:
-                progress(number + 1, self.num_tokens)
+            if on_step is not None:
+                on_step(number + 1, self.num_tokens, torch.stack(codes, dim=1))
             if len(codes) < self.num_tokens:
                 embeds = self.embed(codes[-1].unsqueeze(1))
                 hidden = span(embeds.repeat(len(hidden) // len(embeds), 1, 1), at=number + 1)
@@ -156,5 +139,12 @@ class ARHead(GenerationHead):
             features = guide(conditional, unconditional, weight).to(features.dtype)
         return self.classifier(features).float()
 
-    def _rows(self, images: int, options: CodeSampling) -> int:
-        return images if options.guidance == 1 else 2 * images
+    def sample_bytes(self) -> int:
+        """Logits, probabilities and their cumulative sums."""
+        return 8 * self.config.codebook_size * 4
+
+    @torch.no_grad()
+    def adopt(self, codebook: Tensor) -> None:
+        """Let the codes' embedding begin as the codebook, where it is as wide, which is what Janus embeds codes by."""
+        if self.encoder.weight.shape == codebook.shape:
+            self.encoder.weight.copy_(codebook)

@@ -27,11 +27,17 @@ class Visible(NamedTuple):
     boundaries: Tensor | None = None  # see :func:`sample_boundaries`
 
 
-def visible_in_segments(segments: Tensor, like: Tensor) -> Visible:
-    """Each position sees the earlier ones of its sample and itself: of (B, L) numbers, for products with ``like``."""
-    if has_varlen_kernel(like.device, matmul_dtype(like)):
+def visible_in_segments(segments: Tensor, like: Tensor, groups: Tensor | None = None) -> Visible:
+    """Each position sees the earlier ones of its sample and itself: of (B, L) numbers, for products with ``like``.
+
+    groups: (B, L) numbers of positions that see each other fully; 0 where a position is of none.
+    """
+    if groups is None and has_varlen_kernel(like.device, matmul_dtype(like)):
         return Visible(boundaries=sample_boundaries(segments))
-    return Visible(sample_mask(segments))
+    mask = sample_mask(segments)
+    if groups is not None:
+        mask |= ((groups.unsqueeze(2) == groups.unsqueeze(1)) & (groups > 0).unsqueeze(1)).unsqueeze(1)
+    return Visible(mask)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, visible: Visible) -> Tensor:

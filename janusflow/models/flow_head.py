@@ -8,26 +8,27 @@ Legend: G images, C latent channels, S latent side, N image tokens, D LLM hidden
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
-from janusflow.guidance import ALWAYS, check_guidance, guided_velocity
-from janusflow.models.head import DropForm, GenerationHead, Span
+from janusflow.guidance import guided_velocity
+from janusflow.models.head import Again, GenerationHead, HeadConfig, Span
 from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures
-from janusflow.progress import Progress
-from janusflow.samplers import check_solver, integrate
+from janusflow.options import FlowSampling
+from janusflow.samplers import OnStep, integrate
 
 
 @dataclass
-class FlowHeadConfig:
+class FlowHeadConfig(HeadConfig):
     """Sizes of the generation encoder and decoder. The defaults are JanusFlow-1.3B's."""
 
+    kind: str = "flow"
     latent_channels: int = 4
     latent_size: int = 48  # side of the latent: image size over the VAE's factor
     patch_size: int = 2  # latent positions per token, along a side
@@ -36,11 +37,12 @@ class FlowHeadConfig:
     decoder_blocks: int = 2
     rms_norm_eps: float = 1e-6  # of the norm in front of the decoder's aligner
     time: TimeConfig = field(default_factory=TimeConfig)
+    attention: Literal["causal", "full"] = "causal"  # among the positions of an image; the paper: causal
 
     def __post_init__(self) -> None:
-        check_whole(self, "flow_head", "latent_channels", "latent_size", "patch_size", "width")
-        check_whole(self, "flow_head", "encoder_blocks", "decoder_blocks", least=0)
-        check_positive(self, "flow_head", "rms_norm_eps")
+        check_whole(self, "head", "latent_channels", "latent_size", "patch_size", "width")
+        check_whole(self, "head", "encoder_blocks", "decoder_blocks", least=0)
+        check_positive(self, "head", "rms_norm_eps")
         if self.latent_size % self.patch_size:
             raise ValueError(f"latent_size {self.latent_size} is not a multiple of patch_size {self.patch_size}")
         if self.width % 2:
@@ -60,42 +62,22 @@ class FlowState(NamedTuple):
     z_0: Tensor
 
 
-class FlowSampling(NamedTuple):
-    """How the ODE is solved. The defaults are the released sampler's (30 Euler steps, w = 2)."""
-
-    steps: int = 30
-    guidance: float = 2.0
-    sampler: str = "euler"
-    shift: float = 1.0
-    guidance_interval: tuple[float, float] = ALWAYS  # times in which guidance acts; v = v_cond outside
-
-    def check(self) -> FlowSampling:
-        """Self. Raises ``ValueError`` with the value where an option is impossible."""
-        check_solver(self.steps, self.sampler, self.shift)
-        check_guidance(self.guidance, self.guidance_interval)
-        return self
-
-    def describe(self) -> str:
-        """The options in a few words."""
-        shift = "" if self.shift == 1 else f", time shift {self.shift:g}"
-        low, high = self.guidance_interval
-        interval = "" if (low, high) == ALWAYS else f" in {low:g} <= t <= {high:g}"
-        return f"{self.steps} {self.sampler} steps, w = {self.guidance:g}{interval}{shift}"
-
-
 class FlowHead(GenerationHead):
     """g_enc, g_dec and their aligners."""
 
-    dropped: DropForm = "gap"
-    options = FlowSampling
-    latent_dtype = torch.float32
+    Config = FlowHeadConfig
+    Options = FlowSampling
+    family = "a flow head"
     loss_name = "flow"
+    dropped = "gap"
+    latent_dtype = torch.float32
     encoder: GenerationEncoder
     config: FlowHeadConfig
 
     def __init__(self, config: FlowHeadConfig, llm_size: int) -> None:
         super().__init__()
         self.config = config
+        self.sees_all = config.attention == "full"
         sizes = (config.latent_channels, config.width, config.patch_size)
         self.encoder = GenerationEncoder(*sizes, config.encoder_blocks, time_size=llm_size)
         self.encoder_aligner = nn.Linear(config.width, llm_size)
@@ -104,14 +86,14 @@ class FlowHead(GenerationHead):
         self.decoder = GenerationDecoder(*sizes, config.decoder_blocks, time_size=llm_size)
 
     @property
-    def num_tokens(self) -> int:
-        """N, the image positions of a span."""
-        return self.config.grid**2
-
-    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(C, S, S)."""
         return self.config.latent_channels, self.config.latent_size, self.config.latent_size
+
+    @property
+    def codec_size(self) -> int:
+        """C."""
+        return self.config.latent_channels
 
     @property
     def feature_size(self) -> int:
@@ -151,7 +133,7 @@ class FlowHead(GenerationHead):
         embeds, features = self.encode(interpolate(x, z_0, t), t)
         return embeds, FlowState(features, x, z_0)
 
-    def loss(self, hidden: Tensor, state: FlowState, total: Tensor | None = None) -> Tensor:
+    def loss(self, hidden: Tensor, state: FlowState, total: Tensor | None = None, again: Again | None = None) -> Tensor:
         """The rectified-flow loss (Eq. 7) from the span's hidden states (G, 1 + N, D), over ``total`` images."""
         return velocity_loss(self.decode(hidden, state.features), state.x, state.z_0, total)
 
@@ -160,7 +142,7 @@ class FlowHead(GenerationHead):
         noise = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(noise).to(device)
 
-    def sample(self, span: Span, start: Tensor, options: FlowSampling, progress: Progress | None = None) -> Tensor:
+    def sample(self, span: Span, start: Tensor, options: FlowSampling, on_step: OnStep | None = None) -> Tensor:
         """Solve the guided ODE from ``start``, z_0 (G, C, S, S); returns the clean latents in fp32.
 
         Every evaluation of the velocity runs the whole span, (R, 1 + N, D).
@@ -177,5 +159,10 @@ class FlowHead(GenerationHead):
             v_cond, v_uncond = self.decode(hidden, doubled).chunk(2)
             return v_cond, v_uncond
 
-        guided = guided_velocity(conditional, pair, options.guidance, options.guidance_interval)
-        return integrate(guided, start, options.steps, options.sampler, options.shift, progress)
+        guidance = options.guidance, options.guidance_interval, options.guidance_form
+        guided = guided_velocity(conditional, pair, *guidance)
+        return integrate(guided, start, options.steps, options.sampler, options.shift, on_step)
+
+    def sample_bytes(self) -> int:
+        """The decoder's ConvNeXt activations."""
+        return 3 * 8 * self.config.width * self.num_tokens * 4

@@ -1,8 +1,8 @@
 """What a generation head is to the rest of the model.
 
 A head owns the image's span of the sequence: one begin position and N image positions. It says what goes into the
-span and what the loss is (training), and how an image is sampled with the LLM behind the prompts (generation). The two
-heads, :mod:`janusflow.models.flow_head` and :mod:`janusflow.models.ar_head`, stand behind the same methods.
+span and what the loss is (training), and how an image is sampled with the LLM behind the prompts (generation). Another
+head is one file: a :class:`GenerationHead` with its ``Config`` and ``Options``, chosen by ``model.head.kind``.
 
 Legend: G images, R rows (G, or 2 G with guidance), N image tokens, D LLM hidden size, n tokens of one pass.
 """
@@ -10,16 +10,61 @@ Legend: G images, R rows (G, or 2 G with guidance), N image tokens, D LLM hidden
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from janusflow.progress import Progress
+from janusflow.config import Choice
+from janusflow.options import SamplingOptions, with_options
+from janusflow.registry import Registry
+from janusflow.samplers import OnStep
+
+HEADS: Registry[type[GenerationHead]] = Registry(
+    "generation head",
+    "janusflow.heads",
+    {"flow": "janusflow.models.flow_head:FlowHead", "ar": "janusflow.models.ar_head:ARHead"},
+)
 
 # What is left of a prompt that guidance drops: its first token, with the span where it would have been ("gap"); or the
 # whole prompt with padding tokens, which are seen, between its first and its last ("pad").
 DropForm = Literal["gap", "pad"]
+Again = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class HeadConfig(Choice):
+    """Sizes of a generation head."""
+
+    registry = HEADS
+
+    @property
+    def grid(self) -> int:
+        """Tokens along one side of the image."""
+        raise NotImplementedError
+
+    @property
+    def head_class(self) -> type[GenerationHead]:
+        """What is configured."""
+        return HEADS.load(self.kind)
+
+    def build(self, llm_size: int) -> GenerationHead:
+        """The head, with new weights, for an LLM of that width."""
+        return self.head_class(self, llm_size)
+
+    def sampling(self, *layers: Mapping[str, Any] | None) -> Any:
+        """The head's options of sampling: its defaults, and over them each layer that is given.
+
+        Raises ``ValueError`` for an option of another head, or an impossible value.
+        """
+        options = with_options(self.head_class.Options, self.head_class.family, *layers)
+        self.check_options(options)
+        return options
+
+    def check_options(self, options: Any) -> None:
+        """Raise ``ValueError`` for options that go with such a head but not with this one's sizes."""
 
 
 class Span(Protocol):
@@ -33,30 +78,39 @@ class Span(Protocol):
     def __call__(self, embeds: Tensor, at: int = 0) -> Tensor:
         """Hidden states (R, n, D) of embeddings (R, n, D) at positions ``at`` … of the span.
 
-        They see the prompt, what stands earlier in the span from previous calls, and each other causally. Where R is
-        smaller than the number of rows, the first rows are meant.
+        They see the prompt, what stands earlier in the span from previous calls, and each other causally (or fully,
+        where the head says so). Where R is smaller than the number of rows, the first rows are meant.
         """
         ...
 
 
 class GenerationHead(nn.Module, ABC):
-    """What both heads have."""
+    """What all heads have: made as ``Head(config, llm_size)``."""
 
-    dropped: DropForm
-    options: type[Any]  # of sampling: a NamedTuple with defaults, ``check`` and ``describe``
-    latent_dtype: torch.dtype
-    loss_name: str  # in logs
+    Config: ClassVar[type[HeadConfig]]
+    Options: ClassVar[type[SamplingOptions]]
+    family: ClassVar[str]  # "a flow head": in errors and protocols
+    loss_name: ClassVar[str]  # in logs
+    dropped: ClassVar[DropForm]
+    latent_dtype: ClassVar[torch.dtype]  # of what an image codec gives: floating point of a VAE, long of a VQ tokenizer
+    sees_all: bool = False  # image positions see each other fully, not causally
+    config: Any
     encoder: nn.Module  # latents to features, for models that understand with them too
 
     @property
-    @abstractmethod
     def num_tokens(self) -> int:
         """N, the image positions of a span."""
+        return self.config.grid**2
 
     @property
     @abstractmethod
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one image's latents."""
+
+    @property
+    @abstractmethod
+    def codec_size(self) -> int:
+        """The channels of a VAE's latents, or the codes of a VQ tokenizer, that the head draws."""
 
     @property
     @abstractmethod
@@ -75,16 +129,27 @@ class GenerationHead(nn.Module, ABC):
         """
 
     @abstractmethod
-    def loss(self, hidden: Tensor, state: Any, total: Tensor | None = None) -> Tensor:
-        """The loss from the span's hidden states (G, 1 + N, D): the mean over ``total`` images (default: G)."""
+    def loss(self, hidden: Tensor, state: Any, total: Tensor | None = None, again: Again | None = None) -> Tensor:
+        """The loss from the span's hidden states (G, 1 + N, D): the mean over ``total`` images (default: G).
+
+        again: the LLM over the same rows with other embeddings in the spans, as :meth:`prepare` gives them: hidden
+        states (G, 1 + N, D), for losses that need several passes or a derivative.
+        """
 
     @abstractmethod
     def start(self, seeds: list[int], device: torch.device) -> Tensor:
         """What sampling starts from, image i's from ``seeds[i]`` alone, and equal on every device."""
 
     @abstractmethod
-    def sample(self, span: Span, start: Tensor, options: Any, progress: Progress | None = None) -> Tensor:
+    def sample(self, span: Span, start: Tensor, options: Any, on_step: OnStep | None = None) -> Tensor:
         """Latents (G, …) of the images behind the prompts.
 
         Under guidance (w ≠ 1) the span has R = 2 G rows, the second half of them behind dropped prompts; else R = G.
         """
+
+    @abstractmethod
+    def sample_bytes(self) -> int:
+        """What sampling holds of the head itself for a row of the span, roughly; keys and values come on top."""
+
+    def adopt(self, codebook: Tensor) -> None:
+        """Begin with a VQ tokenizer's ``codebook`` (K, C), where the head embeds codes; others ignore it."""

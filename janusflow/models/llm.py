@@ -9,7 +9,7 @@ V vocabulary.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from janusflow.models.attention import Visible, attend, visible_in_segments
 from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
-from janusflow.repa import FeatureTap
 
 INITIAL_STD = 0.02  # of new weights
 
@@ -58,10 +57,10 @@ class LLMConfig:
 
 
 class LLMOutput(NamedTuple):
-    """``hidden`` (B, L, D) after the final norm; ``tapped`` (B, L, D) after the tapped block, or None."""
+    """``hidden`` (B, L, D) after the final norm; ``tapped`` (B, L, D) after each block that was tapped."""
 
     hidden: Tensor
-    tapped: Tensor | None
+    tapped: dict[int, Tensor]
 
 
 class Rotary(NamedTuple):
@@ -226,8 +225,9 @@ class LanguageModel(nn.Module):
         positions: Tensor | Rotary,
         mask: Tensor | None = None,
         cache: list[KeyValues] | None = None,
-        tap: int | None = None,
+        taps: Collection[int] = (),
         segments: Tensor | None = None,
+        groups: Tensor | None = None,
         begin: int = 0,
     ) -> LLMOutput:
         """Run the blocks.
@@ -237,19 +237,19 @@ class LanguageModel(nn.Module):
         causal, or for a single query all keys.
         cache: buffers of every block (:meth:`new_cache`). The pass writes its keys and values at ``begin`` and sees
         those in front. Where they have more than B rows, the first are meant.
-        tap: also return the features after block number ``tap`` (1-based), as REPA needs them.
+        taps: also return the features after these blocks, numbered from 1, as REPA needs them.
         segments: (B, L) numbers of the samples that share a row and do not see each other; in the place of a mask.
+        groups: (B, L) numbers of positions that see each other fully within their sample, such as an image's; 0: none.
         """
-        if tap is not None and not 1 <= tap <= len(self.blocks):
-            raise ValueError(f"tap {tap} is not a block number of 1..{len(self.blocks)}")
         assert segments is None or (mask is None and cache is None), "segments stand in the place of mask and cache"
-        visible = Visible(mask) if segments is None else visible_in_segments(segments, embeds)
+        visible = Visible(mask) if segments is None else visible_in_segments(segments, embeds, groups)
         rotary = positions if isinstance(positions, Rotary) else self.rotary(positions, embeds.dtype)
-        x = embeds
-        with FeatureTap(self.blocks[tap - 1]) if tap is not None else nullcontext() as tapped:
-            for number, block in enumerate(self.blocks):
-                x = block(x, rotary, visible, None if cache is None else cache[number], begin)
-        return LLMOutput(self.causal_lm.model.norm(x), None if tapped is None else tapped.features)
+        x, tapped = embeds, {}
+        for number, block in enumerate(self.blocks):
+            x = block(x, rotary, visible, None if cache is None else cache[number], begin)
+            if number + 1 in taps:
+                tapped[number + 1] = x
+        return LLMOutput(self.causal_lm.model.norm(x), tapped)
 
     def new_cache(self, rows: int, length: int, dtype: torch.dtype) -> list[KeyValues]:
         """Empty buffers of keys and values of every block for ``rows`` rows of at most ``length`` positions."""

@@ -11,19 +11,24 @@ C latent channels, s latent side, S image side.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from janusflow.losses import answer_cross_entropy
-from janusflow.models.ar_head import ARHead, ARHeadConfig
-from janusflow.models.flow_head import FlowHead, FlowHeadConfig
-from janusflow.models.head import GenerationHead
-from janusflow.models.llm import LanguageModel, LLMConfig
+from janusflow.losses import IGNORED, LOSSES, Loss, LossConfig, loss_module
+from janusflow.models.head import HEADS, HeadConfig
+from janusflow.models.llm import LanguageModel, LLMConfig, LLMOutput
 from janusflow.models.vision import VisionConfig, VisionEncoder
-from janusflow.repa import Projector, RepaConfig, alignment_loss
+
+PADDING = -1  # segment number of positions that hold no sample
+
+
+def paper_losses() -> dict[str, LossConfig]:
+    """The three terms of JanusFlow, Sec. 3.4, at 1 : 1 : 1."""
+    return {name: LOSSES.load(name).Config(kind=name) for name in ("ar", "image", "repa")}
 
 
 @dataclass
@@ -32,25 +37,27 @@ class ModelConfig:
 
     llm: LLMConfig = field(default_factory=LLMConfig)
     vision: VisionConfig = field(default_factory=VisionConfig)
-    head: Literal["flow", "ar"] = "flow"  # how images are drawn: rectified flow (JanusFlow), or code by code (Janus)
-    flow_head: FlowHeadConfig = field(default_factory=FlowHeadConfig)  # used where head is flow …
-    ar_head: ARHeadConfig = field(default_factory=ARHeadConfig)  # … and where it is ar
-    repa: RepaConfig = field(default_factory=RepaConfig)
+    # How images are drawn: by rectified flow (kind flow, JanusFlow), or code by code (ar, Janus); with its sizes.
+    head: HeadConfig = field(default_factory=lambda: HEADS.load("flow").Config())
+    losses: dict[str, LossConfig] = field(default_factory=paper_losses)  # by name; a weight of 0 leaves one out
     # What understanding sees with: SigLIP; or latents through an encoder like the generation head's ("separate") or
     # that one itself ("shared"). ConvNeXt blocks over the VAE's latents are Experiments C and B of JanusFlow's Table 5;
     # the codes' embedding over the VQ tokenizer's codes, shared, is Experiment A of Janus's Table 5 (Chameleon).
     und_encoder: Literal["siglip", "separate", "shared"] = "siglip"
-    z_loss: float = 0.0  # weight of log^2 Z in the answers' loss; 1e-5 is Chameleon's
 
     def __post_init__(self) -> None:
-        if self.repa.enabled and self.repa.block > self.llm.num_layers:
-            raise ValueError(f"repa.block {self.repa.block} is beyond the LLM's {self.llm.num_layers} blocks")
-        grid = self.flow_head.grid if self.head == "flow" else self.ar_head.grid
-        if self.has_siglip and grid != self.vision.grid:
+        if self.has_siglip and self.head.grid != self.vision.grid:
             raise ValueError(
-                f"the generation grid must equal SigLIP's: "
-                f"{grid} x {grid} tokens against {self.vision.grid} x {self.vision.grid}"
+                f"the generation grid must equal SigLIP's: {self.head.grid} x {self.head.grid} tokens against "
+                f"{self.vision.grid} x {self.vision.grid}"
             )
+        for config in self.used_losses.values():
+            LOSSES.load(config.kind).check(config, self)
+
+    @property
+    def used_losses(self) -> dict[str, LossConfig]:
+        """The terms with a weight."""
+        return {name: config for name, config in self.losses.items() if config.weight > 0}
 
     @property
     def sees_latents(self) -> bool:
@@ -59,19 +66,28 @@ class ModelConfig:
 
     @property
     def has_siglip(self) -> bool:
-        """Whether the model holds a SigLIP tower: to see with, or as REPA's target."""
-        return self.repa.enabled or not self.sees_latents
+        """Whether the model holds a SigLIP tower: to see with, or as a loss's target."""
+        asked = any(LOSSES.load(config.kind).needs_siglip for config in self.used_losses.values())
+        return asked or not self.sees_latents
 
-
-def build_head(config: ModelConfig) -> GenerationHead:
-    """The generation head that the configuration chooses."""
-    if config.head == "flow":
-        return FlowHead(config.flow_head, config.llm.hidden_size)
-    return ARHead(config.ar_head, config.llm.hidden_size)
-
-
-IGNORED = -100  # label of positions that nothing supervises
-PADDING = -1  # segment number of positions that hold no sample
+    @staticmethod
+    def respell(values: dict[str, Any]) -> dict[str, Any]:
+        """Earlier files and commands: ``head: flow`` with ``flow_head`` and ``ar_head``, ``repa``, ``z_loss``."""
+        values = dict(values)
+        if isinstance(values.get("head"), str):
+            values["head"] = {"kind": values["head"]}
+        for kind in ("flow", "ar"):
+            sizes, head = values.pop(f"{kind}_head", None), values.get("head", {"kind": kind})
+            if sizes is not None and head.get("kind", kind) == kind:
+                values["head"] = {"kind": kind, **sizes, **head}
+        losses = dict(values.get("losses", {}))
+        if "repa" in values:
+            repa = dict(values.pop("repa"))
+            weight = {"weight": float(repa.pop("enabled"))} if "enabled" in repa else {}
+            losses["repa"] = {**weight, **repa, **losses.get("repa", {})}
+        if "z_loss" in values:
+            losses["ar"] = {"z_loss": values.pop("z_loss"), **losses.get("ar", {})}
+        return {**values, "losses": losses} if losses else values
 
 
 class Rows(NamedTuple):
@@ -103,16 +119,27 @@ class Counts(NamedTuple):
         return cls((labels != IGNORED).sum(), torch.tensor(len(latents), device=labels.device))
 
 
-class Losses(NamedTuple):
-    """The three terms of JanusFlow, Sec. 3.4, each a scalar in fp32, and their sum at 1 : 1 : 1."""
+class Forward(NamedTuple):
+    """A training pass, as losses see it."""
 
-    ar: Tensor  # cross-entropy of answers and text (Eq. 6)
-    image: Tensor  # the generation head's: of velocities, or the codes' cross-entropy
-    repa: Tensor
+    model: UnifiedModel
+    rows: Rows
+    labels: Tensor  # (B, L) next-token targets at the position that predicts them, -100 elsewhere
+    gen_pixels: Tensor  # (G, 3, S, S) in [-1, 1], the clean images
+    und: Tensor  # what understanding put into its slots
+    hidden: Tensor  # (B, L, D) after the LLM's final norm
+    tapped: Mapping[int, Tensor]  # (B, L, D) after the blocks that the losses tap
+    state: Any  # the head's, from prepare
+    counts: Counts
 
-    @property
-    def total(self) -> Tensor:
-        return self.ar + self.image + self.repa
+    def spans(self, features: Tensor) -> Tensor:
+        """The generated images' spans (G, 1 + N, D) of features (B, L, D)."""
+        return features.flatten(0, 1)[self.rows.gen_slots]
+
+    def again(self, gen: Tensor) -> Tensor:
+        """Hidden states (G, 1 + N, D) of another pass, with ``gen`` (G, m, D) in the spans."""
+        embeds = self.model.embed_rows(self.rows, self.und, gen)
+        return self.spans(self.model.run_llm(embeds, self.rows).hidden)
 
 
 class UnifiedModel(nn.Module):
@@ -122,14 +149,32 @@ class UnifiedModel(nn.Module):
         super().__init__()
         self.config = config
         self.llm = LanguageModel(config.llm)
-        self.head = build_head(config)
+        self.head = config.head.build(config.llm.hidden_size)
         feature_size = self.head.feature_size if config.sees_latents else config.vision.width
         self.vision = VisionEncoder(config.vision, config.llm.hidden_size, feature_size, config.has_siglip)
         # "separate": the same architecture and initial values as the generation encoder, trained apart.
         self.latent_encoder = copy.deepcopy(self.head.encoder) if config.und_encoder == "separate" else None
-        self.projector: Projector | None = None
-        if config.repa.enabled:
-            self.projector = Projector(config.llm.hidden_size, config.repa.hidden_size, config.vision.width)
+        self.loss_modules: dict[str, str] = {}  # a term's name in logs -> its module's
+        self.weights: dict[str, float] = {}
+        for name, loss in config.used_losses.items():
+            module, logged = loss_module(name, loss), self.head.loss_name if name == "image" else name
+            self.add_module(module, LOSSES.load(loss.kind)(loss, config))
+            self.loss_modules[logged], self.weights[logged] = module, loss.weight
+
+    @property
+    def losses(self) -> dict[str, Loss]:
+        """The terms, by their names in logs."""
+        return {name: self.get_submodule(module) for name, module in self.loss_modules.items()}  # type: ignore[misc]
+
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """Prefixes of the parameters that are no part of a saved or released model."""
+        prefixes = (*(f"{module}." for module in self.loss_modules.values()),)
+        return (*prefixes, "vision.tower.") if self.config.sees_latents else prefixes
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of the terms."""
+        return sum(self.weights[name] * value for name, value in losses.items())  # type: ignore[return-value]
 
     def embed_understanding(self, images: Tensor) -> Tensor:
         """Images to what fills the last of their slots, (U, 1 + N, D), or (U, N, D) behind a token's own embedding.
@@ -149,6 +194,17 @@ class UnifiedModel(nn.Module):
         values = torch.cat([und.flatten(0, 1), gen.flatten(0, 1)]).to(flat.dtype)
         return flat.index_copy(0, slots, values).view_as(embeds)
 
+    def run_llm(self, embeds: Tensor, rows: Rows, taps: tuple[int, ...] = ()) -> LLMOutput:
+        """The LLM over packed rows, whose samples never see each other."""
+        groups = None
+        if self.head.sees_all:
+            numbers = torch.arange(1, len(rows.gen_slots) + 1, device=embeds.device).repeat_interleave(
+                rows.gen_slots.shape[1]
+            )
+            groups = torch.zeros(rows.ids.numel(), dtype=torch.long, device=embeds.device)
+            groups = groups.index_copy(0, rows.gen_slots.flatten(), numbers).view_as(rows.ids)
+        return self.llm(embeds, rows.positions, taps=taps, segments=rows.segments, groups=groups)
+
     def forward(
         self,
         rows: Rows,
@@ -158,8 +214,10 @@ class UnifiedModel(nn.Module):
         latents: Tensor,
         seeds: Tensor,
         counts: Counts | None = None,
-    ) -> Losses:
-        """The three losses of one batch. Every part runs, also where it has nothing to do: ranks stay in step.
+    ) -> dict[str, Tensor]:
+        """The losses of one batch by name, scalars in fp32, not weighted.
+
+        Every part runs, also where it has nothing to do: ranks stay in step.
 
         labels: (B, L) next-token targets at the position that predicts them, -100 elsewhere.
         und_images: as :meth:`embed_understanding` takes them.
@@ -167,22 +225,11 @@ class UnifiedModel(nn.Module):
         latents: (G, …), the clean latents as the head takes them. seeds: (G,), of times and noise.
         counts: what the losses are means over, where this batch is one part of a step; default: the batch itself.
         """
+        gen, state = self.head.prepare(latents, seeds)
+        und = self.embed_understanding(und_images)
+        losses = self.losses
+        taps = tuple(tap for loss in losses.values() for tap in loss.taps)
+        output = self.run_llm(self.embed_rows(rows, und, gen), rows, taps)
         counts = counts or Counts.of(labels, latents)
-        gen_embeds, state = self.head.prepare(latents, seeds)
-        embeds = self.embed_rows(rows, self.embed_understanding(und_images), gen_embeds)
-        tap = self.config.repa.block if self.projector is not None else None
-        output = self.llm(embeds, rows.positions, tap=tap, segments=rows.segments)
-
-        flat = output.hidden.flatten(0, 1)
-        supervised = labels.flatten() != IGNORED  # gather before the head: most positions have no label
-        logits, targets = self.llm.logits(flat[supervised]), labels.flatten()[supervised]
-        ar = answer_cross_entropy(logits, targets, counts.tokens, self.config.z_loss)
-        image = self.head.loss(flat[rows.gen_slots], state, counts.images)
-        repa = torch.zeros_like(ar)
-        if self.projector is not None:
-            assert output.tapped is not None
-            with torch.no_grad():
-                target = self.vision.features(gen_pixels)
-            projected = self.projector(output.tapped.flatten(0, 1)[rows.gen_slots[:, 1:]])
-            repa = alignment_loss(projected, target, counts.images)
-        return Losses(ar, image, repa)
+        run = Forward(self, rows, labels, gen_pixels, und, output.hidden, output.tapped, state, counts)
+        return {name: loss(run) for name, loss in losses.items()}

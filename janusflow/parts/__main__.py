@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -15,6 +16,8 @@ from janusflow.codecs.vq import VQCodec
 from janusflow.command_line import Parser
 from janusflow.config import load_config
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.models.ar_head import ARHeadConfig
+from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.parts.llm import train_llm
 from janusflow.parts.siglip import save_siglip, train_siglip
 from janusflow.parts.tokenizer import train_tokenizer
@@ -60,11 +63,11 @@ def main(argv: list[str] | None = None) -> int:
         start = time.time()
         if name == "vae":
             vae, figures = train_vae(
-                args.seed, config.vision.image_size, config.flow_head.latent_channels, args.vae_steps
+                args.seed, config.vision.image_size, FlowHeadConfig.latent_channels, args.vae_steps
             )
             vae.half().save_pretrained(args.out / "vae", safe_serialization=True)
         elif name == "vq":
-            vq, figures = train_vq(args.seed, config.vision.image_size, config.ar_head, args.vq_steps)
+            vq, figures = train_vq(args.seed, config.vision.image_size, cast(ARHeadConfig, config.head), args.vq_steps)
             VQCodec(vq.half()).save(args.out / "vq")
         elif name == "siglip":
             siglip, figures = train_siglip(args.seed, config.vision, tokenizer, args.siglip_steps)

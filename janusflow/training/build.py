@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,13 +13,11 @@ from janusflow.codecs.base import ImageCodec
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.head import GenerationHead
-from janusflow.models.unified import ModelConfig, UnifiedModel, build_head
+from janusflow.models.head import GenerationHead, HeadConfig
+from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.training.config import PartsConfig, RunConfig
 from janusflow.weights import HUB_SETTINGS, KeyMap, find_folder, load_weights
 from janusflow.worlds.notes import SHAPES
-
-if TYPE_CHECKING:
-    from janusflow.training.config import PartsConfig, RunConfig
 
 
 def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
@@ -33,12 +30,11 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
     if path is not None:
         folder = find_folder(path, files=HUB_SETTINGS)
         found = read_config(folder)
-        sizes, chat = dataclasses.replace(found.model, repa=config.model.repa), found.chat
+        sizes, chat = dataclasses.replace(found.model, losses=config.model.losses), found.chat
         vocabulary = folder / "tokenizer.json"
-        if sizes.head != config.model.head:
-            raise ValueError(f"the model {path} has a head of the kind {sizes.head!r}: set model.head={sizes.head}")
-        if sizes.repa.enabled and sizes.sees_latents:
-            raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.repa.enabled=false")
+        check_head(sizes.head, config.model.head, f"the model {path}")
+        if sizes.has_siglip and sizes.sees_latents:
+            raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.losses.repa.weight=0")
     tokenizer = TextTokenizer.from_file(vocabulary)
     if len(tokenizer) > sizes.llm.vocab_size:
         raise ValueError(f"the tokenizer has {len(tokenizer)} tokens, the LLM room for {sizes.llm.vocab_size}")
@@ -50,10 +46,16 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
     return sizes, ChatTemplate(tokenizer, chat, head.num_tokens, head.dropped)
 
 
+def check_head(found: HeadConfig, wanted: HeadConfig, what: str) -> None:
+    """Raise ``ValueError`` where ``what`` has another kind of generation head than is configured."""
+    if found.kind != wanted.kind:
+        raise ValueError(f"{what} has a head of the kind {found.kind!r}: set model.head={found.kind}")
+
+
 def head_of(sizes: ModelConfig) -> GenerationHead:
     """The generation head of such a model, without weights."""
     with torch.device("meta"):
-        return build_head(sizes)
+        return sizes.head.build(sizes.llm.hidden_size)
 
 
 def build_bundle(config: RunConfig) -> Bundle:
@@ -68,19 +70,20 @@ def build_bundle(config: RunConfig) -> Bundle:
     model = UnifiedModel(sizes)
     load_parts(model, parts)
     if isinstance(codec, VQCodec):
-        adopt_codebook(model, codec)
-    return Bundle(model, codec, template.tokenizer, config.chat, guidance=config.preview.guidance, world=world)
+        model.head.adopt(codec.codebook)
+    return Bundle(model, codec, template.tokenizer, config.chat, sampling=config.sampling, world=world)
 
 
 def build_from_checkpoint(config: RunConfig, path: str, sizes: ModelConfig, world: str | None) -> Bundle:
-    """A whole pretrained model, with a new REPA projector where REPA is on; of ``world`` if it was of that before."""
+    """A whole pretrained model, with new modules of the losses; of ``world`` if it was of that before."""
     codec = load_codec(locate(config.parts.codec(sizes.head)))  # before the model, which takes longer
     check_latents(config.data.image_size, sizes, codec)
     bundle = load_pretrained(path, dtype=torch.float32, vae=None)
     model = UnifiedModel(sizes)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
     world = world if bundle.world == world else None
-    return dataclasses.replace(bundle, model=model, codec=codec, digest="", world=world)
+    sampling = {**bundle.sampling, **config.sampling}
+    return dataclasses.replace(bundle, model=model, codec=codec, digest="", world=world, sampling=sampling)
 
 
 def load_parts(model: UnifiedModel, parts: PartsConfig) -> None:
@@ -93,22 +96,13 @@ def load_parts(model: UnifiedModel, parts: PartsConfig) -> None:
         load_weights(model.vision.tower, files, image_tower, ignore=("text.", "log_scale", "bias"), dtype=torch.float32)
 
 
-@torch.no_grad()
-def adopt_codebook(model: UnifiedModel, codec: VQCodec) -> None:
-    """Let the codes' embedding begin as the codebook, where it is as wide, which is what Janus embeds codes by."""
-    embedding = model.head.encoder.weight
-    assert isinstance(embedding, torch.Tensor)
-    if embedding.shape == codec.codebook.shape:
-        embedding.copy_(codec.codebook)
-
-
 def check_latents(side: int, sizes: ModelConfig, codec: ImageCodec) -> None:
     """Raise ``ValueError`` where the codec's latents of ``side`` pixels are not what a model of ``sizes`` takes."""
     head = head_of(sizes)
     got = codec.latent_shape(side)
     if got != head.latent_shape:
         raise ValueError(
-            f"the image codec turns {side} pixels into {_shape(got)} latents, but model.{sizes.head}_head expects "
+            f"the image codec turns {side} pixels into {_shape(got)} latents, but model.head expects "
             f"{_shape(head.latent_shape)}"
         )
     check_codec(codec, sizes)

@@ -15,7 +15,6 @@ import torch
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from janusflow.models.unified import Losses
 from janusflow.training import checkpoints, distributed
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.module import StepResult, UnifiedModule
@@ -120,7 +119,7 @@ class Meter(L.Callback):
         flops = sum(step_flops(module.model, s.lengths, s.und_images, s.gen_images) for s in self.steps)
         sums = torch.tensor(
             [
-                *(float(loss) for loss in last.losses),
+                *(float(loss) for loss in last.losses.values()),
                 float(sum(int(s.lengths.sum()) for s in self.steps)),
                 float(sum(s.positions for s in self.steps)),
                 flops,
@@ -130,10 +129,10 @@ class Meter(L.Callback):
             dtype=torch.float64,
         ).to(device if device.type != "mps" else "cpu")
         *losses, tokens, positions, flops, waited, left_out = distributed.sum_over_ranks(sums).tolist()
-        names = (module.model.head.loss_name if name == "image" else name for name in Losses._fields)
-        metrics = {f"loss/{name}": value for name, value in zip(names, losses, strict=True)}
+        by_name = dict(zip(last.losses, losses, strict=True))
+        metrics = {f"loss/{name}": value for name, value in by_name.items()}
         metrics |= {
-            "loss/total": sum(losses),
+            "loss/total": sum(module.model.weights[name] * value for name, value in by_name.items()),
             "gradient_norm": last.gradient_norm,
             "tokens_per_second": tokens / seconds,
             "useful_tokens": tokens / max(positions, 1),  # share of the positions that are no padding

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
-from janusflow.inference.options import SamplingConfig
+from janusflow.models.head import HEADS, HeadConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.training.optim import OptimConfig
-from janusflow.training.previews import PreviewConfig
-from janusflow.training.run import TrainerConfig
-from janusflow.training.stages import StageConfig
+from janusflow.training.stages import StageConfig, check_parts
 
 REPORT_TASKS = ("generation", "understanding")
+EARLIER_SAMPLING = ("guidance", "steps", "sampler", "temperature", "top_k", "top_p")
 
 
 @dataclass
@@ -33,13 +32,29 @@ class PartsConfig:
     vision: str | None = "shapes/siglip.safetensors"  # SigLIP image tower; None: random weights
     llm: str | None = "shapes/llm.safetensors"  # language model; None: random weights
 
-    def codec(self, head: Literal["flow", "ar"]) -> str:
-        """Where the image codec of that head is."""
-        return self.vae if head == "flow" else self.vq
+    def codec(self, head: HeadConfig) -> str:
+        """Where the image codec of such a head is."""
+        return self.vae if head.head_class.latent_dtype.is_floating_point else self.vq
 
 
 @dataclass
-class ReportConfig(SamplingConfig):
+class PreviewConfig:
+    """The sample grids of a run: one row of ``images`` pictures for each prompt."""
+
+    every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
+    prompts: list[str] = field(default_factory=list)
+    examples: int = 0  # rows of a captioned training image through the codec, then drawings of its caption
+    images: int = 6
+    seed: int = 0
+    sampling: dict[str, Any] = field(default_factory=dict)  # over the run's
+
+    def __post_init__(self) -> None:
+        if self.every < 0 or self.examples < 0 or self.images < 1:
+            raise ValueError("preview needs every >= 0, examples >= 0 and images >= 1")
+
+
+@dataclass
+class ReportConfig:
     """The scores that end a run (see ``eval.shapes``)."""
 
     tasks: list[str] = field(default_factory=lambda: list(REPORT_TASKS))  # what is scored; [] scores nothing
@@ -48,9 +63,9 @@ class ReportConfig(SamplingConfig):
     questions_per_kind: int = 40
     reference_images: int = 512  # rendered scenes behind the Frechet distance
     batch_size: int = 32
+    sampling: dict[str, Any] = field(default_factory=dict)  # over the run's
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         unknown = sorted(set(self.tasks) - set(REPORT_TASKS))
         if unknown:
             raise ValueError(f"unknown task {unknown[0]!r} in report.tasks; choose from {', '.join(REPORT_TASKS)}")
@@ -59,6 +74,28 @@ class ReportConfig(SamplingConfig):
                 raise ValueError(f"report.{name} must be at least 1, got {getattr(self, name)}")
         if self.reference_images < 2:
             raise ValueError(f"report.reference_images must be at least 2, got {self.reference_images}")
+
+
+@dataclass
+class TrainerConfig:
+    """How Lightning runs. Multi-node: ``torchrun`` on every node; its processes replace ``devices``."""
+
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 where the hardware has it
+    devices: int = 1  # processes on this machine
+    strategy: Literal["ddp", "fsdp"] = "ddp"  # fsdp: weights, averages and optimizer sharded (FSDP2)
+    replicas: int = 1  # fsdp: copies of the sharded model, one a node for instance (hybrid sharding)
+    accumulate: int = 1  # micro-batches in a step, on each process
+    compile: bool = False  # torch.compile each block of the LLM
+    checkpoint_activations: bool = False  # compute the LLM's blocks twice instead of keeping their activations
+    save_every: int = 200  # steps between training states
+    keep: int = 2  # training states that are kept; those of a stage go when the next one has its first
+    log_every: int = 10  # steps between lines of the metrics
+    wandb: str | None = None  # project of Weights & Biases to log to as well
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "replicas", "accumulate", "save_every", "keep", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass
@@ -74,6 +111,8 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     stages: dict[str, StageConfig] = field(default_factory=dict)  # run in this order
+    # Options of the head's sampling over its defaults: of previews and scores, and the exported model's own.
+    sampling: dict[str, Any] = field(default_factory=dict)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     preview: PreviewConfig = field(default_factory=PreviewConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
@@ -81,9 +120,31 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.parts.checkpoint is not None and self.parts.run is not None:
             raise ValueError("parts.checkpoint and parts.run exclude each other")
-        codes = self.model.ar_head.codebook_size
-        for name, sampling in (("preview", self.preview), ("report", self.report)):
-            if self.model.head == "ar" and sampling.top_k is not None and sampling.top_k > codes:
-                raise ValueError(f"{name}.top_k {sampling.top_k} is more than the codebook's {codes} codes")
+        for name, layers in (("sampling", {}), ("preview", self.preview.sampling), ("report", self.report.sampling)):
+            try:
+                self.model.head.sampling(self.sampling, layers)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        for name, stage in self.stages.items():
+            check_parts(name, stage.train, self.model)
         if not self.stages:
             raise ValueError("the configuration has no stages")
+
+    @staticmethod
+    def respell(values: dict[str, Any]) -> dict[str, Any]:
+        """Earlier files and commands: options of sampling as keys of ``preview`` and ``report``, of any head."""
+        values = dict(values)
+        kind = ModelConfig.respell(values.get("model") or {}).get("head", {}).get("kind")
+        names = EARLIER_SAMPLING if kind is None else HEADS.load(kind).Options.names()
+        sampling = dict(values.get("sampling", {}))
+        for section in ("preview", "report"):
+            keys = dict(values.get(section) or {})
+            found = {name: keys.pop(name) for name in EARLIER_SAMPLING if name in keys}
+            found = {name: value for name, value in found.items() if name in names}
+            if found and section == "preview":
+                sampling = {**found, **sampling}  # which exported models had as their own
+            elif found:
+                keys["sampling"] = {**found, **keys.get("sampling", {})}
+            if section in values:
+                values[section] = keys
+        return {**values, "sampling": sampling} if sampling else values

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import Batch, Step
-from janusflow.models.unified import IGNORED, Counts, Losses, UnifiedModel
+from janusflow.losses import IGNORED
+from janusflow.models.unified import Counts, UnifiedModel
 from janusflow.training import distributed
 from janusflow.training.ema import EMA
 from janusflow.training.optim import OptimConfig, build_optimizer, clip_gradients, set_rate
@@ -26,7 +27,7 @@ class StepResult(NamedTuple):
     """What one step did, the same on every rank; for callbacks."""
 
     step: int  # of the stage, counted from 0
-    losses: Losses  # summed over this rank's micro-batches only; add up over ranks
+    losses: dict[str, Tensor]  # by name, summed over this rank's micro-batches only; add up over ranks
     gradient_norm: float
     skipped: bool
     stop: bool  # some rank was asked to end
@@ -91,13 +92,13 @@ class UnifiedModule(L.LightningModule):
         assert self.stage is not None
         step = self.first_step + batch_idx
         counts, stop, all_faults = self.agree(data)
-        totals = Losses(*(torch.zeros((), device=self.device) for _ in Losses._fields))
+        totals = {name: torch.zeros((), device=self.device) for name in self.model.weights}
         for number, batch in enumerate(data.micro_batches):
             last = number == len(data.micro_batches) - 1
             distributed.set_gradient_sync(self.model, self.trainer.model, last)
             losses = self.losses(batch, counts)
-            self.manual_backward(losses.total * distributed.world_size())  # gradients are averaged over ranks
-            totals = Losses(*(a + b.detach() for a, b in zip(totals, losses, strict=True)))
+            self.manual_backward(self.model.total(losses) * distributed.world_size())  # gradients are averaged
+            totals = {name: totals[name] + loss.detach() for name, loss in losses.items()}
         norm = self.update(step)
         self.result = StepResult(
             step,
@@ -114,7 +115,7 @@ class UnifiedModule(L.LightningModule):
             left_out=data.left_out,
         )
 
-    def losses(self, batch: Batch, counts: Counts) -> Losses:
+    def losses(self, batch: Batch, counts: Counts) -> dict[str, Tensor]:
         """This micro-batch's share of the step's losses."""
         latents = batch.gen_latents if batch.gen_latents is not None else self.encode(batch.gen_pixels)
         seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels

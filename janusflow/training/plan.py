@@ -12,7 +12,7 @@ from janusflow.data.config import TASKS
 from janusflow.data.sample import Source
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.optim import OptimConfig, kept_numbers
-from janusflow.training.stages import PARTS, RatioConfig, StageConfig, taken, trained
+from janusflow.training.stages import RatioConfig, StageConfig, parts, taken, trained
 
 
 def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Collection[str]) -> None:
@@ -22,8 +22,8 @@ def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Co
             raise ValueError(
                 f"{name} trains siglip, which understanding with und_encoder {model.und_encoder} never uses"
             )
-        if stage.train == ["repa"] and not model.repa.enabled:
-            raise ValueError(f"{name} trains repa alone, and model.repa.enabled is false")
+        if stage.train == ["repa"] and "repa" not in model.used_losses:
+            raise ValueError(f"{name} trains repa alone, and model.losses.repa has no weight")
         for task in TASKS:
             if task not in offered and any(getattr(ratio, task) for ratio in stage.ratios):
                 raise ValueError(
@@ -89,7 +89,7 @@ def describe_model(
     shards: processes that the model is divided among. keep: states that stay.
     """
     lines = [f"{'part':<15}{'M params':>9}  " + "".join(f"{name:>10}" for name in stages)]
-    for part, prefixes in PARTS.items():
+    for part, prefixes in parts(model.config).items():
         count = sum(p.numel() for name, p in model.named_parameters() if name.startswith(prefixes))
         marks = "".join(f"{'trains' if part in stage.train else 'frozen':>10}" for stage in stages.values())
         lines.append(f"{part:<15}{count / 1e6:>9.2f}  {marks}")

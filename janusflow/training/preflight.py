@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.config import load_config
@@ -16,15 +16,13 @@ from janusflow.data.sample import GenerationSample
 from janusflow.data.sources import MixedSource, offered_tasks, open_readers, open_source, used_sources
 from janusflow.data.template import ChatTemplate
 from janusflow.inference.images import shorten
+from janusflow.models.head import HeadConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.training import checkpoints, distributed
-from janusflow.training.build import build_bundle, locate, read_start
+from janusflow.training.build import build_bundle, check_head, locate, read_start
 from janusflow.training.checkpoints import Checkpoint
+from janusflow.training.config import PartsConfig, RunConfig, TrainerConfig
 from janusflow.training.plan import check_stages
-
-if TYPE_CHECKING:
-    from janusflow.training.config import PartsConfig, RunConfig
-    from janusflow.training.run import TrainerConfig
 
 
 class Start(NamedTuple):
@@ -132,16 +130,13 @@ def fits(prompt: str, template: ChatTemplate, limit: int) -> bool:
     return len(template.generation_prompt(prompt)) + template.image_tokens <= limit
 
 
-def last_state(folder: Path, head: str) -> Checkpoint:
+def last_state(folder: Path, head: HeadConfig) -> Checkpoint:
     """The last training state of a run. Raises ``ValueError`` where it has none, or another kind of generation head."""
-    from janusflow.training.config import RunConfig
-
     path = folder / "config.yaml"
     if not path.exists():
         raise ValueError(f"no run to begin from at {folder}: there is no config.yaml in it")
     config = load_config(RunConfig, path)
-    if config.model.head != head:
-        raise ValueError(f"the run {folder} has a head of the kind {config.model.head!r}, this one {head!r}")
+    check_head(config.model.head, head, f"the run {folder}")
     found = checkpoints.find(folder / "checkpoints", list(config.stages))
     if not found:
         raise ValueError(f"the run {folder} has no training state yet")

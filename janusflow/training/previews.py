@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,11 @@ from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import GenerationSample
 from janusflow.data.transforms import generation_pixels, to_images
 from janusflow.inference.images import generate_images
-from janusflow.inference.options import SamplingConfig
 from janusflow.pictures import grid
 from janusflow.progress import progress_bar
 from janusflow.training import checkpoints
+from janusflow.training.config import PreviewConfig
 from janusflow.training.module import UnifiedModule
-
-
-@dataclass
-class PreviewConfig(SamplingConfig):
-    """The sample grids of a run: one row of ``images`` pictures for each prompt."""
-
-    every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
-    prompts: list[str] = field(default_factory=list)
-    examples: int = 0  # rows of a captioned training image through the codec, then drawings of its caption
-    images: int = 6
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.every < 0 or self.examples < 0 or self.images < 1:
-            raise ValueError("preview needs every >= 0, examples >= 0 and images >= 1")
 
 
 class Previews(L.Callback):
@@ -89,7 +72,13 @@ def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[Generati
     prompts = [caption for caption in captions for _ in range(config.images)]
     seeds = [config.seed + column for _ in captions for column in range(config.images)]
     with progress_bar("preview", "step", leave=False) as progress:
-        drawn = generate_images(bundle, prompts, seeds, config.options(bundle.model.head), progress=progress)
+        drawn = generate_images(
+            bundle,
+            prompts,
+            seeds,
+            bundle.model.head.config.sampling(bundle.sampling, config.sampling),
+            progress=progress,
+        )
     if not examples:
         return grid(drawn, config.images, captions)
     firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]

@@ -9,10 +9,9 @@ import re
 import signal
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import lightning as L
 import torch
@@ -37,6 +36,7 @@ from janusflow.training.callbacks import (
     has_lines,
 )
 from janusflow.training.checkpoints import Checkpoint
+from janusflow.training.config import RunConfig, TrainerConfig
 from janusflow.training.data import StageData
 from janusflow.training.module import UnifiedModule
 from janusflow.training.plan import check_disk, describe_model, describe_stage, stage_needs
@@ -44,32 +44,6 @@ from janusflow.training.preflight import Start, open_start
 from janusflow.training.previews import Previews
 from janusflow.training.progress import StageProgress
 from janusflow.training.stages import freeze
-
-if TYPE_CHECKING:
-    from janusflow.training.config import RunConfig
-
-
-@dataclass
-class TrainerConfig:
-    """How Lightning runs. Multi-node: ``torchrun`` on every node; its processes replace ``devices``."""
-
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bf16 where the hardware has it
-    devices: int = 1  # processes on this machine
-    strategy: Literal["ddp", "fsdp"] = "ddp"  # fsdp: weights, averages and optimizer sharded (FSDP2)
-    replicas: int = 1  # fsdp: copies of the sharded model, one a node for instance (hybrid sharding)
-    accumulate: int = 1  # micro-batches in a step, on each process
-    compile: bool = False  # torch.compile each block of the LLM
-    checkpoint_activations: bool = False  # compute the LLM's blocks twice instead of keeping their activations
-    save_every: int = 200  # steps between training states
-    keep: int = 2  # training states that are kept; those of a stage go when the next one has its first
-    log_every: int = 10  # steps between lines of the metrics
-    wandb: str | None = None  # project of Weights & Biases to log to as well
-
-    def __post_init__(self) -> None:
-        for name in ("devices", "replicas", "accumulate", "save_every", "keep", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
-
 
 METRICS = "metrics.csv"
 # What a resumed run may change: the losses stay the same.
@@ -113,8 +87,6 @@ class Run:
 
         Raises ``ValueError`` where there is none, or where an override would change the run.
         """
-        from janusflow.training.config import RunConfig
-
         path = folder / "config.yaml"
         if not path.exists():
             raise ValueError(f"no run to resume at {folder}: there is no config.yaml in it")

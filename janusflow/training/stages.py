@@ -6,19 +6,22 @@ JanusFlow Table 1 and Sec. 3.3; Janus Table 1; Janus-Pro Table 2.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from torch import nn
 
-# Parts of the model as the stages name them -> prefixes of their parameters.
+from janusflow.losses import loss_module
+from janusflow.models.unified import ModelConfig, UnifiedModel
+
+# Parts of the model as the stages name them -> prefixes of their parameters; beside them stand the losses by name.
 PARTS: dict[str, tuple[str, ...]] = {
     "llm": ("llm.",),
     "siglip": ("vision.tower.",),
     "understanding": ("vision.aligner.", "vision.begin_embed", "latent_encoder."),
     "generation": ("head.",),
-    "repa": ("projector.",),
 }
 # SigLIP's pooling head belongs to its contrastive loss; nothing here uses it, so no gradient reaches it in any stage.
 NEVER_TRAINED = ("vision.tower.attn_pool.",)
@@ -43,7 +46,7 @@ class RatioConfig:
 class StageConfig:
     """One stage."""
 
-    train: list[str] = field(default_factory=lambda: list(PARTS))  # names out of PARTS; all else is frozen
+    train: list[str] = field(default_factory=lambda: [*PARTS, "repa"])  # PARTS, losses; all else is frozen
     steps: int = 1000
     batch_size: int = 64  # samples in a step, over all ranks
     lr: float = 1e-4
@@ -56,9 +59,6 @@ class StageConfig:
     first_sentence: float = 0.25  # share of generation captions cut to their first sentence
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.train) - set(PARTS))
-        if unknown:
-            raise ValueError(f"unknown part {unknown[0]!r} in stage.train; choose from {', '.join(PARTS)}")
         if not self.train:
             raise ValueError("a stage must train something: stage.train is empty")
         if self.steps < 1 or self.batch_size < 1:
@@ -126,14 +126,29 @@ def quota(stage: StageConfig, step: int) -> Quota:
     return Quota(*(a - b for a, b in zip(after, before, strict=True)))
 
 
-def trained(model: nn.Module, stage: StageConfig) -> list[nn.Parameter]:
+def parts(model: ModelConfig) -> dict[str, tuple[str, ...]]:
+    """What stages of such a model can train -> prefixes of the parameters; of losses all that are configured."""
+    losses = {name: (f"{loss_module(name, loss)}.",) for name, loss in model.losses.items()}
+    return PARTS | {name: prefixes for name, prefixes in losses.items() if name not in PARTS}
+
+
+def check_parts(name: str, train: Sequence[str], model: ModelConfig) -> None:
+    """Raise ``ValueError`` where the stage ``name`` trains what such a model does not have."""
+    known = parts(model)
+    unknown = sorted(set(train) - {*known, "repa"})
+    if unknown:
+        raise ValueError(f"unknown part {unknown[0]!r} in stages.{name}.train; choose from {', '.join(known)}")
+
+
+def trained(model: UnifiedModel, stage: StageConfig) -> list[nn.Parameter]:
     """The parameters that the stage trains."""
-    prefixes = tuple(prefix for part in stage.train for prefix in PARTS[part])
+    known = parts(model.config)
+    prefixes = tuple(prefix for part in stage.train for prefix in known.get(part, ()))
     named = model.named_parameters()
     return [p for name, p in named if name.startswith(prefixes) and not name.startswith(NEVER_TRAINED)]
 
 
-def freeze(model: nn.Module, stage: StageConfig) -> None:
+def freeze(model: UnifiedModel, stage: StageConfig) -> None:
     """Set ``requires_grad`` of every parameter of the model to what the stage says."""
     model.requires_grad_(False)
     for parameter in trained(model, stage):

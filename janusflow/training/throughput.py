@@ -43,7 +43,7 @@ def step_flops(model: UnifiedModel, lengths: Tensor, und_images: int, gen_images
     patches = config.vision.grid**2
     weights = [p for block in model.vision.blocks for p in block.parameters()]
     tower = 2 * sum(p.numel() for p in weights) * patches + 4 * config.vision.depth * config.vision.width * patches**2
-    flops += tower * gen_images * (model.projector is not None)  # REPA's target
+    flops += tower * gen_images * any(loss.needs_siglip for loss in model.losses.values())  # REPA's target
 
     encoder = 3 * 2 * multiplied(model.head.encoder) * model.head.num_tokens
     trains = any(p.requires_grad for p in weights)

@@ -31,7 +31,7 @@ def psnr(a, b):
 
 
 def test_photographs_survive_the_sdxl_latent_space(taesdxl, photographs):
-    assert (taesdxl.factor, taesdxl.channels) == (8, 4)
+    assert (taesdxl.factor, taesdxl.size) == (8, 4)
     latents = taesdxl.encode(photographs)
     assert latents.shape == (4, 4, SIZE // 8, SIZE // 8)
     assert 0.5 < latents.std() < 1.5, "latents of about unit variance"

@@ -28,7 +28,7 @@ def scenes():
 
 def test_scenes_survive_the_shipped_tokenizer(shapes_vq, scenes):
     codes = shapes_vq.encode(scenes)
-    assert codes.shape == (40, 36) and codes.dtype == torch.long and codes.max() < shapes_vq.codebook_size
+    assert codes.shape == (40, 36) and codes.dtype == torch.long and codes.max() < shapes_vq.size
     error = F.mse_loss(shapes_vq.decode(codes), scenes)
     assert 10 * torch.log10(4 / error) > 31
 

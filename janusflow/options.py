@@ -1,0 +1,169 @@
+"""Options as dataclasses: one table of names, types, defaults and texts for Python, YAML, command line and sweeps.
+
+Nothing here imports torch: a command line shows its help without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+
+T = TypeVar("T")
+Interval = tuple[float, float]
+ALWAYS: Interval = (0.0, 1.0)
+
+
+def option(default: Any, text: str, choices: tuple[str, ...] | None = None, **more: Any) -> Any:
+    """A field that is an option: its default, its help text, what may be chosen; ``more`` is for whom it concerns."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, **more})
+
+
+def add_flags(parser: Any, options: type, without: Collection[str] = (), optional: bool = False) -> None:
+    """Add a flag for every field of the dataclass ``options``, to a parser or a group of one.
+
+    optional: what is not given is absent in the namespace.
+    """
+    kinds = get_type_hints(options)
+    for field in dataclasses.fields(options):
+        if field.name in without:
+            continue
+        name, text = flag(field.name), field.metadata["help"]
+        shown = " ".join(f"{x:g}" for x in field.default) if isinstance(field.default, tuple) else field.default
+        if optional and shown is not None and "(default" not in text:
+            text += f" (default: {shown:g})" if isinstance(shown, float) else f" (default: {shown})"
+        arguments: dict[str, Any] = {"default": argparse.SUPPRESS if optional else field.default, "help": text}
+        if kinds[field.name] is bool:
+            parser.add_argument(name, action=argparse.BooleanOptionalAction, **arguments)
+            continue
+        kind, several = _kind(kinds[field.name])
+        arguments |= {"nargs": several, "metavar": field.metadata["metavar"]} if several else {}
+        parser.add_argument(name, type=kind, choices=field.metadata["choices"], **arguments)
+
+
+def flag(name: str) -> str:
+    """A field's name as a flag."""
+    return "--" + name.replace("_", "-")
+
+
+def from_flags(args: argparse.Namespace, options: type[T]) -> T:
+    """The dataclass with the values that the command line gave."""
+    return options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(options)})  # type: ignore[arg-type]
+
+
+def _kind(hint: Any) -> tuple[type, int | None]:
+    """``int`` of ``int`` and of ``int | None``; and how many values a tuple has."""
+    parts = get_args(hint) or (hint,)
+    kinds = {kind for kind in parts if kind is not type(None)}
+    assert len(kinds) == 1 and kinds <= {int, float, str, Path}, f"no flag can be of type {hint}"
+    return kinds.pop(), len(parts) if getattr(hint, "__origin__", None) is tuple else None
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How a head draws. Fields are made by :func:`option`; a head's class names its own as ``Options``."""
+
+    if TYPE_CHECKING:
+        guidance: float  # every head has it; 1: no dropped prompts are run
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """What can be set."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    def check(self) -> None:
+        """Raise ``ValueError`` with the value where an option is impossible."""
+
+    def describe(self) -> str:
+        """The options in a few words."""
+        return ", ".join(f"{name} {value}" for name, value in self.stated().items())
+
+    @property
+    def short(self) -> str:
+        """The setting in a few characters, for file names and plots."""
+        return f"w{self.guidance:g}"
+
+    def stated(self) -> dict[str, Any]:
+        """Names and values for files; younger options, marked ``quiet``, stand there only where they differ."""
+        fields = [
+            f for f in dataclasses.fields(self) if not f.metadata.get("quiet") or getattr(self, f.name) != f.default
+        ]
+        return {field.name: getattr(self, field.name) for field in fields}
+
+
+@dataclass(frozen=True)
+class FlowSampling(SamplingOptions):
+    """How the ODE is solved. The defaults are the released sampler's (30 Euler steps, w = 2)."""
+
+    steps: int = option(30, "solver steps")
+    guidance: float = option(2.0, "classifier-free guidance weight; 1 is none")
+    sampler: str = option("euler", "euler, heun or midpoint, or the path module:function of a solver")
+    shift: float = option(1.0, "time shift; over 1 spends more steps near the noise")
+    guidance_interval: tuple[float, float] = option(
+        ALWAYS, "times in which guidance acts; 0 is noise", metavar=("FROM", "TO")
+    )
+    guidance_form: str = option("plain", "how both halves are combined: plain, or a path module:function", quiet=True)
+
+    def check(self) -> None:
+        from janusflow.guidance import check_guidance
+        from janusflow.samplers import check_solver
+
+        check_solver(self.steps, self.sampler, self.shift)
+        check_guidance(self.guidance, self.guidance_interval, self.guidance_form)
+
+    def describe(self) -> str:
+        shift = "" if self.shift == 1 else f", time shift {self.shift:g}"
+        low, high = self.guidance_interval
+        interval = "" if (low, high) == ALWAYS else f" in {low:g} <= t <= {high:g}"
+        form = "" if self.guidance_form == "plain" else f" ({self.guidance_form})"
+        return f"{self.steps} {self.sampler} steps, w = {self.guidance:g}{form}{interval}{shift}"
+
+    @property
+    def short(self) -> str:
+        return f"{self.steps}w{self.guidance:g}"
+
+
+@dataclass(frozen=True)
+class CodeSampling(SamplingOptions):
+    """How codes are drawn. The defaults are the released sampler's (w = 5, temperature 1, the whole codebook)."""
+
+    guidance: float = option(5.0, "classifier-free guidance weight; 1 is none")
+    temperature: float = option(1.0, "of the draws; 0 is greedy")
+    top_k: int | None = option(None, "draw from that many likeliest codes (default: all)")
+    top_p: float = option(1.0, "draw from the fewest codes of this probability")
+
+    def check(self) -> None:
+        from janusflow.decoding import check_decoding
+        from janusflow.guidance import check_guidance
+
+        check_guidance(self.guidance)
+        check_decoding(self.temperature, self.top_k, self.top_p)
+
+    def describe(self) -> str:
+        cut = ("" if self.top_k is None else f", top-k {self.top_k}") + (
+            "" if self.top_p == 1 else f", top-p {self.top_p:g}"
+        )
+        drawn = f"temperature {self.temperature:g}" if self.temperature else "greedy"
+        return f"autoregressive, w = {self.guidance:g}, {drawn}{cut}"
+
+    @property
+    def short(self) -> str:
+        return f"T{self.temperature:g}w{self.guidance:g}"
+
+
+def with_options(kind: type[SamplingOptions], what: str, *layers: Mapping[str, Any] | None) -> SamplingOptions:
+    """Options of ``kind``, the later layers over the earlier ones; ``what`` has such a head, in errors.
+
+    Raises ``ValueError`` for an option that the head does not have, or an impossible value.
+    """
+    given = {name: value for layer in layers if layer for name, value in layer.items()}
+    foreign = [name for name in given if name not in kind.names()]
+    if foreign:
+        raise ValueError(f"{foreign[0]} does not go with {what}, whose options are {', '.join(kind.names())}")
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    options = kind(**values)
+    options.check()
+    return options
