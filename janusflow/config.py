@@ -69,15 +69,16 @@ def save_config(config: Any, path: str | Path) -> None:
     OmegaConf.save(OmegaConf.structured(config), str(path))
 
 
-def respell(kind: Any, values: Any) -> dict[str, Any]:
-    """``values`` for the dataclass ``kind`` in today's spelling: what earlier files and commands called otherwise.
+def respell(kind: Any, values: Any, below: Any = None) -> dict[str, Any]:
+    """``values`` for the dataclass ``kind``, over ``below``, in today's spelling; earlier files had others.
 
-    A dataclass that has changed says how in a static method ``respell(values)``.
+    A dataclass that has changed says how in a static method ``respell(values, below)``.
     """
-    values = kind.respell(values) if hasattr(kind, "respell") else values
+    below = below if isinstance(below, dict) else {}
+    values = kind.respell(values, below) if hasattr(kind, "respell") else values
     sections = {name: hint for name, hint in get_type_hints(kind).items() if dataclasses.is_dataclass(hint)}
     inner = {name: value for name, value in values.items() if name in sections and isinstance(value, dict)}
-    return {**values, **{name: respell(sections[name], value) for name, value in inner.items()}}
+    return {**values, **{name: respell(sections[name], value, below.get(name)) for name, value in inner.items()}}
 
 
 def _read(kind: type, path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
@@ -97,7 +98,8 @@ def _read(kind: type, path: Path, seen: tuple[Path, ...] = ()) -> DictConfig:
     parent = OmegaConf.create() if base is None else _read(kind, path.parent / base, (*seen, path.resolve()))
     for key in removed:
         _remove(parent, key, str(path))
-    return _merge(parent, OmegaConf.create(respell(kind, values)), LISTS, f"{path} does not fit its base")
+    values = respell(kind, values, OmegaConf.to_container(parent))
+    return _merge(parent, OmegaConf.create(values), LISTS, f"{path} does not fit its base")
 
 
 def _take_removals(values: dict[Any, Any], source: str, above: str = "") -> list[str]:
@@ -128,7 +130,8 @@ def _override(kind: type, tree: DictConfig, item: str) -> DictConfig:
     if not value:
         raise ValueError(f"override {item!r} is not of the form key=value (or {REMOVE}key, which removes a key)")
     try:
-        change = OmegaConf.create(respell(kind, OmegaConf.to_container(OmegaConf.from_dotlist([item]))))
+        values = OmegaConf.to_container(OmegaConf.from_dotlist([item]))
+        change = OmegaConf.create(respell(kind, values, OmegaConf.to_container(tree)))
     except (*MERGE_ERRORS, YAMLError) as error:
         raise ValueError(f"cannot read the override {item!r}: {_first_line(error)}") from error
     whole = [name for name in LISTS if f"{name}.".startswith(f"{key}.")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -32,8 +32,8 @@ class Registry(Generic[T]):
         installed = {point.name: point.value for point in entry_points(group=self.group)}
         return {**installed, **self.own}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.paths
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.paths)
 
     def load(self, name: str) -> T:
         """The part of that name or path. Raises ``ValueError`` where there is none, or its module fails."""

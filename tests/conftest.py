@@ -15,6 +15,7 @@ from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import Preprocessing
+from janusflow.losses import AnswerLossConfig, LossConfig
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
@@ -40,8 +41,8 @@ def tiny_config() -> ModelConfig:
     return ModelConfig(
         llm=LLMConfig(480, 32, 64, num_layers=3, num_heads=2, num_kv_heads=2, max_positions=256),
         vision=VisionConfig(image_size=16, patch_size=4, width=24, depth=2, num_heads=2),
-        flow_head=FlowHeadConfig(latent_channels=4, latent_size=8, width=16, encoder_blocks=1, decoder_blocks=1),
-        repa=RepaConfig(block=1, hidden_size=16),
+        head=FlowHeadConfig(latent_channels=4, latent_size=8, width=16, encoder_blocks=1, decoder_blocks=1),
+        losses={"ar": AnswerLossConfig(), "image": LossConfig("image"), "repa": RepaConfig(block=1, hidden_size=16)},
     )
 
 
@@ -63,9 +64,8 @@ def tiny_janus_config(tiny_config: ModelConfig) -> ModelConfig:
     return ModelConfig(
         llm=tiny_config.llm,
         vision=dataclasses.replace(tiny_config.vision, aligner_depth=2, begin_embed=False),
-        head="ar",
-        ar_head=ARHeadConfig(codebook_size=64, code_channels=8, grid=4, aligner_depth=2, head_width=32),
-        repa=RepaConfig(enabled=False),
+        head=ARHeadConfig(codebook_size=64, code_channels=8, grid=4, aligner_depth=2, head_width=32),
+        losses={"ar": AnswerLossConfig(), "image": LossConfig("image")},
     )
 
 

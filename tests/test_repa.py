@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
 
-from janusflow.repa import FeatureTap, Projector, alignment_loss
+from janusflow.repa import alignment_loss
 
 
 def test_aligned_features_give_minus_one_and_opposite_ones_plus_one():
@@ -23,15 +22,3 @@ def test_no_gradient_reaches_the_target():
 def test_grids_must_agree():
     with pytest.raises(ValueError, match="grid"):
         alignment_loss(torch.randn(2, 9, 8), torch.randn(2, 16, 8))
-
-
-def test_tap_sees_the_output_and_leaves_no_hook():
-    layer = nn.Linear(4, 4)
-    with FeatureTap(layer) as tap:
-        out = layer(torch.ones(1, 4))
-    assert tap.features is out
-    assert not layer._forward_hooks
-
-
-def test_projector_has_three_layers():
-    assert sum(isinstance(part, nn.Linear) for part in Projector(8, 16, 4)) == 3

@@ -73,7 +73,7 @@ def test_shift_spends_more_steps_near_the_noise():
 
 def test_progress_counts_steps():
     seen = []
-    integrate(lambda z, t: z, torch.ones(1), 3, progress=lambda done, steps: seen.append((done, steps)))
+    integrate(lambda z, t: z, torch.ones(1), 3, on_step=lambda done, steps, z: seen.append((done, steps)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 

@@ -62,7 +62,7 @@ class FolderConfig:
     world: str | None = None  # toy world that is all it knows (see janusflow.worlds.notes)
 
     @staticmethod
-    def respell(values: dict[str, Any]) -> dict[str, Any]:
+    def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
         """Earlier files: ``guidance`` beside the model."""
         values = dict(values)
         guidance = values.pop("guidance", None)

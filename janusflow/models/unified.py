@@ -71,15 +71,15 @@ class ModelConfig:
         return asked or not self.sees_latents
 
     @staticmethod
-    def respell(values: dict[str, Any]) -> dict[str, Any]:
+    def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
         """Earlier files and commands: ``head: flow`` with ``flow_head`` and ``ar_head``, ``repa``, ``z_loss``."""
         values = dict(values)
         if isinstance(values.get("head"), str):
             values["head"] = {"kind": values["head"]}
-        for kind in ("flow", "ar"):
-            sizes, head = values.pop(f"{kind}_head", None), values.get("head", {"kind": kind})
-            if sizes is not None and head.get("kind", kind) == kind:
-                values["head"] = {"kind": kind, **sizes, **head}
+        sections = {kind: values.pop(f"{kind}_head") for kind in ("flow", "ar") if f"{kind}_head" in values}
+        chosen = {**below.get("head", {}), **values.get("head", {})}.get("kind", next(iter(sections), None))
+        if chosen in sections:
+            values["head"] = {"kind": chosen, **sections[chosen], **values.get("head", {})}
         losses = dict(values.get("losses", {}))
         if "repa" in values:
             repa = dict(values.pop("repa"))

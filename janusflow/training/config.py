@@ -131,10 +131,11 @@ class RunConfig:
             raise ValueError("the configuration has no stages")
 
     @staticmethod
-    def respell(values: dict[str, Any]) -> dict[str, Any]:
+    def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
         """Earlier files and commands: options of sampling as keys of ``preview`` and ``report``, of any head."""
         values = dict(values)
-        kind = ModelConfig.respell(values.get("model") or {}).get("head", {}).get("kind")
+        kind = ModelConfig.respell(values.get("model") or {}, below.get("model") or {}).get("head", {}).get("kind")
+        kind = kind or (below.get("model") or {}).get("head", {}).get("kind")
         names = EARLIER_SAMPLING if kind is None else HEADS.load(kind).Options.names()
         sampling = dict(values.get("sampling", {}))
         for section in ("preview", "report"):

@@ -20,7 +20,6 @@ from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
-from janusflow.repa import RepaConfig
 from tests.conftest import spread
 
 FOREIGN = ("deepseek", "transformers")
@@ -88,7 +87,7 @@ def test_aligners_of_any_depth(tmp_path, tokenizer, tiny_vq, tiny_janus_config, 
     config = dataclasses.replace(
         tiny_janus_config,
         vision=dataclasses.replace(tiny_janus_config.vision, aligner_depth=seeing),
-        ar_head=dataclasses.replace(tiny_janus_config.ar_head, aligner_depth=drawing),
+        head=dataclasses.replace(tiny_janus_config.head, aligner_depth=drawing),
     )
     deep = Bundle(spread(UnifiedModel(config)), tiny_vq, tokenizer)
     save_pretrained(deep, tmp_path, layout)
@@ -156,9 +155,8 @@ def test_released_configurations(shared, name):
     assert config == ModelConfig(
         llm if large else LLMConfig(),
         VisionConfig(aligner_depth=2, begin_embed=False),
-        head="ar",
-        ar_head=ARHeadConfig(head_width=4096 if large else 2048),
-        repa=RepaConfig(enabled=False),
+        head=ARHeadConfig(head_width=4096 if large else 2048),
+        losses={},
     )
     assert (vq.num_patches, vq.num_embeddings, vq.embed_dim) == (24, 16_384, 8)
     ours = janus.config_files(config, vq, ChatConfig(), Preprocessing(), "bfloat16")["config.json"]
@@ -191,7 +189,7 @@ def test_a_sparse_configuration_of_older_transformers():
     values = {"model_type": "janus", "text_config": text, "vision_config": {"model_type": "janus_vision_model"}}
     values["vq_config"] = {"model_type": "janus_vqgan", "num_patches": 24}
     assert transformers_janus.read_model_config(values, "here") == ModelConfig(
-        vision=VisionConfig(aligner_depth=2, begin_embed=False), head="ar", repa=RepaConfig(enabled=False)
+        vision=VisionConfig(aligner_depth=2, begin_embed=False), head=ARHeadConfig(), losses={}
     )
     text["rope_scaling"] = {"rope_type": "linear", "factor": 2.0}
     with pytest.raises(ValueError, match="rope_type is 'linear'"):

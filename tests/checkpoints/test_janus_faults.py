@@ -164,9 +164,9 @@ def test_a_flow_model_has_no_place_in_transformers(tmp_path, tiny_model, tokeniz
     [
         ({"llm": {"qk_norm": True}}, FOREIGN, "query-key norm"),
         ({"vision": {"begin_embed": True}}, FOREIGN, "begin-of-image"),
-        ({"ar_head": {"head_width": 48}}, ("transformers",), "48 against 32"),
-        ({"ar_head": {"codebook_size": 32}}, FOREIGN, "64 x 8 against 32 x 8"),
-        ({"ar_head": {"code_channels": 4}}, FOREIGN, "64 x 8 against 64 x 4"),
+        ({"head": {"head_width": 48}}, ("transformers",), "48 against 32"),
+        ({"head": {"codebook_size": 32}}, FOREIGN, "64 x 8 against 32 x 8"),
+        ({"head": {"code_channels": 4}}, FOREIGN, "64 x 8 against 64 x 4"),
         ({"und_encoder": "shared"}, FOREIGN, "no shared encoder"),
     ],
 )

@@ -48,7 +48,7 @@ def test_round_trip_keeps_every_weight_but_the_training_only_projector(folder, t
 def test_round_trip_keeps_sizes_chat_and_preprocessing(folder, bundle):
     loaded = load_pretrained(folder)
     assert (loaded.chat, loaded.preprocessing) == (bundle.chat, bundle.preprocessing)
-    for part in ("llm", "vision", "flow_head"):
+    for part in ("llm", "vision", "head"):
         assert getattr(loaded.model.config, part) == getattr(bundle.model.config, part)
 
 
@@ -91,7 +91,7 @@ def test_official_files_of_a_reduced_model(shared, tmp_path, tokenizer):
     save_file(weights, tmp_path / "model.safetensors")
     loaded = load_pretrained(tmp_path, vae=None)
     assert torch.equal(loaded.model.vision.begin_embed, weights["beg_of_und_embed"])
-    assert loaded.model.config.flow_head.latent_size == 48 and loaded.model.head.num_tokens == 576
+    assert loaded.model.config.head.latent_size == 48 and loaded.model.head.num_tokens == 576
     assert loaded.chat == ChatConfig("User", "Assistant", RELEASED_SYSTEM)
     assert loaded.preprocessing == Preprocessing()
 
@@ -220,7 +220,7 @@ def test_settings_that_the_model_cannot_have_are_named(tmp_path, bundle):
     [
         *("llm.vocab_size", "llm.hidden_size", "llm.num_heads", "llm.num_kv_heads", "llm.num_layers"),
         *("vision.patch_size", "vision.width", "vision.depth", "vision.num_heads"),
-        *("flow_head.latent_size", "flow_head.patch_size", "flow_head.width"),
+        *("head.latent_size", "head.patch_size", "head.width"),
     ],
 )
 def test_sizes_that_no_model_can_have_are_named(tmp_path, bundle, field, value):

@@ -1,5 +1,7 @@
 """The engine: an image or an answer is the same alone and in any batch, cached or not."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.inference.images import generate_images, largest_batch, sample_latents
 from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
-from janusflow.models.flow_head import FlowSampling
+from janusflow.options import FlowSampling
 
 PROMPTS = ["a red circle", "three green triangles left of a blue star", "a ring"]
 SEEDS = [5, 6, 7]
@@ -43,15 +45,15 @@ def test_cached_prompts_equal_their_naive_twin(bundle, guidance):
 def test_guidance_interval(bundle):
     """Guidance everywhere, nowhere, and at the first of two steps only."""
     options = FlowSampling(steps=2, guidance=4.0)
-    everywhere = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.0, 1.0)))
+    everywhere = latents(bundle, PROMPTS, SEEDS, replace(options, guidance_interval=(0.0, 1.0)))
     torch.testing.assert_close(everywhere, latents(bundle, PROMPTS, SEEDS, options))
-    nowhere = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.9, 1.0)))
-    torch.testing.assert_close(nowhere, latents(bundle, PROMPTS, SEEDS, options._replace(guidance=1.0)))
-    first = latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.0, 0.4)))
+    nowhere = latents(bundle, PROMPTS, SEEDS, replace(options, guidance_interval=(0.9, 1.0)))
+    torch.testing.assert_close(nowhere, latents(bundle, PROMPTS, SEEDS, replace(options, guidance=1.0)))
+    first = latents(bundle, PROMPTS, SEEDS, replace(options, guidance_interval=(0.0, 0.4)))
     assert (first - everywhere).abs().max() > 1e-4
     assert (first - nowhere).abs().max() > 1e-4
     with pytest.raises(ValueError, match="interval"):
-        latents(bundle, PROMPTS, SEEDS, options._replace(guidance_interval=(0.5, 0.4)))
+        latents(bundle, PROMPTS, SEEDS, replace(options, guidance_interval=(0.5, 0.4)))
 
 
 def test_memory_limit_makes_batches_smaller_and_changes_nothing(bundle):
@@ -87,7 +89,7 @@ def test_batch_size_changes_nothing(bundle):
 def test_guidance_of_one_is_the_conditional_velocity(bundle):
     """w = 1 takes the short path; the long path's formula at w = 1 gives the same."""
     options = FlowSampling(steps=2, guidance=1.0)
-    nearly = options._replace(guidance=1.0 + 1e-7)
+    nearly = replace(options, guidance=1.0 + 1e-7)
     torch.testing.assert_close(
         latents(bundle, PROMPTS, SEEDS, options), latents(bundle, PROMPTS, SEEDS, nearly), atol=1e-5, rtol=1e-5
     )
@@ -97,7 +99,7 @@ def test_prompt_and_guidance_change_the_image(bundle):
     options = FlowSampling(steps=2, guidance=3.0)
     first = latents(bundle, ["a red circle"], [0], options)
     assert (latents(bundle, ["a blue star"], [0], options) - first).abs().max() > 1e-4
-    assert (latents(bundle, ["a red circle"], [0], options._replace(guidance=6.0)) - first).abs().max() > 1e-4
+    assert (latents(bundle, ["a red circle"], [0], replace(options, guidance=6.0)) - first).abs().max() > 1e-4
 
 
 def test_overlong_prompt_is_refused_with_its_length(bundle):

@@ -9,11 +9,10 @@ from PIL import Image
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import ChatConfig, ChatTemplate
-from janusflow.inference.prompt_cache import PromptRunner
+from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.losses import answer_cross_entropy
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
-from janusflow.repa import RepaConfig
 
 SIZE = 16
 
@@ -65,13 +64,13 @@ def latents():
 
 def test_three_losses_are_summed_one_to_one(tiny_model, batch, latents):
     losses = run(tiny_model, batch, latents)
-    torch.testing.assert_close(losses.total, losses.ar + losses.image + losses.repa)
-    assert losses.ar > 0 and losses.image > 0 and -1 <= losses.repa <= 1
-    assert all(value.dtype == torch.float32 for value in losses)
+    torch.testing.assert_close(tiny_model.total(losses), losses["ar"] + losses["flow"] + losses["repa"])
+    assert losses["ar"] > 0 and losses["flow"] > 0 and -1 <= losses["repa"] <= 1
+    assert all(value.dtype == torch.float32 for value in losses.values())
 
 
 def test_repa_leaves_siglip_without_gradient(tiny_model, batch, latents):
-    run(tiny_model, batch, latents).repa.backward()
+    run(tiny_model, batch, latents)["repa"].backward()
     assert not any(p.grad is not None and p.grad.any() for p in tiny_model.vision.parameters())
     assert all(p.grad is not None and p.grad.any() for p in tiny_model.projector.parameters())
     reached = [
@@ -81,19 +80,21 @@ def test_repa_leaves_siglip_without_gradient(tiny_model, batch, latents):
 
 
 def test_understanding_loss_trains_siglip_and_not_the_head(tiny_model, batch, latents):
-    run(tiny_model, batch, latents).ar.backward()
+    run(tiny_model, batch, latents)["ar"].backward()
     assert tiny_model.vision.tower.patch_embed.proj.weight.grad.abs().sum() > 0
     assert tiny_model.vision.begin_embed.grad.abs().sum() > 0
     assert all(p.grad is None or not p.grad.any() for p in tiny_model.head.parameters())
 
 
 def test_flow_loss_reaches_every_parameter_of_the_head(tiny_model, batch, latents):
-    run(tiny_model, batch, latents).image.backward()
+    run(tiny_model, batch, latents)["flow"].backward()
     assert all(p.grad is not None and p.grad.any() for p in tiny_model.head.parameters())
 
 
-def test_packed_rows_equal_separate_samples(tiny_model, builder, latents):
+@pytest.mark.parametrize("full", [False, True])
+def test_packed_rows_equal_separate_samples(tiny_model, builder, latents, full):
     """Every sample alone in a row gives the same hidden states, and so the same loss and gradients."""
+    tiny_model.head.sees_all = full
     und, gen, text = samples()
     parts = sequences(builder, und, gen, text)
     packed = builder.collate(parts, und, gen)
@@ -105,9 +106,9 @@ def test_packed_rows_equal_separate_samples(tiny_model, builder, latents):
     for candidate in (packed, alone):
         tiny_model.zero_grad()
         losses = run(tiny_model, candidate, latents)
-        losses.total.backward()
+        sum(losses.values()).backward()
         results.append((losses, [p.grad.clone() for p in tiny_model.parameters() if p.grad is not None]))
-    for a, b in zip(*(result[0] for result in results), strict=True):
+    for a, b in zip(*(result[0].values() for result in results), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-6)
     for a, b in zip(*(result[1] for result in results), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
@@ -128,21 +129,26 @@ def separate_rows(builder, parts, und, gen):
     return builder.collate(padded, und, gen)
 
 
+@pytest.mark.parametrize("full", [False, True])
 @torch.inference_mode()
-def test_sampling_sees_what_training_saw(tiny_model, builder):
+def test_sampling_sees_what_training_saw(tiny_model, builder, full):
     """The engine's cached prompt gives the training row's hidden states, with a prompt and with a dropped one."""
+    tiny_model.head.sees_all = full
     gen = [GenerationSample(picture(1), "a red circle"), GenerationSample(picture(2), "two blue stars and a ring")]
     z, t = torch.randn(2, 4, 8, 8), torch.tensor([0.3, 0.3])
     embeds, _ = tiny_model.head.encode(z, t)
     prompts = [builder.template.generation_prompt(sample.prompt) for sample in gen]
-    cached = PromptRunner(
-        tiny_model.llm, prompts, embeds.shape[1], [builder.template.dropped_prompt(p) for p in prompts]
-    )(embeds.repeat(2, 1, 1))
+    dropped = [builder.template.dropped_prompt(prompt) for prompt in prompts]
+    cached, uncached = (
+        kind(tiny_model.llm, prompts, embeds.shape[1], dropped, full)(embeds.repeat(2, 1, 1))
+        for kind in (PromptRunner, UncachedPromptRunner)
+    )
+    torch.testing.assert_close(cached, uncached, atol=1e-5, rtol=1e-5)
     for drop, hidden in ((False, cached[:2]), (True, cached[2:])):
         batch = builder.collate([builder.generation(sample, True, drop) for sample in gen], [], gen)
         nothing = torch.empty(0, embeds.shape[1], embeds.shape[2])
         rows = tiny_model.embed_rows(batch.rows, nothing, embeds)
-        output = tiny_model.llm(rows, batch.rows.positions, segments=batch.rows.segments).hidden
+        output = tiny_model.run_llm(rows, batch.rows).hidden
         torch.testing.assert_close(output.flatten(0, 1)[batch.rows.gen_slots], hidden, atol=1e-5, rtol=1e-5)
 
 
@@ -150,22 +156,20 @@ def test_a_task_may_be_absent(tiny_model, builder, latents):
     _, gen, text = samples()
     only_text = builder.collate([builder.text(sample) for sample in text], [], [])
     losses = run(tiny_model, only_text, latents[:0])
-    assert losses.image == 0 and losses.repa == 0 and losses.ar > 0
-    losses.total.backward()
+    assert losses["flow"] == 0 and losses["repa"] == 0 and losses["ar"] > 0
+    sum(losses.values()).backward()
     only_images = builder.collate([builder.generation(sample, True, False) for sample in gen], [], gen)
     losses = run(tiny_model, only_images, latents)
-    assert losses.ar == 0 and losses.image > 0
-    losses.total.backward()
+    assert losses["ar"] == 0 and losses["flow"] > 0
+    sum(losses.values()).backward()
 
 
 def test_impossible_sizes_are_named(tiny_config):
-    tiny_config.repa.block = 9
+    tiny_config.losses["repa"].block = 9
     with pytest.raises(ValueError, match="9"):
         tiny_config.__post_init__()
     with pytest.raises(ValueError, match="6 x 6"):
-        ModelConfig(
-            tiny_config.llm, tiny_config.vision, flow_head=FlowHeadConfig(latent_size=12), repa=RepaConfig(block=1)
-        )
+        ModelConfig(tiny_config.llm, tiny_config.vision, FlowHeadConfig(latent_size=12))
 
 
 def test_wrong_latents_and_pixels_are_refused(tiny_model):
@@ -176,10 +180,10 @@ def test_wrong_latents_and_pixels_are_refused(tiny_model):
 
 
 def test_model_without_repa_has_no_projector(tiny_config, batch, latents):
-    tiny_config.repa.enabled = False
+    tiny_config.losses["repa"].weight = 0.0
     model = UnifiedModel(tiny_config)
     assert not [name for name in model.state_dict() if name.startswith("projector")]
-    assert run(model, batch, latents).repa == 0
+    assert run(model, batch, latents).keys() == {"ar", "flow"}
 
 
 def test_query_key_norm_bounds_attention_and_is_saved_by_name(tiny_config, builder, latents):
@@ -192,7 +196,7 @@ def test_query_key_norm_bounds_attention_and_is_saved_by_name(tiny_config, build
     with torch.no_grad():
         attention.q_proj.weight.mul_(7)  # a norm forgets the scale
     torch.testing.assert_close(run(model, packed, latents), before, rtol=1e-4, atol=1e-5)
-    run(model, packed, latents).total.backward()
+    sum(run(model, packed, latents).values()).backward()
     assert attention.k_proj.norm.grad.abs().sum() > 0
     assert "llm.causal_lm.model.layers.1.self_attn.q_proj.norm" in model.state_dict()
     keys = attention.k_proj(torch.randn(3, 5, 32)).unflatten(-1, (1, 16))
@@ -221,7 +225,7 @@ def test_understanding_in_latent_space(tiny_config, batch, latents, encoder):
     torch.testing.assert_close(tokens[:, 1:], same, msg="both encoders start equal")
     assert not torch.allclose(tokens, features), "each task has its own aligner"
 
-    model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds).ar.backward()
+    model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds)["ar"].backward()
     own = dict(model.named_parameters())["head.encoder.in_conv.weight"].grad
     assert (own is not None and bool(own.any())) == (encoder == "shared")
     assert not any(p.grad is not None and p.grad.any() for p in model.vision.tower.parameters())
@@ -230,6 +234,6 @@ def test_understanding_in_latent_space(tiny_config, batch, latents, encoder):
 
 
 def test_siglip_is_there_where_something_needs_it(tiny_config):
-    without = dataclasses.replace(tiny_config, und_encoder="shared", repa=RepaConfig(enabled=False))
+    without = dataclasses.replace(tiny_config, und_encoder="shared", losses={})
     assert UnifiedModel(without).vision.tower is None
     assert UnifiedModel(dataclasses.replace(tiny_config, und_encoder="shared")).vision.tower is not None

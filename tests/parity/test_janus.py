@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 from janusflow.inference.prompt_cache import PromptRunner
-from janusflow.models.ar_head import CodeSampling
+from janusflow.options import CodeSampling
 from janusflow.weights import read_shapes, weight_files
 from tests.parity.test_janusflow import filled, relative
 

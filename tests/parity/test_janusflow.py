@@ -10,11 +10,10 @@ from safetensors.torch import load_file
 
 from janusflow.checkpoints.deepseek import JANUSFLOW_KEYS
 from janusflow.inference.prompt_cache import PromptRunner
-from janusflow.models.flow_head import FlowSampling
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
-from janusflow.repa import RepaConfig
+from janusflow.options import FlowSampling
 
 TOLERANCE = 1e-5  # relative; the reference's own fp32 rounding is about 1e-6
 
@@ -44,7 +43,7 @@ def reference(shared):
     config = ModelConfig(
         llm=LLMConfig(vocab_size=settings["vocab"], num_layers=settings["llm_layers"]),
         vision=VisionConfig(depth=settings["siglip_layers"]),
-        repa=RepaConfig(enabled=False),
+        losses={},
     )
     with torch.device("meta"):
         model = UnifiedModel(config)

@@ -12,8 +12,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from janusflow.inference.prompt_cache import PromptRunner
-from janusflow.models.flow_head import FlowSampling
 from janusflow.models.unified import UnifiedModel
+from janusflow.options import FlowSampling
 
 
 def plain_llama(config, weights):

@@ -12,7 +12,7 @@ from transformers import GenerationConfig, JanusForConditionalGeneration
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained, save_pretrained
 from janusflow.inference.images import sample_latents
 from janusflow.inference.prompt_cache import PromptRunner
-from janusflow.models.ar_head import CodeSampling
+from janusflow.options import CodeSampling
 from tests.conftest import spread
 
 PROMPTS = ["a ring", "two red circles and a blue star", "three green triangles left of a small yellow square", "a star"]
@@ -145,4 +145,4 @@ def test_the_same_weights_again_from_what_they_save(pair, tmp_path):
     for name, value in again.model.state_dict().items():
         if not name.startswith("vision.tower.attn_pool"):
             assert torch.equal(value, ours.model.state_dict()[name]), name
-    assert dataclasses.asdict(again.model.config) == dataclasses.asdict(ours.model.config)
+    assert again.model.config == dataclasses.replace(ours.model.config, losses={})

@@ -17,7 +17,7 @@ out: {out}
 model:
   llm: {{hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 2, num_kv_heads: 2}}
   vision: {{width: 24, depth: 1, num_heads: 2}}
-  flow_head: {{width: 16, encoder_blocks: 1, decoder_blocks: 1}}
+  head: {{width: 16, encoder_blocks: 1, decoder_blocks: 1}}
   repa: {{block: 1, hidden_size: 16}}
 parts: {{vision: null, llm: null}}
 data: {{workers: 0}}

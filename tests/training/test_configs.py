@@ -9,8 +9,7 @@ from PIL import Image
 import train
 from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained, save_pretrained
 from janusflow.config import load_config
-from janusflow.models.ar_head import CodeSampling
-from janusflow.models.flow_head import FlowSampling
+from janusflow.options import CodeSampling, FlowSampling
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.training.stages import quota
@@ -42,7 +41,7 @@ SIZES = (
     "model.flow_head.decoder_blocks=1",
     "model.ar_head.grid=6",
     "model.ar_head.codebook_size=2048",
-    "model.ar_head.head_width=16",
+    "model.head.head_width=16",
     "model.repa.block=1",
     "model.repa.hidden_size=16",
     "parts.llm=null",
@@ -130,7 +129,7 @@ def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
 def test_fine_tuning_with_captions_or_conversations_alone(changes, used, sources, tmp_path, monkeypatch, capsys):
     """The other source is not there, and is not looked for."""
     monkeypatch.chdir(tmp_path)
-    tiny = load_config(RunConfig, CONFIGS / "shapes.yaml", [*SIZES, "model.repa.enabled=false"])
+    tiny = load_config(RunConfig, CONFIGS / "shapes.yaml", [*SIZES, "model.losses.repa.weight=0"])
     save_pretrained(build_bundle(tiny), "checkpoint")
     overrides = [*SIZES, *(f"stages.finetune.{value}" for value in STAGE), "parts.checkpoint=checkpoint"]
     assert train.main([str(CONFIGS / "finetune.yaml"), *overrides, *changes]) == 0
@@ -182,8 +181,8 @@ def test_stages_are_the_papers(name):
     optim = found.optim
     assert (optim.algorithm, optim.beta1, optim.beta2, optim.weight_decay) == ("adamw", 0.9, 0.95, 0.0)
     assert (optim.gradient_clip, found.data.prompt_drop, found.data.image_size) == (1.0, 0.1, 384)
-    assert (found.model.repa.block, found.model.llm.num_layers) == (6, 24)
-    assert found.preview.guidance == FlowSampling().guidance, "what the trained model draws with"
+    assert (found.model.losses["repa"].block, found.model.llm.num_layers) == (6, 24)
+    assert found.sampling["guidance"] == FlowSampling().guidance, "what the trained model draws with"
 
 
 # Table 5: REPA, what understands, what trains, steps.
@@ -202,8 +201,8 @@ def test_ablations_are_the_papers(name):
     found = config(f"ablations/{name}.yaml")
     (stage,) = found.stages.values()
     tasks = {task for ratio in stage.ratios for task in ("understanding", "generation", "text") if getattr(ratio, task)}
-    assert (found.model.repa.enabled, found.model.und_encoder, stage.steps, tasks) == TABLE_5[name]
-    assert found.data.image_size == 256 and found.model.flow_head.latent_size == 32
+    assert ("repa" in found.model.used_losses, found.model.und_encoder, stage.steps, tasks) == TABLE_5[name]
+    assert found.data.image_size == 256 and found.model.head.latent_size == 32
 
 
 @pytest.mark.parametrize("folder", ["ablations", "ablations_shapes"])
@@ -250,14 +249,14 @@ def test_stages_are_those_of_janus_and_janus_pro(name):
     assert set(stage.train) == parts and stage.instruction == ("stage3" in name)
     optim, model, large = found.optim, found.model, "7b" in name
     assert (optim.algorithm, optim.beta1, optim.beta2, optim.gradient_clip) == ("adamw", 0.9, 0.95, 1.0)
-    assert (model.head, model.repa.enabled, model.und_encoder, found.data.image_size) == ("ar", False, "siglip", 384)
-    assert (model.ar_head.codebook_size, model.ar_head.grid, model.vision.aligner_depth) == (16_384, 24, 2)
+    assert (model.head.kind, [*model.used_losses], model.und_encoder) == ("ar", ["ar", "image"], "siglip")
+    assert (model.head.codebook_size, model.head.grid, model.vision.aligner_depth) == (16_384, 24, 2)
     assert not model.vision.begin_embed
     width, layers = (4096, 30) if large else (2048, 24)
-    assert (model.llm.hidden_size, model.llm.num_layers, model.ar_head.head_width) == (width, layers, width)
+    assert (model.llm.hidden_size, model.llm.num_layers, model.head.head_width) == (width, layers, width)
     assert found.chat.user == ("<|User|>" if "pro" in name else "User")
     assert found.parts.vq == "deepseek-ai/Janus-1.3B", "the one that is released as safetensors"
-    assert found.preview.guidance == CodeSampling().guidance, "what the trained model draws with"
+    assert found.sampling["guidance"] == CodeSampling().guidance, "what the trained model draws with"
 
 
 def test_the_single_encoder_ablation_has_januss_stages():
@@ -273,11 +272,11 @@ def test_the_single_encoder_ablation_has_januss_stages():
 def test_the_two_heads_differ_in_nothing_else(flow, codes):
     """One backbone, data, stages and optimizer: the head differs, and REPA, which is a part of the flow model."""
     one, other = config(f"{flow}.yaml"), config(f"{codes}.yaml")
-    for part in ("llm", "vision", "und_encoder", "z_loss"):
+    for part in ("llm", "vision", "und_encoder"):
         assert getattr(one.model, part) == getattr(other.model, part)
-    for part in ("seed", "parts", "chat", "data", "optim", "trainer", "preview", "report"):
+    for part in ("seed", "parts", "chat", "data", "optim", "trainer", "sampling", "preview", "report"):
         assert getattr(one, part) == getattr(other, part), part
     for a, b in zip(one.stages.values(), other.stages.values(), strict=True):
         assert set(a.train) - set(b.train) == {"repa"}
         assert dataclasses.replace(a, train=b.train) == b
-    assert other.model.ar_head.grid == one.model.flow_head.grid
+    assert other.model.head.grid == one.model.head.grid

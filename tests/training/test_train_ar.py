@@ -23,7 +23,7 @@ out: {out}
 model:
   llm: {{hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 2, num_kv_heads: 2}}
   vision: {{width: 24, depth: 1, num_heads: 2}}
-  ar_head: {{head_width: 16}}
+  head: {{head_width: 16}}
 parts: {{vision: null, llm: null}}
 data: {{workers: 0}}
 stages:
@@ -96,9 +96,9 @@ def test_stored_codes_train_as_the_tokenizer_in_the_step_does(config, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["parts.vq=shapes/vae"], ["48 pixels into 4 x 12 x 12", "ar_head expects 36"]),
-        (["model.ar_head.codebook_size=512"], ["2048 codes", "512"]),
-        (["model.ar_head.grid=5"], ["5 x 5", "6 x 6"]),
+        (["parts.vq=shapes/vae"], ["48 pixels into 4 x 12 x 12", "head expects 36"]),
+        (["model.head.codebook_size=512"], ["2048 codes", "512"]),
+        (["model.head.grid=5"], ["5 x 5", "6 x 6"]),
         ([f"parts.checkpoint={SHIPPED}"], ["flow", "model.head=flow"]),
         (["model.head=diffusion"], ["diffusion"]),
         (["preview.top_p=2"], ["top_p"]),
@@ -127,5 +127,5 @@ def test_the_codes_embedding_begins_as_the_codebook(config):
     torch.testing.assert_close(bundle.model.head.encoder.weight, bundle.codec.codebook)
     rows = bundle.model.head.encoder.weight.norm(dim=-1)
     torch.testing.assert_close(rows, torch.ones_like(rows))
-    other = build_bundle(load_config(RunConfig, config, ["model.ar_head.code_channels=4"]))
+    other = build_bundle(load_config(RunConfig, config, ["model.head.code_channels=4"]))
     assert other.model.head.encoder.weight.shape == (2048, 4)
