@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from janusflow.data.config import SourceConfig
+from janusflow.data.config import source_config
 from janusflow.data.readers import files
 from janusflow.data.sources import open_reader
 
@@ -33,10 +33,10 @@ def main() -> None:
         write_shard(Path(folder) / "00000.tar", args.samples)
         for number in range(1, args.shards):
             (Path(folder) / f"{number:05d}.tar").hardlink_to(Path(folder) / "00000.tar")
-        source = SourceConfig("webdataset", f"{folder}/{{00000..{args.shards - 1:05d}}}.tar")
+        config = source_config("webdataset", path=f"{folder}/{{00000..{args.shards - 1:05d}}}.tar")
         for case in ("first", "again"):
             memory, start = anonymous_memory(), time.perf_counter()
-            reader = open_reader(source)
+            reader = open_reader(config)
             seconds, count = time.perf_counter() - start, len(reader)  # type: ignore[arg-type]
             grown = anonymous_memory() - memory
             print(f"opened {case}: {count:,} samples, {seconds:.2f} s, {grown / count:.1f} bytes a sample in memory")

@@ -249,7 +249,7 @@ def run_export(args: argparse.Namespace) -> int:
 def run_encode_latents(args: argparse.Namespace) -> int:
     """Encode what is not encoded yet; a run takes it where its source says ``cached_latents: true``."""
     from janusflow.checkpoints.codecs import load_codec
-    from janusflow.data.config import SourceConfig
+    from janusflow.data.config import source_config
     from janusflow.data.encode import encode_source
     from janusflow.progress import progress_bar
 
@@ -260,10 +260,11 @@ def run_encode_latents(args: argparse.Namespace) -> int:
     codec = load_codec(args.vae).to(find_device(args.device))
     kind: Literal["folder", "parquet", "webdataset"] = "parquet" if args.path.endswith(".parquet") else "webdataset"
     kind = "folder" if Path(args.path).is_dir() else kind
-    source = SourceConfig(kind, args.path, image_column=args.image_column, caption_column=args.caption_column)
+    columns = {"image_column": args.image_column, "caption_column": args.caption_column}
+    config = source_config(kind, path=args.path, **{key: value for key, value in columns.items() if value is not None})
     main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
     with progress_bar("encoding", "image", disable=None if main else True) as progress:
-        encoded = encode_source(source, codec, args.size, args.batch_size, progress)
+        encoded = encode_source(config, codec, args.size, args.batch_size, progress)
     for fault in encoded.faults:
         print(f"left out: {fault}", file=sys.stderr)
     for path in encoded.files if main else ():

@@ -210,7 +210,8 @@ def _set_kind(parent: DictConfig, name: str, choice: type[Choice], node: DictCon
     default = parent[name].kind if name in parent else name
     kind = node.get(KIND, default)
     if name not in parent or kind != default:
-        parent[name] = OmegaConf.structured(choice.registry.load(kind).Config(kind=kind))
+        parent[name] = OmegaConf.structured(choice.registry.load(kind).Config)  # the class: what it requires may lack
+        parent[name].kind = kind
 
 
 def _other_place(error: ConfigKeyError, schema: DictConfig, tree: Any) -> str:

@@ -47,9 +47,9 @@ def test_keys_are_removed_and_replaced():
     assert set(sources("data.sources.mine={kind: text, path: a.txt}")) == {"photos", "conversations", "mine"}
     assert set(sources(f"data.sources={mine}")) == {"mine"}
     replaced = sources(
-        "data.sources.photos.min_side=5", "~data.sources.photos", "data.sources.photos={kind: text, path: a}"
+        "data.sources.photos.weight=5", "~data.sources.photos", "data.sources.photos={kind: text, path: a}"
     )
-    assert (replaced["photos"].kind, replaced["photos"].min_side) == ("text", 0)
+    assert (replaced["photos"].kind, replaced["photos"].weight) == ("text", 1)
     config = load_config(RunConfig, ROOT / "configs/finetune.yaml", ["~optim.ema_decay", "model.llm={num_layers: 9}"])
     assert config.optim == OptimConfig(**{**asdict(config.optim), "ema_decay": OptimConfig().ema_decay})
     assert (config.model.llm.num_layers, config.model.llm.hidden_size) == (9, 2048)  # other mappings are merged

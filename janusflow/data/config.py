@@ -3,37 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from janusflow.config import Choice, from_dict
+from janusflow.registry import Registry
+
+if TYPE_CHECKING:
+    from janusflow.data.readers.base import Reader
 
 Task = Literal["understanding", "generation", "text"]
 TASKS: tuple[Task, ...] = ("understanding", "generation", "text")
 
+SOURCES: Registry[type[Reader]] = Registry(
+    "source",
+    "janusflow.sources",
+    {
+        "webdataset": "janusflow.data.readers.webdataset:WebDatasetReader",
+        "folder": "janusflow.data.readers.folder:FolderReader",
+        "parquet": "janusflow.data.readers.parquet:ParquetReader",
+        "conversations": "janusflow.data.readers.conversations:ConversationReader",
+        "documents": "janusflow.data.readers.conversations:DocumentReader",
+        "text": "janusflow.data.readers.text:TextReader",
+        "shapes": "janusflow.worlds.shapes.source:ShapesReader",
+    },
+)
+# All keys that sources had, of whatever kind, before each kind had its own -> their defaults.
+COMMON_KEYS = {
+    "images": None,
+    "min_side": 0,
+    "score_field": None,
+    "min_score": 0.0,
+    "image_column": None,
+    "caption_column": None,
+    "cached_latents": False,
+}
 
-@dataclass
-class SourceConfig:
-    """One source of samples on disk. ``kind`` names its reader in :mod:`janusflow.data.readers`."""
 
-    kind: Literal["webdataset", "folder", "parquet", "conversations", "documents", "text"]
-    path: str  # folder; or file, glob, {000..127} range or URL
-    images: str | None = None  # conversations, documents: folder of the images (default: beside the file)
+@dataclass(kw_only=True)
+class SourceConfig(Choice):
+    """A source of samples. ``kind`` names its reader, whose ``Config`` adds the keys of its own."""
+
+    registry = SOURCES
     tasks: list[Task] | None = None  # what it is used for (default: all that its reader serves)
     weight: float = 1.0  # its share of each of its tasks, relative to the other sources'; 0: it stays closed
-    min_side: int = 0  # pixels; smaller images are left out
-    score_field: str | None = None  # webdataset: field of the JSON with an aesthetic score …
-    min_score: float = 0.0  # … and its least value
-    image_column: str | None = None  # parquet: column of the images (default: image, jpg, png or webp) …
-    caption_column: str | None = None  # … and of the captions (default: text, caption, captions or txt)
-    cached_latents: bool = False  # webdataset, folder, parquet: take what `janusflow encode-latents` stored
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.min_side < 0:
-            raise ValueError(f"a source's weight and min_side are 0 or more, got {self.weight} and {self.min_side}")
-        if self.cached_latents and self.kind not in ("webdataset", "folder", "parquet"):
-            raise ValueError(f"cached_latents goes with webdataset, folder and parquet sources, not with {self.kind}")
-        if (self.image_column or self.caption_column) and self.kind != "parquet":
-            raise ValueError(f"image_column and caption_column go with parquet sources, not with {self.kind}")
-        if self.score_field is not None and self.kind != "webdataset":
-            raise ValueError(f"score_field goes with webdataset sources, not with {self.kind}")
+        if self.weight < 0:
+            raise ValueError(f"a source's weight is 0 or more, got {self.weight}")
+
+    def check_files(self) -> None:
+        """Raise ``ValueError``, key first, for files that are not there. Nothing is opened or fetched."""
+
+
+def source_config(kind: str, **keys: Any) -> SourceConfig:
+    """The configuration of a source. Raises ``ValueError`` for a kind that there is not, or a key that it has not."""
+    return from_dict(SOURCES.load(kind).Config, {"kind": kind, **keys}, f"the source {kind}")
 
 
 @dataclass
@@ -43,20 +67,48 @@ class DataConfig:
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # by a name of your own
     image_size: int = 48  # pixels
     max_length: int | None = None  # tokens of a packed row (default: the model's max_positions)
-    turns: int = 4  # shapes: questions in one understanding sample
-    caption_share: float = 0.15  # shapes: share of understanding samples that ask for a caption instead
-    long_captions: float = 0.25  # shapes: share of generation prompts that are long (before the cut to one sentence)
+    # Of the shapes world where no source is named (a source of the kind shapes has these keys itself):
+    turns: int = 4  # questions in one understanding sample
+    caption_share: float = 0.15  # share of understanding samples that ask for a caption instead
+    long_captions: float = 0.25  # share of generation prompts that are long (before the cut to one sentence)
     prompt_drop: float = 0.1  # share of prompts dropped for classifier-free guidance (Sec. 3.4)
     max_faults: float = 0.05  # share of samples that may be unreadable, after the first 1,000; more stops the run
     workers: int = 1  # processes that make batches ahead of the trainer, on each rank
 
     def __post_init__(self) -> None:
-        for name in ("caption_share", "long_captions", "prompt_drop", "max_faults"):
+        for name in ("prompt_drop", "max_faults"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.{name} is a share in [0, 1], got {getattr(self, name)}")
-        if self.turns < 1:
-            raise ValueError(f"data.turns must be at least 1, got {self.turns}")
         if self.workers < 0:
             raise ValueError(f"data.workers must be 0 or more, got {self.workers}")
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"data.max_length must be at least 1, got {self.max_length}")
+
+    @staticmethod
+    def respell(values: dict[str, Any]) -> dict[str, Any]:
+        """Run folders of earlier versions hold every key for each source: what equals the default goes."""
+        sources = values.get("sources")
+        if not isinstance(sources, dict):
+            return values
+        kept = {
+            name: {key: value for key, value in entry.items() if key not in COMMON_KEYS or value != COMMON_KEYS[key]}
+            if isinstance(entry, dict) and entry.keys() >= COMMON_KEYS.keys()
+            else entry
+            for name, entry in sources.items()
+        }
+        return {**values, "sources": kept}
+
+    @property
+    def used_sources(self) -> dict[str, SourceConfig]:
+        """The sources with a weight above 0; the others are neither opened nor checked."""
+        if not self.sources:
+            names = ("image_size", "turns", "caption_share", "long_captions")
+            return {"shapes": source_config("shapes", **{name: getattr(self, name) for name in names})}
+        return {name: config for name, config in self.sources.items() if config.weight > 0}
+
+    @property
+    def offered_tasks(self) -> set[Task]:
+        """The tasks that there are samples for, without opening anything."""
+        return {
+            task for config in self.used_sources.values() for task in config.tasks or SOURCES.load(config.kind).tasks
+        }

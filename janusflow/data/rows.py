@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from janusflow.data.packing import Placement, pack
 from janusflow.data.sample import Batch, DocumentSample, GenerationSample, TextSample, UnderstandingSample, Unwanted
 from janusflow.data.template import ChatTemplate, Tokens
 from janusflow.data.transforms import JANUSFLOW, Preprocessing, generation_pixels, understanding_pixels
@@ -23,6 +22,32 @@ class TokenSequence(NamedTuple):
     supervised: list[bool]
     und: list[int]
     gen: list[int]
+
+
+class Placement(NamedTuple):
+    """Where a sample goes: its row and its first position in it."""
+
+    row: int
+    start: int
+
+
+def pack(lengths: Sequence[int], capacity: int) -> list[Placement]:
+    """A place for every sample, in the order of ``lengths``: first fit, longest first. No sample is ever cut.
+
+    Raises ``ValueError`` for a sample longer than ``capacity``.
+    """
+    filled: list[int] = []
+    placements = [Placement(0, 0)] * len(lengths)
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        length = lengths[index]
+        if length > capacity:
+            raise ValueError(f"a sample has {length} tokens, more than the {capacity} of a row")
+        row = next((r for r, used in enumerate(filled) if used + length <= capacity), len(filled))
+        if row == len(filled):
+            filled.append(0)
+        placements[index] = Placement(row, filled[row])
+        filled[row] += length
+    return placements
 
 
 class RowBuilder:

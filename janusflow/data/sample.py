@@ -5,8 +5,8 @@ Legend: B rows, L positions, U understanding images, G generated images, S image
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -47,29 +47,6 @@ class TextSample(NamedTuple):
 
 class Unwanted(ValueError):
     """A sample that the settings leave out: too small, below a score, longer than a row. Skipped, and no fault."""
-
-
-class Source(Protocol):
-    """Endless training samples for each task: the same index always gives the same sample.
-
-    Raises ``ValueError`` with its name for a sample that cannot be read, :class:`Unwanted` for one that the settings
-    leave out; the plan takes another.
-    """
-
-    @property
-    def tasks(self) -> Collection[str]:
-        """The tasks that it has samples for."""
-        ...
-
-    def describe(self) -> str:
-        """What it is, in a line."""
-        ...
-
-    def understanding(self, index: int) -> UnderstandingSample | DocumentSample: ...
-
-    def generation(self, index: int, first_sentence: float) -> GenerationSample: ...
-
-    def text(self, index: int) -> TextSample: ...
 
 
 class Batch(NamedTuple):

@@ -7,84 +7,37 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from janusflow.codecs.base import ImageCodec
-from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
-from janusflow.data.mixture import Shuffle, Weighted
+from janusflow.data.config import SOURCES, TASKS, DataConfig, SourceConfig, Task
+from janusflow.data.mixture import Weighted
 from janusflow.data.readers.base import CaptionedImages, Reader
-from janusflow.data.readers.conversations import ConversationReader
-from janusflow.data.readers.documents import DocumentReader
-from janusflow.data.readers.folder import FolderReader
-from janusflow.data.readers.parquet import ParquetReader
-from janusflow.data.readers.text import TextReader
-from janusflow.data.readers.webdataset import WebDatasetReader
-from janusflow.data.sample import DocumentSample, GenerationSample, Source, TextSample, UnderstandingSample
-from janusflow.worlds.shapes.source import ShapesSource
-
-READERS: dict[str, type[Reader]] = {
-    "webdataset": WebDatasetReader,
-    "folder": FolderReader,
-    "parquet": ParquetReader,
-    "conversations": ConversationReader,
-    "documents": DocumentReader,
-    "text": TextReader,
-}
-
-
-def open_source(config: DataConfig, seed: int, readers: Mapping[str, Reader] | None = None) -> Source:
-    """What ``config`` names, through ``readers`` where they are open already.
-
-    Raises ``ValueError`` where files are missing or damaged.
-    """
-    return MixedSource(config.sources, seed, readers) if config.sources else ShapesSource(config, seed)
-
-
-def used_sources(configs: Mapping[str, SourceConfig]) -> dict[str, SourceConfig]:
-    """Those with a weight above 0; the others are neither opened nor checked."""
-    return {name: config for name, config in configs.items() if config.weight > 0}
-
-
-def open_readers(configs: Mapping[str, SourceConfig]) -> dict[str, Reader]:
-    """The readers of the sources that are used. Raises ``ValueError`` where files are missing or damaged."""
-    return {name: open_reader(config) for name, config in used_sources(configs).items()}
-
-
-def offered_tasks(config: DataConfig) -> set[Task]:
-    """The tasks that ``config`` has samples for, without opening anything."""
-    if not config.sources:
-        return set(ShapesSource.tasks)
-    used = used_sources(config.sources).values()
-    return {task for source in used for task in source.tasks or READERS[source.kind].tasks}
+from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample
 
 
 def open_reader(config: SourceConfig) -> Reader:
     """The reader of one source. Raises ``ValueError`` where its files are missing or damaged."""
-    if config.kind == "webdataset":
-        return WebDatasetReader(
-            config.path, config.min_side, config.score_field, config.min_score, config.cached_latents
-        )
-    if config.kind == "folder":
-        return FolderReader(config.path, config.min_side, config.cached_latents)
-    if config.kind == "parquet":
-        columns = config.image_column, config.caption_column
-        return ParquetReader(config.path, config.min_side, *columns, config.cached_latents)
-    if config.kind == "conversations":
-        return ConversationReader(config.path, config.images, config.min_side)
-    if config.kind == "documents":
-        return DocumentReader(config.path, config.images, config.min_side)
-    return TextReader(config.path)
+    return SOURCES.load(config.kind)(config)
+
+
+def open_readers(config: DataConfig) -> dict[str, Reader]:
+    """The readers of the sources that are used. Raises ``ValueError`` where files are missing or damaged."""
+    return {name: open_reader(own) for name, own in config.used_sources.items()}
 
 
 class MixedSource:
-    """Samples for each task out of the readers that serve it, a pure function of (seed, task, index).
+    """Endless samples for each task out of the readers that serve it, a pure function of (seed, task, index).
 
-    A source gives each of its samples once in an epoch of its own, in a new order each time.
+    A source gives each of its samples once in an epoch of its own, in a new order each time. A sample that cannot be
+    read raises ``ValueError`` with its name, one that the settings leave out
+    :class:`~janusflow.data.sample.Unwanted`; the plan takes another.
+
+    readers: by the sources' names, where they are open already.
     """
 
-    def __init__(
-        self, configs: dict[str, SourceConfig], seed: int, readers: Mapping[str, Reader] | None = None
-    ) -> None:
+    def __init__(self, config: DataConfig, seed: int, readers: Mapping[str, Reader] | None = None) -> None:
         self.seed = seed
-        self.readers = open_readers(configs) if readers is None else readers
+        self.readers = open_readers(config) if readers is None else readers
         self.names: dict[Task, list[str]] = {task: [] for task in TASKS}
+        configs = config.used_sources
         for name, reader in self.readers.items():
             for task in configs[name].tasks or reader.tasks:
                 if task not in reader.tasks:
@@ -96,15 +49,10 @@ class MixedSource:
             if names
         }
 
-    @property
-    def tasks(self) -> list[Task]:
-        """The tasks that some reader serves."""
-        return list(self.orders)
-
     def describe(self) -> str:
         """Every source with its number of samples and what it is used for."""
         uses = {name: [task for task in TASKS if name in self.names[task]] for name in self.readers}
-        return "; ".join(f"{name}: {len(self.readers[name]):,} for {', '.join(tasks)}" for name, tasks in uses.items())
+        return "; ".join(self.readers[name].describe(name, tasks) for name, tasks in uses.items())
 
     def understanding(self, index: int) -> UnderstandingSample | DocumentSample:
         reader, item, rng = self._pick("understanding", index)
@@ -151,5 +99,4 @@ class MixedSource:
             raise ValueError(f"the mixture wants {task} samples, and no source gives any")
         source, place = self.orders[task][index]
         reader = self.readers[self.names[task][source]]
-        key = (self.seed, TASKS.index(task), source)
-        return reader, Shuffle(len(reader), key)[place], np.random.default_rng((*key, place))
+        return reader, *reader.pick((self.seed, TASKS.index(task), source), place)

@@ -17,8 +17,8 @@ from janusflow.data.config import DataConfig
 from janusflow.data.mixture import share
 from janusflow.data.readers.base import Reader
 from janusflow.data.rows import RowBuilder, TokenSequence
-from janusflow.data.sample import Batch, Source, Step, Unwanted
-from janusflow.data.sources import open_source
+from janusflow.data.sample import Batch, Step, Unwanted
+from janusflow.data.sources import MixedSource
 from janusflow.training import distributed, workers
 from janusflow.training.stages import StageConfig, quota, taken
 
@@ -50,7 +50,7 @@ class StepDataset(Dataset[Step]):
 
     def __init__(
         self,
-        source: Source,
+        source: MixedSource,
         builder: RowBuilder,
         stage: StageConfig,
         config: DataConfig,
@@ -149,7 +149,7 @@ class StageData(L.LightningDataModule):
         readers: Mapping[str, Reader] | None = None,
     ) -> None:
         super().__init__()
-        self.source = open_source(config, int(np.random.SeedSequence(seed).generate_state(1)[0]), readers)
+        self.source = MixedSource(config, int(np.random.SeedSequence(seed).generate_state(1)[0]), readers)
         self.builder, self.stage, self.config, self.seed = builder, stage, config, list(seed)
         self.start, self.micro_batches = start, micro_batches
 

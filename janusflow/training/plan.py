@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from janusflow.data.config import TASKS
-from janusflow.data.sample import Source
+from janusflow.data.sources import MixedSource
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.optim import OptimConfig, kept_numbers
 from janusflow.training.stages import RatioConfig, StageConfig, parts, taken, trained
@@ -111,7 +111,7 @@ def describe_model(
 
 
 def describe_stage(
-    name: str, stage: StageConfig, optim: OptimConfig, source: Source, processes: int = 1, micro_batches: int = 1
+    name: str, stage: StageConfig, optim: OptimConfig, source: MixedSource, processes: int = 1, micro_batches: int = 1
 ) -> str:
     """The plan of one stage, a few lines. Its steps are divided among ``processes`` with ``micro_batches`` each."""
     totals = zip(TASKS, (getattr(taken(stage, stage.steps), task) for task in TASKS), strict=True)

@@ -11,9 +11,8 @@ from janusflow.checkpoints.pretrained import Bundle
 from janusflow.config import load_config
 from janusflow.data.config import DataConfig
 from janusflow.data.readers.base import Reader
-from janusflow.data.readers.files import check_pattern
 from janusflow.data.sample import GenerationSample
-from janusflow.data.sources import MixedSource, offered_tasks, open_readers, open_source, used_sources
+from janusflow.data.sources import MixedSource, open_readers
 from janusflow.data.template import ChatTemplate
 from janusflow.inference.images import shorten
 from janusflow.models.head import HeadConfig
@@ -29,7 +28,7 @@ class Start(NamedTuple):
     """What a run works with."""
 
     bundle: Bundle  # the untrained model with its pretrained parts
-    readers: dict[str, Reader]  # of the sources that are used; none: the shapes world
+    readers: dict[str, Reader]  # of the sources that are used
     examples: list[GenerationSample]  # of the previews
     origin: Checkpoint | None  # the state of another run to begin from
 
@@ -44,9 +43,9 @@ def check_start(config: RunConfig) -> None:
     check_paths(config.data)
     check_parts(config.parts, config.parts.codec(config.model.head))
     sizes, template = read_start(config)
-    check_stages(config.stages, sizes, offered_tasks(config.data))
+    check_stages(config.stages, sizes, config.data.offered_tasks)
     check_lengths(config, sizes, template)
-    if config.preview.examples and (not config.data.sources or "generation" not in offered_tasks(config.data)):
+    if config.preview.examples and (not config.data.sources or "generation" not in config.data.offered_tasks):
         raise ValueError(
             "preview.examples shows captioned images of data.sources; the data has none: set preview.examples=0"
         )
@@ -57,16 +56,15 @@ def open_start(config: RunConfig, new: bool) -> Start:
 
     Raises ``ValueError`` where files are missing, damaged, or do not go together.
     """
-    readers = open_readers(config.data.sources)
-    source = open_source(config.data, config.seed, readers)
+    readers = open_readers(config.data)
+    source = MixedSource(config.data, config.seed, readers)
     origin = last_state(Path(config.parts.run), config.model.head) if new and config.parts.run is not None else None
     bundle = build_bundle(config)
     examples: list[GenerationSample] = []
-    if isinstance(source, MixedSource):
-        source.check_latents(bundle.required_codec, config.data.image_size)
-        if config.preview.examples:
-            template, limit = bundle.template, bundle.model.config.llm.max_positions
-            examples = source.examples(config.preview.examples, lambda prompt: fits(prompt, template, limit))
+    source.check_latents(bundle.required_codec, config.data.image_size)
+    if config.preview.examples:
+        template, limit = bundle.template, bundle.model.config.llm.max_positions
+        examples = source.examples(config.preview.examples, lambda prompt: fits(prompt, template, limit))
     return Start(bundle, readers, examples, origin)
 
 
@@ -90,13 +88,11 @@ def check_writable(folder: Path) -> None:
 
 def check_paths(data: DataConfig) -> None:
     """Raise ``ValueError`` for a source whose files or image folder are not there. Nothing is opened or fetched."""
-    for name, source in used_sources(data.sources).items():
+    for name, source in data.used_sources.items():
         try:
-            check_pattern(source.path)
+            source.check_files()
         except ValueError as error:
-            raise ValueError(f"data.sources.{name}.path: {error}") from error
-        if source.images is not None and not Path(source.images).is_dir():
-            raise ValueError(f"data.sources.{name}.images: there is no folder {source.images}")
+            raise ValueError(f"data.sources.{name}.{error}") from error
 
 
 def check_parts(parts: PartsConfig, codec: str) -> None:

@@ -1,6 +1,7 @@
-"""Shards from a web server: several at once, going on where it broke off, and from servers without ranges."""
+"""Files by path, glob, range and URL: several at once, going on where it broke off, servers without ranges."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -68,6 +69,29 @@ def serve(monkeypatch):
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+def test_paths_globs_ranges_and_urls(tmp_path):
+    for name in ("s-08.tar", "s-09.tar", "s-10.tar"):
+        (tmp_path / name).touch()
+    names = [path.name for path in expand(f"{tmp_path}/s-{{08..10}}.tar")]
+    assert names == ["s-08.tar", "s-09.tar", "s-10.tar"]
+    assert [path.name for path in expand(f"{tmp_path}/s-0*.tar")] == ["s-08.tar", "s-09.tar"]
+    with pytest.raises(ValueError, match=r"s-11\.tar"):
+        expand(f"{tmp_path}/s-{{10..11}}.tar")
+    with pytest.raises(ValueError, match="is empty"):
+        expand(f"{tmp_path}/s-{{3..1}}.tar")
+    with pytest.raises(ValueError, match="cannot fetch"):
+        expand(f"file://{tmp_path}/gone.tar", tmp_path / "cache")
+
+
+def test_one_process_fetches_and_others_wait(tmp_path):
+    (tmp_path / "far.txt").write_text("content" * 100_000)
+    url, cache = f"file://{tmp_path}/far.txt", tmp_path / "cache"
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: expand(url, cache)[0], range(4)))
+    assert {path.parent for path in found} == {cache}
+    assert [path.read_text() for path in found] == ["content" * 100_000] * 4
 
 
 def test_several_at_once_and_on_from_where_it_broke_off(serve, tmp_path, monkeypatch):

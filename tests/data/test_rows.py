@@ -4,8 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from janusflow.data.packing import pack
-from janusflow.data.rows import RowBuilder
+from janusflow.data.rows import RowBuilder, pack
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.models.attention import sample_mask

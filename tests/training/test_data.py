@@ -6,11 +6,12 @@ import torch
 from janusflow.data.config import DataConfig
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import Unwanted
+from janusflow.data.sources import MixedSource
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.models.unified import IGNORED
 from janusflow.training.data import TRIES, Part, StepDataset
 from janusflow.training.stages import RatioConfig, StageConfig, quota
-from janusflow.worlds.shapes.source import ShapesSource
+from janusflow.worlds.shapes.source import ShapesReader
 
 STAGE = StageConfig(steps=20, batch_size=13, ratios=[RatioConfig(4, 7, 2)])
 CONFIG = DataConfig(prompt_drop=0.3)
@@ -22,8 +23,9 @@ def builder(tokenizer):
     return RowBuilder(ChatTemplate(tokenizer, ChatConfig(), 36), image_size=48, max_length=256)
 
 
-def dataset(builder, part=ALONE, source=None, stage=STAGE):
-    return StepDataset(source or ShapesSource(CONFIG, seed=3), builder, stage, CONFIG, [0, 1], part)
+def dataset(builder, part=ALONE, reader=ShapesReader, stage=STAGE):
+    source = MixedSource(CONFIG, 3, {"shapes": reader(CONFIG.used_sources["shapes"])})
+    return StepDataset(source, builder, stage, CONFIG, [0, 1], part)
 
 
 def contents(batch):
@@ -64,63 +66,62 @@ def test_rows_really_hold_several_samples_of_each_kind(builder):
 
 
 def test_no_index_is_used_twice_or_left_out(builder):
-    class Recorder(ShapesSource):
+    class Recorder(ShapesReader):
         seen = {"understanding": [], "generation": [], "text": []}
 
-        def understanding(self, index):
-            self.seen["understanding"].append(index)
-            return super().understanding(index)
+        def understanding(self, item, rng):
+            self.seen["understanding"].append(item)
+            return super().understanding(item, rng)
 
-        def generation(self, index, first_sentence):
-            self.seen["generation"].append(index)
-            return super().generation(index, first_sentence)
+        def generation(self, item, rng):
+            self.seen["generation"].append(item)
+            return super().generation(item, rng)
 
-        def text(self, index):
-            self.seen["text"].append(index)
-            return super().text(index)
+        def text(self, item, rng):
+            self.seen["text"].append(item)
+            return super().text(item, rng)
 
     stage = StageConfig(steps=9, batch_size=13, ratios=[RatioConfig(1, 1, 0, until=4), RatioConfig(4, 7, 2)])
-    source = Recorder(CONFIG, seed=3)
-    data = dataset(builder, source=source, stage=stage)
+    data = dataset(builder, reader=Recorder, stage=stage)
     for step in range(9):
         data[step]
     for task, indices in Recorder.seen.items():
         assert indices == list(range(len(indices))) and indices, task
 
 
-class Damaged(ShapesSource):
+class Damaged(ShapesReader):
     """Every third picture cannot be read, and texts never."""
 
-    def generation(self, index, first_sentence):
-        if index % 3 == 0:
-            raise ValueError(f"picture {index} is damaged")
-        return super().generation(index, first_sentence)
+    def generation(self, item, rng):
+        if item % 3 == 0:
+            raise ValueError(f"picture {item} is damaged")
+        return super().generation(item, rng)
 
-    def text(self, index):
-        raise ValueError(f"text {index} is damaged")
+    def text(self, item, rng):
+        raise ValueError(f"text {item} is damaged")
 
 
 def test_what_cannot_be_read_is_replaced_and_listed(builder):
     stage = StageConfig(steps=5, batch_size=9, ratios=[RatioConfig(0, 1, 0)])
-    first = dataset(builder, source=Damaged(CONFIG, 3), stage=stage)[0]
-    again = dataset(builder, source=Damaged(CONFIG, 3), stage=stage)[0]
+    first = dataset(builder, reader=Damaged, stage=stage)[0]
+    again = dataset(builder, reader=Damaged, stage=stage)[0]
     assert len(first.micro_batches[0].gen_pixels) == 9
     assert {f"picture {index} is damaged" for index in (0, 3, 6)} <= set(first.faults)
     assert torch.equal(first.micro_batches[0].gen_pixels, again.micro_batches[0].gen_pixels)
 
 
-class Small(ShapesSource):
+class Small(ShapesReader):
     """One picture in 50 is large enough."""
 
-    def generation(self, index, first_sentence):
-        if index % 50:
-            raise Unwanted(f"picture {index} is too small")
-        return super().generation(index, first_sentence)
+    def generation(self, item, rng):
+        if item % 50:
+            raise Unwanted(f"picture {item} is too small")
+        return super().generation(item, rng)
 
 
 def test_what_the_settings_leave_out_is_no_fault(builder):
     stage = StageConfig(steps=5, batch_size=9, ratios=[RatioConfig(0, 1, 0)])
-    step = dataset(builder, source=Small(CONFIG, 3), stage=stage)[0]
+    step = dataset(builder, reader=Small, stage=stage)[0]
     assert len(step.micro_batches[0].gen_pixels) == 9
     assert step.faults == [] and step.left_out > 9 * TRIES
 
@@ -128,7 +129,7 @@ def test_what_the_settings_leave_out_is_no_fault(builder):
 def test_a_source_that_never_gives_anything_ends_the_run_with_its_reason(builder):
     stage = StageConfig(steps=5, batch_size=9, ratios=[RatioConfig(0, 0, 1)])
     with pytest.raises(ValueError, match=f"{TRIES} samples in a row cannot be used.*text .* is damaged"):
-        dataset(builder, source=Damaged(CONFIG, 3), stage=stage)[0]
+        dataset(builder, reader=Damaged, stage=stage)[0]
 
 
 def test_samples_too_long_for_a_row_are_replaced_and_texts_are_cut(builder):

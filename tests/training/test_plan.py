@@ -7,12 +7,12 @@ import torch
 
 from janusflow.config import load_config
 from janusflow.data.config import TASKS, DataConfig
+from janusflow.data.sources import MixedSource
 from janusflow.models.unified import ModelConfig
 from janusflow.training.config import RunConfig
 from janusflow.training.optim import OptimConfig, build_optimizer, parts_of
 from janusflow.training.plan import check_stages, describe_model, describe_stage, stage_needs
 from janusflow.training.stages import PARTS, RatioConfig, StageConfig, freeze
-from janusflow.worlds.shapes.source import ShapesSource
 from tests.conftest import ROOT
 
 
@@ -43,7 +43,7 @@ def test_table_of_parts_counts_every_parameter_once(tiny_model):
 def test_plan_of_a_stage_states_rate_mixture_and_samples():
     config = load_config(RunConfig, ROOT / "configs/janusflow_1b/stage2.yaml")
     (stage,) = config.stages.values()
-    plan = describe_stage("stage2", stage, config.optim, ShapesSource(DataConfig(), 0), 8, 2)
+    plan = describe_stage("stage2", stage, config.optim, MixedSource(DataConfig(), 0), 8, 2)
     for words in (
         "stage2: 380,000 steps of 512 samples on 8 processes, in 2 micro-batches",
         "0.0001 (adamw), 2,000 steps of warm-up",

@@ -33,7 +33,7 @@ def test_resume_takes_the_latest_run_that_did_a_step(finished, config, tmp_path,
 FAILS = {  # what ends a start, and what its line says
     "data.sources={p: {kind: folder, path: PHOTOS}}": "captions.jsonl",
     "data.sources={p: {kind: webdataset, path: '{0..3}.tar'}}": "data.sources.p.path: no file matches 0.tar",
-    "data.sources={p: {kind: text, path: CONFIG, images: nowhere}}": "p.images: there is no folder nowhere",
+    "data.sources={p: {kind: documents, path: CONFIG, images: nowhere}}": "p.images: there is no folder nowhere",
     "data.sources={p: {kind: text, path: CONFIG}}": "wants understanding samples, and no source gives any: add one",
     "data.max_length=40": "stage1 draws images, and one takes 44 tokens, more than the 40 of a row",
     "data.max_length=300": "300 is more than the 256 positions",

@@ -16,7 +16,7 @@ from eval.__main__ import main as evaluate
 from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.training.callbacks import Faults
 from janusflow.training.module import UnifiedModule
-from janusflow.worlds.shapes.source import ShapesSource
+from janusflow.worlds.shapes.source import ShapesReader
 from tests.training.conftest import equal, losses, weights
 
 
@@ -112,15 +112,15 @@ def test_average_is_not_the_last_weights(finished):
 
 @pytest.mark.parametrize("fault", ["error", "death"])
 def test_a_data_worker_that_fails_or_dies_ends_the_run_in_one_line(config, monkeypatch, capsys, fault):
-    def fail(self, index):
+    def fail(self, index, rng):
         if index > 20:
             if fault == "death":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise ValueError(f"sample {index} is damaged")
-        return generation(self, index, 0.0)
+        return generation(self, index, rng)
 
-    generation = ShapesSource.generation
-    monkeypatch.setattr(ShapesSource, "generation", lambda self, index, first_sentence: fail(self, index))
+    generation = ShapesReader.generation
+    monkeypatch.setattr(ShapesReader, "generation", fail)
     assert train.main([str(config), "data.workers=1", "report.tasks=[]"]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert ("damaged" if fault == "error" else "has died") in line
@@ -134,14 +134,14 @@ def test_weights_and_biases_where_it_is_installed(config, tmp_path, monkeypatch)
 
 
 def test_unreadable_samples_are_listed_and_too_many_end_the_run(config, tmp_path, monkeypatch, capsys):
-    generation = ShapesSource.generation
+    generation = ShapesReader.generation
 
-    def damaged(self, index, first_sentence):
+    def damaged(self, index, rng):
         if index % 3 == 0:
             raise ValueError(f"picture {index} is damaged")
-        return generation(self, index, first_sentence)
+        return generation(self, index, rng)
 
-    monkeypatch.setattr(ShapesSource, "generation", damaged)
+    monkeypatch.setattr(ShapesReader, "generation", damaged)
     monkeypatch.setattr(Faults, "GRACE", 20)
     assert train.main([str(config), "report.tasks=[]", "data.max_faults=0.5"]) == 0
     with (tmp_path / "runs" / "small" / "faults.csv").open(newline="") as file:

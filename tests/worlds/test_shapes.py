@@ -16,6 +16,7 @@ from eval.geneval import score as geneval
 from eval.shapes.oracle import Detection, detect
 from eval.shapes.prompts import benchmark_prompts, prompt_of
 from janusflow.data.config import DataConfig
+from janusflow.data.sources import MixedSource
 from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
 from janusflow.worlds.shapes.questions import QUESTION_KINDS, sample_question
 from janusflow.worlds.shapes.render import render
@@ -27,7 +28,6 @@ from janusflow.worlds.shapes.scenes import (
     relations_between,
     sample_scene,
 )
-from janusflow.worlds.shapes.source import ShapesSource
 from janusflow.worlds.shapes.vocabulary import (
     BACKGROUND,
     CELL_NAMES,
@@ -127,7 +127,7 @@ def test_a_seed_fixes_scene_and_picture() -> None:
 
 
 def test_samples_depend_on_seed_task_and_index_alone() -> None:
-    def samples(source: ShapesSource, indices: list[int]) -> dict[int, tuple]:
+    def samples(source: MixedSource, indices: list[int]) -> dict[int, tuple]:
         found = {}
         for index in indices:
             seen, made = source.understanding(index), source.generation(index, 0.5)
@@ -140,10 +140,10 @@ def test_samples_depend_on_seed_task_and_index_alone() -> None:
             )
         return found
 
-    forward, backward = (samples(ShapesSource(DataConfig(), seed=0), order) for order in ([0, 1, 2, 3], [3, 2, 1, 0]))
+    forward, backward = (samples(MixedSource(DataConfig(), seed=0), order) for order in ([0, 1, 2, 3], [3, 2, 1, 0]))
     assert forward == backward
     assert len(set(map(str, forward.values()))) == 4
-    assert samples(ShapesSource(DataConfig(), seed=1), [0, 1, 2, 3]) != forward
+    assert samples(MixedSource(DataConfig(), seed=1), [0, 1, 2, 3]) != forward
 
 
 # Held-out compositions
@@ -156,7 +156,7 @@ def test_train_never_shows_or_says_what_is_held_out() -> None:
             assert said(text), text
             assert not says_held_out(text), text
     lines = [text_line(rng_of(3, index)) for index in range(1000)]
-    source = ShapesSource(DataConfig(), seed=0)
+    source = MixedSource(DataConfig(), seed=0)
     prompts = [source.generation(index, 0.5).prompt for index in range(200)]
     assert [text for text in lines + prompts if says_held_out(text)] == []
 

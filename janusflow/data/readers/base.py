@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from janusflow.data.config import TASKS, Task
+from janusflow.data.config import TASKS, SourceConfig, Task
 from janusflow.data.latents import LatentCache
+from janusflow.data.mixture import Shuffle
+from janusflow.data.readers.files import check_pattern
 from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample, Unwanted
 
 CAPTION_REQUEST = "Describe the image briefly."
@@ -21,10 +24,15 @@ MIN_SIDE, MAX_ASPECT = 14, 10.0
 class Reader(ABC):
     """Samples by number. A reader serves some of the :data:`~janusflow.data.config.TASKS`; ``rng`` makes its choices.
 
-    Every method raises ``ValueError`` that names the sample where it cannot be read or is not wanted.
+    It is built from its ``Config``, a keyword-only dataclass of the keys that its sources have, and passed to other
+    processes. Every method raises ``ValueError`` that names the sample where it cannot be read or is not wanted.
     """
 
+    Config: type[SourceConfig] = SourceConfig
     tasks: tuple[Task, ...] = ()
+
+    @abstractmethod
+    def __init__(self, config: SourceConfig) -> None: ...
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -38,6 +46,42 @@ class Reader(ABC):
     def text(self, item: int, rng: np.random.Generator) -> TextSample:
         raise ValueError(f"{type(self).__name__} gives no text samples")
 
+    def describe(self, name: str, tasks: Sequence[Task]) -> str:
+        """A few words on the source called ``name``, which is used for ``tasks``."""
+        return f"{name}: {len(self):,} for {', '.join(tasks)}"
+
+    def pick(self, key: tuple[int, int, int], place: int) -> tuple[int, np.random.Generator]:
+        """The item at ``place`` of an endless sequence of epochs, and what makes its choices.
+
+        key: the run's seed, the task's number, and the source's among those that serve it.
+        """
+        return Shuffle(len(self), key)[place], np.random.default_rng((*key, place))
+
+
+@dataclass(kw_only=True)
+class FilesConfig(SourceConfig):
+    """Keys of a source of files."""
+
+    path: str  # file, glob, {000..127} range or URL
+
+    def check_files(self) -> None:
+        try:
+            check_pattern(self.path)
+        except ValueError as error:
+            raise ValueError(f"path: {error}") from error
+
+
+@dataclass(kw_only=True)
+class ImagesConfig(FilesConfig):
+    """Keys of a source with images."""
+
+    min_side: int = 0  # pixels; smaller images are left out
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_side < 0:
+            raise ValueError(f"a source's min_side is 0 or more, got {self.min_side}")
+
 
 class Piece(NamedTuple):
     """A file of latents and the items that it holds."""
@@ -49,11 +93,16 @@ class Piece(NamedTuple):
 class CaptionedImages(Reader):
     """Images with captions: a generation prompt, an answer to a request for a description, or a line of text."""
 
+    @dataclass(kw_only=True)
+    class Config(ImagesConfig):
+        cached_latents: bool = False  # take what `janusflow encode-latents` stored
+
     tasks = TASKS
 
-    def __init__(self, min_side: int = 0, latents: LatentCache | None = None) -> None:
-        self.min_side = min_side
-        self.latents = latents
+    def __init__(self, config: Config) -> None:
+        """Called last: stored latents are opened, which are those of the :meth:`pieces`."""
+        self.min_side = config.min_side
+        self.latents = LatentCache(self.latent_files()) if config.cached_latents else None
 
     @abstractmethod
     def name(self, item: int) -> str:
@@ -70,6 +119,10 @@ class CaptionedImages(Reader):
     @abstractmethod
     def pieces(self) -> list[Piece]:
         """Where the latents of which items are stored; together all items, in order."""
+
+    def latent_files(self) -> list[Path]:
+        """The files of stored latents. Raises ``ValueError`` where there are none."""
+        return [piece.path for piece in self.pieces()]
 
     def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample | DocumentSample:
         """An image with a request for its caption."""
@@ -112,3 +165,9 @@ def check_size(image: Image.Image, min_side: int, name: str) -> None:
 def latents_beside(path: Path) -> Path:
     """Where the stored latents of a shard, or of a parquet file, are."""
     return path.with_suffix(".latents.safetensors")
+
+
+def text_list(value: object) -> list[str] | None:
+    """A text or a list of texts as a list; None for anything else."""
+    texts = [value] if isinstance(value, str) else value
+    return texts if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else None

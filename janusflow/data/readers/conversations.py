@@ -1,15 +1,17 @@
-"""Conversations about images as LLaVA stores them: a JSON list or JSON lines, and a folder of images."""
+"""Listings of images and texts, with a folder of images: LLaVA's conversations, and interleaved documents."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from janusflow.data.config import Task
-from janusflow.data.readers.base import Reader, check_size
+from janusflow.data.readers.base import ImagesConfig, Reader, check_size
 from janusflow.data.readers.text import Lines
 from janusflow.data.sample import DocumentSample, UnderstandingSample
 from janusflow.pictures import read_image
@@ -17,19 +19,36 @@ from janusflow.pictures import read_image
 IMAGE_MARK = "<image>"
 
 
+@dataclass(kw_only=True)
+class ListingConfig(ImagesConfig):
+    """Keys of a listing of images."""
+
+    images: str | None = None  # folder of the images (default: beside the file)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.path).parent if self.images is None else Path(self.images)
+
+    def check_files(self) -> None:
+        super().check_files()
+        if self.images is not None and not self.folder.is_dir():
+            raise ValueError(f"images: there is no folder {self.images}")
+
+
 class ConversationReader(Reader):
     """Entries ``{"image": file or list, "conversations": [{"from": "human" | "gpt", "value": text}, …]}``.
 
-    Entries without an image are conversations in text. Raises ``ValueError`` where the listing cannot be read.
+    In a JSON list, or JSON lines. Entries without an image are conversations in text. Raises ``ValueError`` where the
+    listing cannot be read.
     """
 
+    Config = ListingConfig
     tasks: tuple[Task, ...] = ("understanding",)
 
-    def __init__(self, path: str, images: str | Path | None = None, min_side: int = 0) -> None:
-        self.path, self.min_side = path, min_side
-        self.images = Path(images) if images is not None else Path(path).parent
-        self.lines = Lines(path) if path.endswith(".jsonl") else None
-        self.listing = None if self.lines is not None else read_list(Path(path))
+    def __init__(self, config: ListingConfig) -> None:
+        self.path, self.min_side, self.images = config.path, config.min_side, config.folder
+        self.lines = Lines(config.path) if config.path.endswith(".jsonl") else None
+        self.listing = None if self.lines is not None else read_list(Path(config.path))
 
     def __len__(self) -> int:
         return len(self.lines if self.lines is not None else self.listing or [])
@@ -52,6 +71,44 @@ class ConversationReader(Reader):
         for file, image in zip(files, images, strict=True):
             check_size(image, self.min_side, file)
         return UnderstandingSample(images, turns)
+
+
+class DocumentReader(Reader):
+    """JSON lines ``{"texts": [text or null, …], "images": [file or null, …]}``: at each place one of the two stands.
+
+    OBELICS stores documents so.
+    """
+
+    Config = ListingConfig
+    tasks: tuple[Task, ...] = ("understanding",)
+
+    def __init__(self, config: ListingConfig) -> None:
+        self.lines, self.min_side, self.images = Lines(config.path), config.min_side, config.folder
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample | DocumentSample:
+        """A document in reading order."""
+        entry, name = self.lines.entry(item), self.lines.name(item)
+        texts, files = entry.get("texts"), entry.get("images")
+        if not isinstance(texts, list) or not isinstance(files, list) or len(texts) != len(files) or not texts:
+            raise ValueError(f"{name} needs texts and images of equal length")
+        segments: list[str | Image.Image] = []
+        for text, file in zip(texts, files, strict=True):
+            if (text is None) == (file is None):
+                raise ValueError(f"{name}: at each place stands either a text or an image")
+            if not isinstance(file if text is None else text, str):
+                raise ValueError(f"{name}: texts and images are strings, got {file if text is None else text!r}")
+            if file is None:
+                segments.append(text)
+            else:
+                image = read_image(self.images / file)
+                check_size(image, self.min_side, file)
+                segments.append(image)
+        if not any(isinstance(segment, str) and segment.strip() for segment in segments):
+            raise ValueError(f"{name} has no text")
+        return DocumentSample(segments)
 
 
 def read_list(path: Path) -> list[Any]:

@@ -10,9 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from janusflow.data.latents import LatentCache
-from janusflow.data.readers.base import CaptionedImages, Piece
-from janusflow.data.readers.shards import IMAGES
+from janusflow.data.readers.base import CaptionedImages, Piece, text_list
+from janusflow.data.readers.webdataset import IMAGES
 from janusflow.pictures import read_image
 
 LISTING = "captions.jsonl"
@@ -31,10 +30,10 @@ Item = tuple[Path, list[str] | None]  # an image and its captions; None: in the 
 class FolderReader(CaptionedImages):
     """An image folder. Raises ``ValueError`` with path and line where the listing is missing or damaged."""
 
-    def __init__(self, folder: str | Path, min_side: int = 0, cached_latents: bool = False) -> None:
-        self.folder = Path(folder)
-        super().__init__(min_side, LatentCache(latent_files(self.folder)) if cached_latents else None)
+    def __init__(self, config: CaptionedImages.Config) -> None:
+        self.folder = Path(config.path)
         self.items = find_items(self.folder)
+        super().__init__(config)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -61,13 +60,11 @@ class FolderReader(CaptionedImages):
         items = [range(start, min(start + PIECE, len(self))) for start in starts]
         return [Piece(self.folder / LATENTS / f"{n:05d}.safetensors", part) for n, part in enumerate(items)]
 
-
-def latent_files(folder: Path) -> list[Path]:
-    """The stored latents of a folder. Raises ``ValueError`` where there are none."""
-    files = sorted((folder / LATENTS).glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"no latents in {folder / LATENTS}: make them with janusflow encode-latents")
-    return files
+    def latent_files(self) -> list[Path]:
+        files = sorted((self.folder / LATENTS).glob("*.safetensors"))
+        if not files:
+            raise ValueError(f"no latents in {self.folder / LATENTS}: make them with janusflow encode-latents")
+        return files
 
 
 def find_items(folder: Path) -> list[Item]:
@@ -95,10 +92,9 @@ def read_listing(listing: Path) -> list[Item]:
     for number, read in read_rows(listing):
         try:
             row = read if isinstance(read, dict) else json.loads(read)
-            path, captions = listing.parent / row[file], row[text]
-            captions = [captions] if isinstance(captions, str) else captions
-            if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
-                raise TypeError(captions)
+            path, captions = listing.parent / row[file], text_list(row[text])
+            if captions is None:
+                raise TypeError(row[text])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{listing}, line {number} is not of the form {example}: {error!r}") from error
         if not captions or not path.is_file():

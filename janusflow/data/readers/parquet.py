@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from janusflow.data.latents import LatentCache
-from janusflow.data.readers.base import CaptionedImages, Piece, latents_beside
+from janusflow.data.readers.base import CaptionedImages, Piece, latents_beside, text_list
 from janusflow.data.readers.files import expand
 from janusflow.pictures import read_image
 
@@ -37,29 +37,27 @@ class ParquetReader(CaptionedImages):
     column, with those that it has.
     """
 
-    def __init__(
-        self,
-        pattern: str,
-        min_side: int = 0,
-        image_column: str | None = None,
-        caption_column: str | None = None,
-        cached_latents: bool = False,
-    ) -> None:
-        self.files = expand(pattern)
-        super().__init__(min_side, LatentCache([*map(latents_beside, self.files)]) if cached_latents else None)
-        self.image_column, self.caption_column = image_column, caption_column
+    @dataclass(kw_only=True)
+    class Config(CaptionedImages.Config):
+        image_column: str | None = None  # column of the images (default: image, jpg, png or webp) …
+        caption_column: str | None = None  # … and of the captions (default: text, caption, captions or txt)
+
+    def __init__(self, config: Config) -> None:
+        self.files = expand(config.path)
         self.columns: list[tuple[str, str]] = []
         groups: list[list[int]] = []  # rows of each row group of each file
         for path in self.files:
             with open_parquet(path) as file:
                 names = file.schema_arrow.names
-                image = find_column(path, names, image_column, IMAGE, "image_column")
-                self.columns.append((image, find_column(path, names, caption_column, CAPTION, "caption_column")))
+                image = find_column(path, names, config.image_column, IMAGE, "image_column")
+                caption = find_column(path, names, config.caption_column, CAPTION, "caption_column")
+                self.columns.append((image, caption))
                 groups.append([file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)])
         self.group_ends = [np.cumsum(rows, dtype=np.int64) for rows in groups]
         self.ends = np.cumsum([sum(rows) for rows in groups])
         if not len(self):
-            raise ValueError(f"{pattern} holds no row")
+            raise ValueError(f"{config.path} holds no row")
+        super().__init__(config)
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -91,10 +89,10 @@ class ParquetReader(CaptionedImages):
         return read_image(io.BytesIO(value), name)
 
     def captions(self, item: int) -> Sequence[str]:
-        captions = self.value(item, 1)
-        captions = [captions] if isinstance(captions, str) else captions
-        if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
-            raise ValueError(f"{self.name(item)} has no caption, but {captions!r:.60}")
+        value = self.value(item, 1)
+        captions = text_list(value)
+        if captions is None:
+            raise ValueError(f"{self.name(item)} has no caption, but {value!r:.60}")
         return captions
 
     def value(self, item: int, column: int) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from janusflow.data.config import Task
-from janusflow.data.readers.base import Reader
+from janusflow.data.readers.base import FilesConfig, Reader
 from janusflow.data.readers.files import KeptArray, expand
 from janusflow.data.sample import TextSample
 
@@ -94,10 +94,11 @@ class Lines:
 class TextReader(Reader):
     """A corpus: a path or glob of ``.jsonl`` and plain text files."""
 
+    Config = FilesConfig
     tasks: tuple[Task, ...] = ("text",)
 
-    def __init__(self, pattern: str) -> None:
-        self.lines = Lines(pattern)
+    def __init__(self, config: FilesConfig) -> None:
+        self.lines = Lines(config.path)
 
     def __len__(self) -> int:
         return len(self.lines)

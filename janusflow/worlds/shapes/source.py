@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from janusflow.data.config import TASKS, DataConfig
+from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
+from janusflow.data.readers.base import Reader
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
 from janusflow.worlds.shapes.questions import sample_question
@@ -14,22 +19,42 @@ from janusflow.worlds.shapes.scenes import sample_scene
 CAPTION_REQUEST = "generate the caption of this picture."
 
 
-class ShapesSource:
-    """Training samples of the world, a pure function of (seed, task, index). Held-out compositions never occur."""
+class ShapesReader(Reader):
+    """Endless samples of the world. Held-out compositions never occur."""
+
+    @dataclass(kw_only=True)
+    class Config(SourceConfig):
+        image_size: int = DataConfig.image_size  # pixels; the run's data.image_size
+        turns: int = DataConfig.turns
+        caption_share: float = DataConfig.caption_share
+        long_captions: float = DataConfig.long_captions
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            for name in ("caption_share", "long_captions"):
+                if not 0 <= getattr(self, name) <= 1:
+                    raise ValueError(f"{name} of the shapes world is a share in [0, 1], got {getattr(self, name)}")
+            if self.turns < 1:
+                raise ValueError(f"turns of the shapes world must be at least 1, got {self.turns}")
 
     tasks = TASKS
 
-    def __init__(self, config: DataConfig, seed: int) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
-        self.seed = seed
 
-    def describe(self) -> str:
-        """What it is."""
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def describe(self, name: str, tasks: Sequence[Task]) -> str:
         return f"the shapes world at {self.config.image_size} pixels, endless"
 
-    def understanding(self, index: int) -> UnderstandingSample:
+    def pick(self, key: tuple[int, int, int], place: int) -> tuple[int, np.random.Generator]:
+        """In order: what makes the choices makes the scene."""
+        seed, task, source = key
+        return place, np.random.default_rng([seed, task, *([source] if source else []), place])
+
+    def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample:
         """A picture with a few questions, or a request for its caption."""
-        rng = self._rng(0, index)
         scene = sample_scene(rng)
         image = render(scene, self.config.image_size)
         if rng.random() < self.config.caption_share:
@@ -37,18 +62,12 @@ class ShapesSource:
         questions = (sample_question(scene, rng) for _ in range(self.config.turns))
         return UnderstandingSample([image], [(question.text, question.answer) for question in questions])
 
-    def generation(self, index: int, first_sentence: float) -> GenerationSample:
-        """A picture with a prompt; a share ``first_sentence`` of the captions is cut to one sentence."""
-        rng = self._rng(1, index)
+    def generation(self, item: int, rng: np.random.Generator) -> GenerationSample:
+        """A picture with a prompt."""
         scene = sample_scene(rng)
         caption = long_caption(scene, rng) if rng.random() < self.config.long_captions else short_caption(scene, rng)
-        if rng.random() < first_sentence:
-            caption = caption.split(".")[0]
         return GenerationSample(render(scene, self.config.image_size), caption)
 
-    def text(self, index: int) -> TextSample:
+    def text(self, item: int, rng: np.random.Generator) -> TextSample:
         """A line of text."""
-        return TextSample(text_line(self._rng(2, index)))
-
-    def _rng(self, task: int, index: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, task, index])
+        return TextSample(text_line(rng))

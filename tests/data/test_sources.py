@@ -1,0 +1,146 @@
+"""Sources by name, of this package and of your own, and what they give together."""
+
+import dataclasses
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+from torch.utils.data import DataLoader
+
+from janusflow.config import from_dict, load_config, save_config
+from janusflow.data.config import COMMON_KEYS, DataConfig, source_config
+from janusflow.data.rows import RowBuilder
+from janusflow.data.sources import MixedSource
+from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.training.config import RunConfig
+from janusflow.training.data import StageData
+from janusflow.training.stages import RatioConfig, StageConfig
+from tests.conftest import ROOT
+from tests.data.conftest import picture, write_shard
+
+
+def mixed(seed=0, **sources):
+    return MixedSource(DataConfig(sources=sources), seed)
+
+
+def test_samples_are_a_function_of_seed_task_and_index(folder):
+    first, second, other = (mixed(seed, photos=source_config("folder", path=str(folder))) for seed in (1, 1, 2))
+    for index in (7, 0, 3):
+        a, b = first.generation(index, 0.5), second.generation(index, 0.5)
+        assert a.prompt == b.prompt and a.image.tobytes() == b.image.tobytes()
+        assert first.text(index) == second.text(index)
+    assert [first.generation(i, 0).prompt for i in range(12)] != [other.generation(i, 0).prompt for i in range(12)]
+    for turn in range(4):
+        shown = {first.understanding(3 * turn + i).images[0].getpixel((0, 0))[0] for i in range(3)}
+        assert shown == {0, 80, 160}, "each pass shows every image once"
+
+
+def test_sources_are_mixed_by_weight_for_the_tasks_they_serve(tmp_path, shard):
+    (tmp_path / "t.txt").write_text("one\ntwo\nthree\n")
+    sources = {
+        "shard": source_config("webdataset", path=str(shard), tasks=["generation", "text"], weight=1),
+        "text": source_config("text", path=str(tmp_path / "t.txt"), weight=3),
+        "closed": source_config("text", path="nowhere", weight=0),
+    }
+    source = mixed(**sources)
+    drawn = [source.orders["text"][index][0] for index in range(1000)]
+    assert np.bincount(drawn).tolist() == [250, 750]
+    served = [index for index in range(20) if drawn[index] == 1]
+    assert {source.text(index).text for index in served} == {"one", "two", "three"}
+    assert [source.text(i) for i in served] == [mixed(**sources).text(i) for i in served]
+    with pytest.raises(ValueError, match="understanding"):
+        source.understanding(0)
+    with pytest.raises(ValueError, match="'text' \\(text\\) gives no generation"):
+        mixed(text=source_config("text", path=str(tmp_path / "t.txt"), tasks=["generation"]))
+
+
+def test_the_shapes_world_is_the_default_and_can_be_mixed(folder):
+    alone, named = MixedSource(DataConfig(), 5), mixed(5, world=source_config("shapes"))
+    assert alone.generation(3, 0.5).image.tobytes() == named.generation(3, 0.5).image.tobytes()
+    both = mixed(photos=source_config("folder", path=str(folder)), world=source_config("shapes", image_size=64))
+    drawn = [both.generation(index, 0) for index in range(20)]
+    assert {sample.image.size == (64, 64) for sample in drawn} == {True, False}
+
+
+def test_first_sentences(tmp_path):
+    shard = write_shard(tmp_path / "s.tar", {"0.png": picture("red"), "0.txt": b"One. Two. Three."})
+    source = mixed(s=source_config("webdataset", path=str(shard)))
+    prompts = [source.generation(index, 0.25).prompt for index in range(400)]
+    assert set(prompts) == {"One", "One. Two. Three."}
+    assert 0.18 < np.mean([prompt == "One" for prompt in prompts]) < 0.32
+
+
+REFUSED = {  # a source, and what the error says
+    "{kind: foldr, path: a}": "unknown source 'foldr'; did you mean folder",
+    "{path: a}": "unknown source 'mine'; choose from webdataset",
+    "{kind: 'nowhere:Reader'}": "the source 'nowhere:Reader' cannot be imported",
+    "{kind: folder}": "path",
+    "{kind: folder, path: a, image_column: b}": "it has kind, tasks, weight, path, min_side, cached_latents",
+    "{kind: folder, path: a, weight: -1}": "weight is 0 or more",
+    "{kind: folder, path: a, min_side: -1}": "min_side is 0 or more",
+    "{kind: shapes, turns: 0}": "turns of the shapes world must be at least 1",
+    "{kind: shapes, caption_share: 2}": "caption_share of the shapes world is a share",
+}
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_configurations_of_sources_that_are_refused(given):
+    with pytest.raises(ValueError, match=REFUSED[given]):
+        load_config(RunConfig, ROOT / "configs/shapes.yaml", [f"data.sources={{mine: {given}}}"])
+
+
+def test_configurations_are_saved_and_those_of_earlier_versions_read(tmp_path):
+    sources = {"a": source_config("folder", path="a", min_side=5), "b": source_config("text", path="b", weight=2.0)}
+    save_config(DataConfig(sources=sources), tmp_path / "new.yaml")
+    assert load_config(DataConfig, tmp_path / "new.yaml").sources == sources
+    earlier = {name: {**COMMON_KEYS, **dataclasses.asdict(config)} for name, config in sources.items()}
+    assert from_dict(DataConfig, {"sources": earlier}, "x").sources == sources
+
+
+OWN = '''
+from dataclasses import dataclass
+from PIL import Image
+from janusflow.data.config import SourceConfig
+from janusflow.data.readers.base import Reader
+from janusflow.data.sample import GenerationSample
+
+class Squares(Reader):
+    """Grey squares."""
+
+    @dataclass(kw_only=True)
+    class Config(SourceConfig):
+        grey: int
+        side: int = 20
+
+    tasks = ("generation",)
+
+    def __init__(self, config):
+        self.config = config
+
+    def __len__(self):
+        return 10
+
+    def generation(self, item, rng):
+        grey = (self.config.grey,) * 3
+        return GenerationSample(Image.new("RGB", (self.config.side,) * 2, grey), f"square {item}")
+'''
+
+
+def test_a_source_of_your_own_is_a_file_in_the_working_folder(tmp_path, tokenizer, monkeypatch):
+    """Named in YAML and on the command line, it is read by worker processes that inherit nothing."""
+    (tmp_path / "own_squares.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(multiprocessing.process, "ORIGINAL_DIR", str(tmp_path))
+    path = tmp_path / "own.yaml"
+    path.write_text(f"base: {ROOT}/configs/shapes.yaml\ndata: {{sources: {{own: {{kind: 'own_squares:Squares'}}}}}}\n")
+    with pytest.raises(ValueError, match="missing mandatory value: grey"):
+        load_config(RunConfig, path)
+    data = load_config(RunConfig, path, ["data.sources.own.grey=255"]).data
+    assert data.offered_tasks == {"generation"} and data.sources["own"].side == 20
+    builder = RowBuilder(ChatTemplate(tokenizer, ChatConfig(), 36), image_size=48, max_length=256)
+    stage = StageConfig(steps=2, batch_size=2, ratios=[RatioConfig(0, 1, 0)])
+    dataset = StageData(builder, stage, data, (0, 0)).train_dataloader().dataset
+    loader = DataLoader(pickle.loads(pickle.dumps(dataset)), None, num_workers=1, multiprocessing_context="spawn")
+    ((batch,), faults, _) = next(iter(loader))
+    assert (batch.gen_pixels == 1).all() and batch.gen_pixels.shape == (2, 3, 48, 48) and not faults
