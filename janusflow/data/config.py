@@ -85,7 +85,7 @@ class DataConfig:
             raise ValueError(f"data.max_length must be at least 1, got {self.max_length}")
 
     @staticmethod
-    def respell(values: dict[str, Any]) -> dict[str, Any]:
+    def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
         """Run folders of earlier versions hold every key for each source: what equals the default goes."""
         sources = values.get("sources")
         if not isinstance(sources, dict):
