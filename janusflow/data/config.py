@@ -72,6 +72,7 @@ class DataConfig:
     caption_share: float = 0.15  # share of understanding samples that ask for a caption instead
     long_captions: float = 0.25  # share of generation prompts that are long (before the cut to one sentence)
     prompt_drop: float = 0.1  # share of prompts dropped for classifier-free guidance (Sec. 3.4)
+    held_out: int = 32  # samples of each source that never train, for validation; a tenth where a source is small
     max_faults: float = 0.05  # share of samples that may be unreadable, after the first 1,000; more stops the run
     workers: int = 1  # processes that make batches ahead of the trainer, on each rank
 
@@ -79,6 +80,8 @@ class DataConfig:
         for name in ("prompt_drop", "max_faults"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.{name} is a share in [0, 1], got {getattr(self, name)}")
+        if self.held_out < 0:
+            raise ValueError(f"data.held_out must be 0 or more, got {self.held_out}")
         if self.workers < 0:
             raise ValueError(f"data.workers must be 0 or more, got {self.workers}")
         if self.max_length is not None and self.max_length < 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +38,7 @@ class MixedSource:
     def __init__(self, config: DataConfig, seed: int, readers: Mapping[str, Reader] | None = None) -> None:
         self.seed = seed
         self.readers = open_readers(config) if readers is None else readers
+        self.held = {name: reader.held_out(config.held_out) for name, reader in self.readers.items()}
         self.names: dict[Task, list[str]] = {task: [] for task in TASKS}
         configs = config.used_sources
         for name, reader in self.readers.items():
@@ -70,6 +73,13 @@ class MixedSource:
         reader, item, rng = self._pick("text", index)
         return reader.text(item, rng)
 
+    def held_samples(self, name: str, task: Task, numbers: Iterable[int]) -> Iterator[tuple[int, Any]]:
+        """Those of the held-out samples of source ``name`` for ``task`` that can be read, with their numbers."""
+        reader = self.readers[name]
+        for number in numbers:
+            with suppress(ValueError):
+                yield number, getattr(reader, task)(*reader.pick_held(number, self.held[name]))
+
     def examples(self, count: int, fits: Callable[[str], bool] = bool) -> list[GenerationSample]:
         """The first ``count`` images with a prompt that ``fits``, of the first source that has some, for previews."""
         rng = np.random.default_rng(self.seed)
@@ -98,5 +108,6 @@ class MixedSource:
         if task not in self.orders:
             raise ValueError(f"the mixture wants {task} samples, and no source gives any")
         source, place = self.orders[task][index]
-        reader = self.readers[self.names[task][source]]
-        return reader, *reader.pick((self.seed, TASKS.index(task), source), place)
+        name = self.names[task][source]
+        reader = self.readers[name]
+        return reader, *reader.pick((self.seed, TASKS.index(task), source), place, self.held[name])

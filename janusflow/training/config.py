@@ -90,9 +90,12 @@ class TrainerConfig:
     save_every: int = 200  # steps between training states
     keep: int = 2  # training states that are kept; those of a stage go when the next one has its first
     log_every: int = 10  # steps between lines of the metrics
+    validate_every: int = 0  # steps between losses of held-out samples (data.held_out); 0: at a stage's end only
     wandb: str | None = None  # project of Weights & Biases to log to as well
 
     def __post_init__(self) -> None:
+        if self.validate_every < 0:
+            raise ValueError(f"trainer.validate_every must be 0 or more, got {self.validate_every}")
         for name in ("devices", "replicas", "accumulate", "save_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")

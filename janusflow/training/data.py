@@ -6,14 +6,15 @@ The samples of a step do not depend on how many ranks and micro-batches share it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from janusflow.data.config import DataConfig
+from janusflow.data.config import TASKS, DataConfig, Task
 from janusflow.data.mixture import share
 from janusflow.data.readers.base import Reader
 from janusflow.data.rows import RowBuilder, TokenSequence
@@ -24,6 +25,7 @@ from janusflow.training.stages import StageConfig, quota, taken
 
 TRIES = 16  # samples that may be unreadable in a row in one place of the plan …
 SKIPS = 10_000  # … and that may be unwanted
+HELD_BATCH = 16  # held-out samples of a source in a forward pass, of each task
 SPARE = 1_000_003  # a replacement's distance from the index that failed
 
 S = TypeVar("S")
@@ -119,6 +121,54 @@ class StepDataset(Dataset[Step]):
         raise ValueError(f"{attempt + 1} samples in a row cannot be used, the last because: {reason}")
 
 
+class HeldOut(NamedTuple):
+    """One rank's share of a source's held-out samples."""
+
+    source: str
+    micro_batches: list[Batch]
+    faults: list[str]
+
+
+class HeldOutDataset(Dataset[HeldOut]):
+    """Item ``i`` is this rank's share of what source ``i`` holds out of the tasks in the stage's mixture.
+
+    Captions are whole, no prompt is dropped, and what is random about an image (its time and noise) is always the same.
+    """
+
+    def __init__(self, source: MixedSource, builder: RowBuilder, stage: StageConfig, part: Part) -> None:
+        self.source, self.builder, self.stage, self.part = source, builder, stage, part
+        self.names = [name for name, held in source.held.items() if held]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, item: int) -> HeldOut:
+        name = self.names[item]
+        chunks = -(-self.source.held[name] // (HELD_BATCH * self.part.ranks))  # as many on every rank
+        parts = chunks * self.part.ranks
+        own = range(self.part.rank, parts, self.part.ranks)
+        return HeldOut(name, [self._batch(name, share(self.source.held[name], number, parts)) for number in own], [])
+
+    def _batch(self, name: str, numbers: range) -> Batch:
+        wanted = {task for task in TASKS if any(getattr(ratio, task) for ratio in self.stage.ratios)}
+        tasks = [task for task in TASKS if task in wanted and name in self.source.names[task]]
+        builders: dict[Task, Callable[[Any], TokenSequence]] = {
+            "understanding": self.builder.understanding,
+            "generation": lambda sample: self.builder.generation(sample, self.stage.instruction, drop=False),
+            "text": self.builder.text,
+        }
+        sequences: list[TokenSequence] = []
+        samples: dict[Task, list[Any]] = {task: [] for task in TASKS}
+        seeds: list[int] = []
+        for task in tasks:
+            for number, sample in self.source.held_samples(name, task, numbers):
+                with suppress(ValueError):  # longer than a row
+                    sequences.append(builders[task](sample))
+                    samples[task].append(sample)
+                    seeds += [number] * (task == "generation")
+        return self.builder.collate(sequences, samples["understanding"], samples["generation"], seeds)
+
+
 class StepSampler(Sampler[int]):
     """Steps in order, from wherever training stands when the epoch begins."""
 
@@ -152,6 +202,11 @@ class StageData(L.LightningDataModule):
         self.source = MixedSource(config, int(np.random.SeedSequence(seed).generate_state(1)[0]), readers)
         self.builder, self.stage, self.config, self.seed = builder, stage, config, list(seed)
         self.start, self.micro_batches = start, micro_batches
+
+    def val_dataloader(self) -> DataLoader:
+        """The held-out samples, a source at a time."""
+        part = Part(distributed.rank(), distributed.world_size())
+        return DataLoader(HeldOutDataset(self.source, self.builder, self.stage, part), batch_size=None)
 
     def train_dataloader(self) -> DataLoader:
         """Whole steps, made ahead by worker processes."""

@@ -7,7 +7,8 @@ and an update can be left out.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+import time
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -18,6 +19,7 @@ from janusflow.data.sample import Batch, Step
 from janusflow.losses import IGNORED
 from janusflow.models.unified import Counts, UnifiedModel
 from janusflow.training import distributed
+from janusflow.training.data import HeldOut
 from janusflow.training.ema import EMA
 from janusflow.training.optim import OptimConfig, build_optimizer, clip_gradients, set_rate
 from janusflow.training.stages import StageConfig, rate_factor
@@ -55,10 +57,11 @@ class UnifiedModule(L.LightningModule):
         self.stop_requested = False
         self.result: StepResult | None = None
         self.skipped_in_a_row = 0
+        self.step_ended: float | None = None
 
     def enter(self, stage: StageConfig, first_step: int) -> None:
         """Make ``stage`` the one that trains, from ``first_step`` on."""
-        self.stage, self.first_step, self.result = stage, first_step, None
+        self.stage, self.first_step, self.result, self.step_ended = stage, first_step, None, None
 
     @property
     def exported(self) -> UnifiedModel:
@@ -86,6 +89,10 @@ class UnifiedModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.codec.to(self.device)
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        """Lightning calls it behind all callbacks: what is left until the next step is waiting for data."""
+        self.step_ended = time.perf_counter()
 
     def training_step(self, data: Step, batch_idx: int) -> None:
         """One optimizer step on this rank's micro-batches."""
@@ -115,13 +122,22 @@ class UnifiedModule(L.LightningModule):
             left_out=data.left_out,
         )
 
-    def losses(self, batch: Batch, counts: Counts) -> dict[str, Tensor]:
-        """This micro-batch's share of the step's losses."""
+    def validation_step(self, data: HeldOut, batch_idx: int) -> dict[str, float]:
+        """The losses of a source's held-out samples, by the weights that are exported; the same on all ranks."""
+        counts, _, _ = self.agree(data)
+        parts = [self.losses(batch, counts, self.exported) for batch in data.micro_batches]
+        sums = distributed.sum_over_ranks(torch.stack([sum(part[name] for part in parts) for name in parts[0]]))
+        by_name = dict(zip(parts[0], sums.tolist(), strict=True))
+        return {f"validation/{data.source}/{name}": value for name, value in by_name.items() if value}  # 0: no sample
+
+    def losses(self, batch: Batch, counts: Counts, model: UnifiedModel | None = None) -> dict[str, Tensor]:
+        """This micro-batch's share of the step's losses, of the model that trains or another."""
+        model = self.model if model is None else model
         latents = batch.gen_latents if batch.gen_latents is not None else self.encode(batch.gen_pixels)
         seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels
-        return self.model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds, counts)
+        return model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds, counts)
 
-    def agree(self, data: Step) -> tuple[Counts, bool, int]:
+    def agree(self, data: Step | HeldOut) -> tuple[Counts, bool, int]:
         """On all ranks: what the step's losses are means over, whether any was asked to end, the number of faults."""
         supervised = sum(int((batch.labels != IGNORED).sum()) for batch in data.micro_batches)
         pictures = sum(len(batch.seeds) for batch in data.micro_batches)
@@ -140,7 +156,7 @@ class UnifiedModule(L.LightningModule):
         assert isinstance(optimizer, torch.optim.Optimizer)
         norm = clip_gradients(optimizer, self.optim_config.gradient_clip)
         if norm == norm and norm != float("inf"):
-            set_rate(optimizer, self.stage.lr * rate_factor(self.stage, step))
+            set_rate(optimizer, self.rate(step))
             optimizer.step()
             if self.ema is not None:
                 self.ema.update(self.model)
@@ -154,6 +170,11 @@ class UnifiedModule(L.LightningModule):
                 )
         optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the stage's step."""
+        assert self.stage is not None
+        return self.stage.lr * rate_factor(self.stage, step)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latents (G, …) of pixels (G, 3, S, S), also where G is 0."""

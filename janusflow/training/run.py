@@ -26,13 +26,14 @@ from janusflow.models.unified import UnifiedModel
 from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
 from janusflow.training.callbacks import (
-    EndOfStep,
     Faults,
+    LossBands,
     Meter,
     MetricsCSV,
     RestoreState,
     SaveStates,
     StopOnSignals,
+    Validation,
     has_lines,
 )
 from janusflow.training.checkpoints import Checkpoint
@@ -49,7 +50,10 @@ METRICS = "metrics.csv"
 # What a resumed run may change: the losses stay the same.
 FREE = (
     *(f"trainer.{name}" for name in ("devices", "strategy", "replicas", "accumulate", "compile")),
-    *(f"trainer.{name}" for name in ("checkpoint_activations", "save_every", "keep", "log_every", "wandb")),
+    *(
+        f"trainer.{name}"
+        for name in ("checkpoint_activations", "save_every", "keep", "log_every", "validate_every", "wandb")
+    ),
     "data.workers",
 )
 
@@ -184,11 +188,12 @@ class Run:
                 signals,
                 RestoreState(state),
                 Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
-                meter,  # before the state is saved: a run that is killed behind that would lack the step's line
+                meter,
+                LossBands(name),
+                Validation(config.trainer.validate_every),
                 SaveStates(self.checkpoints, names, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, opened.examples),
                 StageProgress(config.stages, name, meter),
-                EndOfStep(meter),
             ],
             enable_checkpointing=False,
             enable_progress_bar=False,

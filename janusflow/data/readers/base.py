@@ -19,6 +19,7 @@ from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, 
 
 CAPTION_REQUEST = "Describe the image briefly."
 MIN_SIDE, MAX_ASPECT = 14, 10.0
+HELD = (0x4E1D,)  # seed of what is held out, the same in every run
 
 
 class Reader(ABC):
@@ -50,12 +51,21 @@ class Reader(ABC):
         """A few words on the source called ``name``, which is used for ``tasks``."""
         return f"{name}: {len(self):,} for {', '.join(tasks)}"
 
-    def pick(self, key: tuple[int, int, int], place: int) -> tuple[int, np.random.Generator]:
-        """The item at ``place`` of an endless sequence of epochs, and what makes its choices.
+    def held_out(self, wanted: int) -> int:
+        """How many samples do not train where ``wanted`` are to be held out: at most a tenth."""
+        return min(wanted, len(self) // 10)
+
+    def pick(self, key: tuple[int, int, int], place: int, held: int = 0) -> tuple[int, np.random.Generator]:
+        """The item at ``place`` of an endless sequence of epochs without the ``held`` ones, and what makes its choices.
 
         key: the run's seed, the task's number, and the source's among those that serve it.
         """
-        return Shuffle(len(self), key)[place], np.random.default_rng((*key, place))
+        item = Shuffle(len(self) - held, key)[place]
+        return Shuffle(len(self), HELD)[item] if held else item, np.random.default_rng((*key, place))
+
+    def pick_held(self, number: int, held: int) -> tuple[int, np.random.Generator]:
+        """The held-out sample ``number`` of ``held``, and what makes its choices."""
+        return Shuffle(len(self), HELD)[len(self) - held + number], np.random.default_rng((*HELD, number))
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
-from janusflow.data.readers.base import Reader
+from janusflow.data.readers.base import HELD, Reader
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
 from janusflow.worlds.shapes.questions import sample_question
@@ -48,7 +48,14 @@ class ShapesReader(Reader):
     def describe(self, name: str, tasks: Sequence[Task]) -> str:
         return f"the shapes world at {self.config.image_size} pixels, endless"
 
-    def pick(self, key: tuple[int, int, int], place: int) -> tuple[int, np.random.Generator]:
+    def held_out(self, wanted: int) -> int:
+        return wanted
+
+    def pick_held(self, number: int, held: int) -> tuple[int, np.random.Generator]:
+        """Scenes of a sequence of their own."""
+        return number, np.random.default_rng((*HELD, number))
+
+    def pick(self, key: tuple[int, int, int], place: int, held: int = 0) -> tuple[int, np.random.Generator]:
         """In order: what makes the choices makes the scene."""
         seed, task, source = key
         return place, np.random.default_rng([seed, task, *([source] if source else []), place])
