@@ -201,7 +201,8 @@ class Validation(L.Callback):
     @torch.no_grad()
     def measure(self, trainer: L.Trainer, module: UnifiedModule) -> dict[str, float]:
         """The losses as they are now. All processes must call it."""
-        training, found = module.exported.training, {}
+        training = module.exported.training
+        found: dict[str, float] = {}
         module.exported.eval()
         with torch.compiler.set_stance("force_eager"), trainer.precision_plugin.val_step_context():
             for number, data in enumerate(trainer.datamodule.val_dataloader()):  # type: ignore[attr-defined]

@@ -126,7 +126,9 @@ class UnifiedModule(L.LightningModule):
         """The losses of a source's held-out samples, by the weights that are exported; the same on all ranks."""
         counts, _, _ = self.agree(data)
         parts = [self.losses(batch, counts, self.exported) for batch in data.micro_batches]
-        sums = distributed.sum_over_ranks(torch.stack([sum(part[name] for part in parts) for name in parts[0]]))
+        sums = distributed.sum_over_ranks(
+            torch.stack([torch.stack([part[name] for part in parts]).sum() for name in parts[0]])
+        )
         by_name = dict(zip(parts[0], sums.tolist(), strict=True))
         return {f"validation/{data.source}/{name}": value for name, value in by_name.items() if value}  # 0: no sample
 

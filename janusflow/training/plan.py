@@ -124,10 +124,11 @@ def describe_stage(
         micro_batches > 1
     )
     form = "chat turns" if stage.instruction else "plain prompts"
+    late = "" if stage.warmup_steps <= stage.steps else " (warning: longer than the stage)"
     return "\n".join(
         [
             f"{name}: {stage.steps:,} steps of {stage.batch_size} samples{divided}",
-            f"  rate     {stage.lr:g} ({optim.algorithm}), {stage.warmup_steps:,} steps of warm-up{decay}",
+            f"  rate     {stage.lr:g} ({optim.algorithm}), {stage.warmup_steps:,} steps of warm-up{late}{decay}",
             f"  mixture  {' : '.join(TASKS)} = {', then '.join(map(_ratio, stage.ratios))}",
             f"  samples  {', '.join(f'{count:,} {task}' for task, count in totals)}; images from {form}",
             f"  source   {source.describe()}",

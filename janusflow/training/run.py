@@ -49,11 +49,8 @@ from janusflow.training.stages import freeze
 METRICS = "metrics.csv"
 # What a resumed run may change: the losses stay the same.
 FREE = (
-    *(f"trainer.{name}" for name in ("devices", "strategy", "replicas", "accumulate", "compile")),
-    *(
-        f"trainer.{name}"
-        for name in ("checkpoint_activations", "save_every", "keep", "log_every", "validate_every", "wandb")
-    ),
+    *(f"trainer.{name}" for name in ("devices", "strategy", "replicas", "accumulate", "compile", "wandb")),
+    *(f"trainer.{name}" for name in ("checkpoint_activations", "save_every", "keep", "log_every", "validate_every")),
     "data.workers",
 )
 
