@@ -192,7 +192,7 @@ class Run:
                 Previews(averaged, config.preview, self.folder / "samples", name, opened.examples),
                 StageProgress(config.stages, name, meter),
             ],
-            enable_checkpointing=False,
+            enable_checkpointing=True,  # by SaveStates
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
