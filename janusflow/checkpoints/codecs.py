@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import JanusVQVAE, JanusVQVAEConfig
+from transformers import JanusVQVAEConfig
 
-from janusflow.checkpoints import janus, transformers_janus
+from janusflow.checkpoints.janus import JanusLayout
+from janusflow.checkpoints.layouts import OwnLayout, codec_kind, find_layout
 from janusflow.codecs.base import ImageCodec
 from janusflow.codecs.vae import LatentCodec
 from janusflow.codecs.vq import VQCodec
 from janusflow.models.unified import ModelConfig
-from janusflow.weights import building, find_folder, load_weights, read_json, weight_files
+from janusflow.weights import find_folder, read_json
 
 
 def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
@@ -28,9 +29,10 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
     config = read_json(folder / "config.json")
     if config.get("model_type") == JanusVQVAEConfig.model_type:
         return VQCodec.from_pretrained(path, revision)
-    if janus.is_janus(config) or transformers_janus.is_janus(config):
-        return load_janus_codec(find_folder(path, revision))
-    if config.get("format") == "janusflow":
+    layout = find_layout(config)
+    if isinstance(layout, JanusLayout):
+        return layout.read_codec(find_folder(path, revision), torch.float32)
+    if isinstance(layout, OwnLayout):
         folder = find_folder(path, revision)
         for kind in (VQCodec, LatentCodec):
             if (folder / kind.folder / "config.json").exists():
@@ -40,9 +42,10 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
 
 def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
     """Raise ``ValueError`` for a codec that cannot decode what the model's head draws."""
-    if isinstance(codec, VQCodec) != (config.head == "ar"):
-        wanted, got = ("a VQ tokenizer", "a VAE") if config.head == "ar" else ("a VAE", "a VQ tokenizer")
-        raise ValueError(f"the model draws with {wanted}, the image codec is {got}")
+    names = {VQCodec: "a VQ tokenizer", LatentCodec: "a VAE"}
+    wanted = codec_kind(config)
+    if not isinstance(codec, wanted):
+        raise ValueError(f"the model draws with {names[wanted]}, the image codec is {names[type(codec)]}")
     if isinstance(codec, VQCodec):
         what, has, needs = "codes", codec.codebook_size, config.ar_head.codebook_size
     else:
@@ -50,19 +53,3 @@ def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
         what, has, needs = "channels", codec.channels, config.flow_head.latent_channels
     if has != needs:
         raise ValueError(f"the image codec has {has} {what}, the model's head {needs}")
-
-
-def load_janus_codec(
-    folder: Path, dtype: torch.dtype | None = torch.float32, device: torch.device | str = "cpu"
-) -> VQCodec:
-    """The VQ tokenizer out of the weights of a whole Janus or Janus-Pro; nothing else of them is read.
-
-    Raises ``ValueError`` as :func:`janusflow.weights.load_weights` does.
-    """
-    path = folder / "config.json"
-    values = read_json(path)
-    layout = janus if janus.is_janus(values) else transformers_janus
-    with building(path, "VQ tokenizer"):
-        vq = JanusVQVAE(layout.read_vq_config(values, str(path)))
-    load_weights(vq, weight_files(folder), layout.VQ_KEYS, layout.UNUSED, dtype, device, only=layout.VQ_PREFIX)
-    return VQCodec(vq)
