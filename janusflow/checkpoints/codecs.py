@@ -13,7 +13,7 @@ from janusflow.codecs.base import ImageCodec
 from janusflow.codecs.vae import LatentCodec
 from janusflow.codecs.vq import VQCodec
 from janusflow.models.unified import ModelConfig
-from janusflow.weights import find_folder, read_json
+from janusflow.weights import model_folder, read_json_object
 
 
 def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
@@ -25,15 +25,15 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
     """
     if Path(path).suffix == ".safetensors":
         return LatentCodec.from_pretrained(path)
-    folder = find_folder(path, revision, ("config.json",), "image codec")  # which says what else is needed
-    config = read_json(folder / "config.json")
+    folder = model_folder(path, revision, ("config.json",), "image codec")  # which says what else is needed
+    config = read_json_object(folder / "config.json")
     if config.get("model_type") == JanusVQVAEConfig.model_type:
         return VQCodec.from_pretrained(path, revision)
     layout = find_layout(config)
     if isinstance(layout, JanusLayout):
-        return layout.read_codec(find_folder(path, revision), torch.float32)
+        return layout.read_codec(model_folder(path, revision), torch.float32)
     if isinstance(layout, OwnLayout):
-        folder = find_folder(path, revision)
+        folder = model_folder(path, revision)
         for kind in (VQCodec, LatentCodec):
             if (folder / kind.folder / "config.json").exists():
                 return kind.from_pretrained(folder / kind.folder)

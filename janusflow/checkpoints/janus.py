@@ -34,7 +34,7 @@ from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.repa import RepaConfig
-from janusflow.weights import KeyMap, building, load_weights, read_json, weight_files
+from janusflow.weights import KeyMap, building, load_weights, read_json_object, safetensors_files
 
 if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
@@ -102,9 +102,9 @@ class JanusLayout(ReleasedLayout):
         """The VQ tokenizer out of a folder's weights; nothing else of them is read."""
         path = folder / "config.json"
         with building(path, "VQ tokenizer"):
-            vq = JanusVQVAE(self.vq_config(read_json(path), str(path)))
+            vq = JanusVQVAE(self.vq_config(read_json_object(path), str(path)))
         (prefix,) = self.extras
-        load_weights(vq, weight_files(folder), self.vq_keys, self.unused, dtype, device, only=prefix)
+        load_weights(vq, safetensors_files(folder), self.vq_keys, self.unused, dtype, device, only=prefix)
         return VQCodec(vq)
 
     def export(self, bundle: Bundle, weights: dict[str, Tensor], dtype: torch.dtype | None) -> Export:

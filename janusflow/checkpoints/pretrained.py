@@ -21,11 +21,11 @@ from janusflow.precision import default_dtype
 from janusflow.weights import (
     building,
     digest,
-    find_folder,
     load_weights,
-    read_json,
+    model_folder,
+    read_json_object,
+    safetensors_files,
     save_weights,
-    weight_files,
     writing,
 )
 
@@ -84,7 +84,7 @@ def load_pretrained(
     tensor.
     Raises ``ValueError`` in one line where files are missing or damaged, or parameters unknown, missing or misshapen.
     """
-    folder = find_folder(path, revision)
+    folder = model_folder(path, revision)
     device = torch.device(device)
     kept = None if dtype == "stored" else dtype or default_dtype(device)
     values, layout = read_layout(folder)
@@ -93,7 +93,7 @@ def load_pretrained(
         vae = "auto" if config.model.sees_latents else None
     with building(folder / "config.json"):
         model = UnifiedModel(config.model)
-    files = weight_files(folder)
+    files = safetensors_files(folder)
     load_weights(model, files, layout.file_keys(config.model, folder, values, files), layout.extras, kept, device)
     tokenizer = TextTokenizer.from_file(folder / "tokenizer.json")
     if len(tokenizer) > config.model.llm.vocab_size:
@@ -115,7 +115,7 @@ def load_pretrained(
 
 def read_layout(folder: Path) -> tuple[dict[str, Any], Layout]:
     """What a model folder's ``config.json`` holds, and its layout. Raises ``ValueError`` where it is of none."""
-    values = read_json(folder / "config.json")
+    values = read_json_object(folder / "config.json")
     layout = find_layout(values)
     if layout is None:
         raise ValueError(f"{folder / 'config.json'} does not describe a janusflow model")

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
 from janusflow.codecs.base import ImageCodec
-from janusflow.weights import find_folder, follow_umask, load_weights
+from janusflow.weights import follow_umask, load_weights, model_folder
 
 FILES = ("config.json", "diffusion_pytorch_model*.safetensors*")  # of a hub id
 KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
@@ -39,7 +39,7 @@ class LatentCodec(ImageCodec):
             tiny = AutoencoderTiny()
             load_weights(tiny, [Path(path)], dtype=torch.float32)
             return cls(tiny)
-        folder = find_folder(path, revision, FILES, "VAE")
+        folder = model_folder(path, revision, FILES, "VAE")
         try:
             name = str(AutoencoderKL.load_config(str(folder)).get("_class_name"))
             if name not in KINDS:
