@@ -28,7 +28,7 @@ from janusflow.inference.images import sample_latents
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.options import FlowSampling
 from janusflow.pictures import save_png
-from janusflow.weights import weight_files
+from janusflow.weights import safetensors_files
 
 PROMPT = "a photo of a lighthouse"
 
@@ -61,7 +61,7 @@ def load(folder: Path, args: argparse.Namespace) -> dict[str, object]:
     weights = sum(p.numel() * p.element_size() for p in bundle.model.parameters()) / 2**30
     figures: dict[str, object] = {
         "parameters": sum(p.numel() for p in bundle.model.parameters()),
-        "files": len(weight_files(folder)),
+        "files": len(safetensors_files(folder)),
         "dtype": args.dtype,
         "weights_gib": round(weights, 2),
         "load_seconds": round(seconds, 1),

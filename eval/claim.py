@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.store import PART, write_json
-from janusflow.weights import read_json
+from janusflow.weights import read_json_object
 
 SETTINGS = "settings.json"
 FREE = ("libraries",)  # of a model's description: may differ when a run goes on
@@ -29,7 +29,7 @@ def claim(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         if not held:
             write_json(path, settings)
             return settings
-    before = read_json(path)
+    before = read_json_object(path)
     different = sorted(set(differences(before, settings)))
     if different:
         instead = ", or score its pictures with --images" if before.get("judge") else ""
@@ -54,7 +54,7 @@ def drawn_by(images: Path | None) -> Any:
     """What drew a folder of pictures, where it is that of a result; else None."""
     path = images.parent / SETTINGS if images else None
     try:
-        model = read_json(path)["model"] if path else None
+        model = read_json_object(path)["model"] if path else None
     except (ValueError, KeyError):
         return None  # somebody else's file of that name
     return model if isinstance(model, dict) and {"checkpoint", "resolution", "dtype"} <= model.keys() else None

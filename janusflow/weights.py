@@ -71,7 +71,7 @@ class KeyMap:
 SAME = KeyMap({"": ""})
 
 
-def find_folder(
+def model_folder(
     path: str | Path, revision: str | None = None, files: Sequence[str] = HUB_FILES, what: str = "model"
 ) -> Path:
     """The local folder that holds ``config.json``: ``path``, its ``model``, or a download of ``files`` from the hub.
@@ -86,7 +86,7 @@ def find_folder(
     return download(str(path), files, revision)
 
 
-def read_json(path: Path, required: bool = True) -> dict[str, Any]:
+def read_json_object(path: Path, required: bool = True) -> dict[str, Any]:
     """A JSON object. Raises ``ValueError`` with the path where it is damaged, or missing and ``required``."""
     if not required and not path.exists():
         return {}
@@ -99,7 +99,7 @@ def read_json(path: Path, required: bool = True) -> dict[str, Any]:
     return values
 
 
-def weight_files(folder: Path) -> list[Path]:
+def safetensors_files(folder: Path) -> list[Path]:
     """The safetensors files of a model folder: those of its index, or ``model.safetensors``, or all there are.
 
     Raises ``ValueError`` where there are none, where the index is damaged or names files that are missing or lie

@@ -78,7 +78,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from eval.compare.run import compare
     from eval.pages.page import markdown_table
     from janusflow.cli import find_device
-    from janusflow.weights import read_json
+    from janusflow.weights import read_json_object
 
     contestants = parse_contestants(args.models)
     if args.recorded:
@@ -91,7 +91,7 @@ def run_compare(args: argparse.Namespace) -> int:
     }
     config = CompareConfig(**given, sweep=not args.no_sweep)
     page = compare(contestants, config, out, str(find_device(args.device)))
-    comparison = read_json(out / "comparison.json")
+    comparison = read_json_object(out / "comparison.json")
     for title, table in score_tables(comparison):
         print(f"\n{title}\n\n" + "\n".join(markdown_table(table)))
     print(f"\n{page}")

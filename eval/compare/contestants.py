@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from eval.compare.config import CompareConfig
 from eval.store import write_json
-from janusflow.checkpoints.pretrained import ASSETS, find_folder, read_config
+from janusflow.checkpoints.pretrained import ASSETS, model_folder, read_config
 from janusflow.config import load_config
 from janusflow.parts.siglip import load_siglip
 from janusflow.training.config import REPORT_TASKS, RunConfig
-from janusflow.weights import read_json
+from janusflow.weights import read_json_object
 
 NAME = re.compile(r"[\w.+-]+")
 RECORD = "models.json"  # in the output folder: whose comparison it is
@@ -56,7 +56,7 @@ def check_comparable(contestants: Sequence[Contestant], compared: CompareConfig)
     """Raise ``ValueError`` where a model is missing, cannot do what is compared, or has another size of image."""
     sight = load_siglip(ASSETS / "shapes").config.image_size
     for contestant in contestants:
-        configs = [read_config(find_folder(path)).model for path in contestant.paths]
+        configs = [read_config(model_folder(path)).model for path in contestant.paths]
         for path, config in zip(contestant.paths, configs, strict=True):
             if config.vision.image_size != sight:
                 raise ValueError(
@@ -86,7 +86,7 @@ def claim_folder(folder: Path, contestants: Sequence[Contestant]) -> None:
     record = folder / RECORD
     now = {contestant.name: [_resolve(path) for path in contestant.paths] for contestant in contestants}
     if record.exists():
-        before = read_json(record)
+        before = read_json_object(record)
         gone = [name for name in before if now.get(name) != before[name]]
         if gone:
             raise ValueError(f"{folder} holds another comparison, of {', '.join(before)}: choose another --out")

@@ -10,7 +10,7 @@ from eval.compare.contestants import Contestant
 from eval.compare.run import draw_losses
 from eval.shapes.benchmark import SPLITS
 from eval.shapes.report import comparison_table
-from janusflow.weights import read_json
+from janusflow.weights import read_json_object
 
 PAGE = "recorded.md"
 OWN = {PAGE, "losses.png"}  # what may be written over
@@ -46,7 +46,7 @@ def read_scores(contestants: Sequence[Contestant]) -> dict[str, dict[str, Any]]:
             if not Path(path).is_dir():
                 raise ValueError(f"no run folder at {path}")
             file = Path(path) / "scores.json"
-            found = read_json(file, required=False)
+            found = read_json_object(file, required=False)
             if not all(isinstance(found.get(split), dict) for split in SPLITS if found):
                 raise ValueError(f"{file} does not hold the scores of {' and '.join(SPLITS)}")
             if found:

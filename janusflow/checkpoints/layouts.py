@@ -1,68 +1,201 @@
-"""What the layouts of released checkpoints share: settings of language model and vision tower, and their checks.
+"""Layouts of model folders: what each of them has to know, our own, and what those of released checkpoints share.
 
-:mod:`.deepseek` and :mod:`.janus` are DeepSeek's, :mod:`.transformers_janus` transformers'.
+Ours is ``config.json`` (sizes, chat format), ``model.safetensors``, ``tokenizer.json`` and ``vae/`` or ``vq/``.
+:mod:`.deepseek` (JanusFlow) and :mod:`.janus` (Janus, Janus-Pro) are DeepSeek's, :mod:`.transformers_janus` is
+transformers'.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from huggingface_hub.errors import StrictDataclassError
+from torch import Tensor
 
+from janusflow.checkpoints.processor_files import read_chat, read_preprocessing
+from janusflow.codecs.base import ImageCodec
+from janusflow.codecs.vae import LatentCodec
+from janusflow.codecs.vq import VQCodec
+from janusflow.config import from_dict, to_dict
+from janusflow.data.template import ChatConfig
+from janusflow.data.tokenizer import TextTokenizer
+from janusflow.data.transforms import Preprocessing
 from janusflow.models.llm import LLMConfig
-from janusflow.models.unified import ModelConfig
-from janusflow.models.vision import VisionConfig
+from janusflow.models.unified import ModelConfig, paper_losses
+from janusflow.registry import Registry
+from janusflow.weights import SAME, KeyMap
 
-MODEL_TYPE = "multi_modality"
+if TYPE_CHECKING:
+    from janusflow.checkpoints.pretrained import Bundle
 
-# timm's names of SigLIP towers -> width, depth, heads, patch size, MLP ratio.
-SIGLIP_SIZES = {
-    "siglip_base_patch16_384": (768, 12, 12, 16, 4.0),
-    "siglip_large_patch16_384": (1024, 24, 16, 16, 4.0),
-    "siglip_so400m_patch14_384": (1152, 27, 16, 14, 4304 / 1152),
-}
-CUSTOM_SIGLIP = "siglip_custom"
-
-# What a language model has whose file is silent: files leave out what equals these (Janus-Pro-7B's widths do).
-LLAMA_DEFAULTS: dict[str, Any] = {
-    "vocab_size": 32_000,
-    "hidden_size": 4096,
-    "intermediate_size": 11_008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "max_position_embeddings": 2048,
-    "rope_theta": 10_000.0,
-    "rms_norm_eps": 1e-6,
-}
+LAYOUTS: Registry[type[Layout]] = Registry(
+    "layout",
+    "janusflow.layouts",
+    {
+        "janusflow": "janusflow.checkpoints.layouts:OwnLayout",
+        "deepseek": "janusflow.checkpoints.deepseek:JanusFlowLayout",
+        "deepseek-janus": "janusflow.checkpoints.janus:DeepSeekJanusLayout",
+        "transformers": "janusflow.checkpoints.transformers_janus:TransformersJanusLayout",
+    },
+)
 
 
-def is_deepseek(values: dict[str, Any]) -> bool:
-    """Whether a ``config.json`` is of this layout."""
-    return values.get("model_type") == MODEL_TYPE
+@dataclass
+class FolderConfig:
+    """What ``config.json`` of our layout holds, and the files of the others mean."""
+
+    format: str = "janusflow"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    sampling: dict[str, Any] = field(default_factory=dict)  # how pictures are best drawn, over the head's defaults
+    world: str | None = None  # toy world that is all it knows (see janusflow.worlds.notes)
+
+    @staticmethod
+    def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
+        """Earlier files: ``guidance`` beside the model."""
+        values = dict(values)
+        guidance = values.pop("guidance", None)
+        return values if guidance is None else {"sampling": {"guidance": guidance}, **values}
 
 
-def read_llm_config(language: dict[str, Any], source: str) -> LLMConfig:
-    """The language model's sizes."""
-    values = LLAMA_DEFAULTS | language
-    check_settings(
-        source,
-        ("language_config.model_type", "llama", language.get("model_type", "llama")),
-        ("language_config.tie_word_embeddings", False, language.get("tie_word_embeddings", False)),
-        ("language_config.rope_scaling", None, language.get("rope_scaling")),
-    )
-    return LLMConfig(
-        vocab_size=values["vocab_size"],
-        hidden_size=values["hidden_size"],
-        intermediate_size=values["intermediate_size"],
-        num_layers=values["num_hidden_layers"],
-        num_heads=values["num_attention_heads"],
-        num_kv_heads=language.get("num_key_value_heads", values["num_attention_heads"]),
-        max_positions=values["max_position_embeddings"],
-        rope_theta=values["rope_theta"],
-        rms_norm_eps=values["rms_norm_eps"],
-    )
+class Export(NamedTuple):
+    """A model in the terms of a layout."""
+
+    weights: dict[str, Tensor]
+    files: dict[str, Any]  # JSON by file name, config.json first
+    codec: ImageCodec | None  # what is saved in a folder of its own
+
+
+class Layout(ABC):
+    """A form of model folders, read and written. What cannot be raises ``ValueError``, in one line."""
+
+    format: str  # what users call it; layouts of one format are for different heads
+    extras: tuple[str, ...] = ()  # prefixes of what else than the model's parameters the weights hold
+
+    @abstractmethod
+    def is_mine(self, values: dict[str, Any]) -> bool:
+        """Whether a ``config.json`` is of this layout."""
+
+    @abstractmethod
+    def holds(self, model: ModelConfig) -> bool:
+        """Whether it is for models with such a head."""
+
+    @abstractmethod
+    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
+        """The configuration of a folder whose ``config.json`` holds ``values``."""
+
+    @abstractmethod
+    def keys(self, model: ModelConfig) -> KeyMap:
+        """Our parameter names to the layout's."""
+
+    @abstractmethod
+    def export(self, bundle: Bundle, weights: dict[str, Tensor], dtype: torch.dtype | None) -> Export:
+        """A model whose ``weights``, by our names, are in ``dtype`` (None: as they were)."""
+
+    def file_keys(self, model: ModelConfig, folder: Path, values: dict[str, Any], files: list[Path]) -> KeyMap:
+        """As :meth:`keys`, for the ``files`` of a folder."""
+        return self.keys(model)
+
+    def chat(self, folder: Path, config: FolderConfig, tokenizer: TextTokenizer) -> ChatConfig:
+        """The chat format, where the tokenizer tells something of it too."""
+        return config.chat
+
+    def codec(
+        self, folder: Path, model: ModelConfig, required: bool, dtype: torch.dtype | None, device: torch.device
+    ) -> ImageCodec | None:
+        """The image codec that belongs to a folder; None where it has none and none is ``required``.
+
+        dtype: of one among the model's weights (None: as it is stored); others are in fp32.
+        """
+        kind = codec_kind(model)
+        own = folder / kind.folder
+        if own.exists():
+            return kind.from_pretrained(own).to(device)
+        return self.other_codec(own).to(device) if required else None
+
+    def other_codec(self, own: Path) -> ImageCodec:
+        """That of folders without the folder ``own``."""
+        raise ValueError(f"no image codec at {own}: there is no config.json in it")
+
+
+class OwnLayout(Layout):
+    """Ours."""
+
+    format = "janusflow"
+
+    def is_mine(self, values: dict[str, Any]) -> bool:
+        return values.get("format") == self.format
+
+    def holds(self, model: ModelConfig) -> bool:
+        return True
+
+    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
+        config = from_dict(FolderConfig, values, str(folder / "config.json"))
+        return dataclasses.replace(config, model=dataclasses.replace(config.model, losses={}))
+
+    def keys(self, model: ModelConfig) -> KeyMap:
+        return SAME
+
+    def export(self, bundle: Bundle, weights: dict[str, Tensor], dtype: torch.dtype | None) -> Export:
+        settings = (bundle.chat, bundle.preprocessing, bundle.sampling, bundle.world)
+        values = to_dict(FolderConfig("janusflow", bundle.model.config, *settings))
+        values["model"]["losses"] = {name: {"weight": 0.0} for name in paper_losses()}  # a saved model has none
+        return Export(weights, {"config.json": values}, bundle.codec)
+
+
+class ReleasedLayout(Layout):
+    """That of a released checkpoint: sizes in ``config.json``, chat and pixels in the processor's files."""
+
+    @abstractmethod
+    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
+        """Sizes out of ``config.json``, which ``source`` names in errors: of missing and unsupported fields."""
+
+    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
+        model = self.model_config(values, str(folder / "config.json"))
+        return FolderConfig(self.format, model, read_chat(folder), read_preprocessing(folder))
+
+
+def find_layout(values: dict[str, Any]) -> Layout | None:
+    """The layout of a ``config.json``; None where it is of none."""
+    return next((layout for layout in layouts() if layout.is_mine(values)), None)
+
+
+def choose_layout(name: str, model: ModelConfig) -> Layout:
+    """The layout that users call ``name``, for models like this one. Raises ``ValueError`` where there is none."""
+    fitting = {layout.format: layout for layout in layouts() if layout.holds(model)}
+    if name not in fitting:
+        known = any(layout.format == name for layout in layouts())
+        fault = f"the {name} format has no models with this head" if known else f"unknown format {name!r}"
+        raise ValueError(f"{fault}; choose from {', '.join(fitting)}")
+    return fitting[name]
+
+
+def layouts() -> Iterator[Layout]:
+    """All that there are."""
+    return (LAYOUTS.load(name)() for name in LAYOUTS.paths)
+
+
+def codec_kind(model: ModelConfig) -> type[VQCodec] | type[LatentCodec]:
+    """What decodes that which a model's head draws."""
+    return LatentCodec if model.head.head_class.latent_dtype.is_floating_point else VQCodec
+
+
+def type_name(weights: dict[str, Tensor]) -> str:
+    """The type of weights as ``config.json`` names it."""
+    return str(next(iter(weights.values())).dtype).removeprefix("torch.")
+
+
+def stored(weights: dict[str, Tensor], keys: KeyMap) -> dict[str, Tensor]:
+    """Our weights as a file holds them."""
+    return {name: view(value) for ours, value in weights.items() for name, view in keys.parts(ours).items()}
 
 
 def llm_params(llm: LLMConfig) -> dict[str, Any]:
@@ -81,54 +214,12 @@ def llm_params(llm: LLMConfig) -> dict[str, Any]:
     }
 
 
-def read_vision_config(params: dict[str, Any], source: str) -> VisionConfig:
-    """SigLIP's sizes from its name, or from the fields of a tower that has none."""
-    name = params["model_name"]
-    if name == CUSTOM_SIGLIP:
-        keys = ("image_size", "patch_size", "width", "depth", "num_heads", "mlp_ratio")
-        return VisionConfig(**{key: params[key] for key in keys})
-    if name not in SIGLIP_SIZES:
-        known = ", ".join([*SIGLIP_SIZES, CUSTOM_SIGLIP])
-        raise ValueError(f"{source} names the vision tower {name!r}; known are {known}")
-    width, blocks, heads, patch, ratio = SIGLIP_SIZES[name]
-    select = params.get("select_layer", -1)  # the last block that is kept: counted from the front, or back from -1
-    depth = select if select > 0 else blocks + 1 + select
-    if not 1 <= depth <= blocks:
-        raise ValueError(f"{source}: select_layer {select} leaves no block of {name}, which has {blocks}")
-    return VisionConfig(params["image_size"], patch, width, depth, heads, ratio)
-
-
-def vision_params(vision: VisionConfig) -> dict[str, Any]:
-    """The fields that :func:`read_vision_config` reads: a known tower, perhaps cut short, or all sizes."""
-    params: dict[str, Any] = {"image_size": vision.image_size, "select_feature": "same"}
-    for name, (width, blocks, heads, patch, ratio) in SIGLIP_SIZES.items():
-        same = (width, heads, patch, ratio) == (vision.width, vision.num_heads, vision.patch_size, vision.mlp_ratio)
-        if same and vision.depth <= blocks:
-            return {**params, "model_name": name, "select_layer": vision.depth - blocks - 1}
-    sizes = {key: getattr(vision, key) for key in ("width", "depth", "num_heads", "patch_size", "mlp_ratio")}
-    return {**params, "model_name": CUSTOM_SIGLIP, "select_layer": -1, **sizes}
-
-
 def check_sayable(model: ModelConfig, layout: str) -> None:
     """Raise ``ValueError`` for what neither DeepSeek's layouts nor transformers' can say."""
     if model.llm.qk_norm:
         raise ValueError(f"{layout} layout has no query-key norm: use the janusflow layout")
     if model.sees_latents:
         raise ValueError(f"{layout} layout has SigLIP, no {model.und_encoder} encoder: use the janusflow layout")
-
-
-def config_file(llm: LLMConfig, parts: dict[str, tuple[str, dict[str, Any]]], dtype: str) -> dict[str, Any]:
-    """``config.json`` of a language model and named parts, each with its class and sizes."""
-    described = {
-        f"{name}_config": {"cls": kind, "model_type": name, "params": params} for name, (kind, params) in parts.items()
-    }
-    return {
-        "architectures": ["MultiModalityCausalLM"],
-        "model_type": MODEL_TYPE,
-        "torch_dtype": dtype,
-        "language_config": {**llm_params(llm), "torch_dtype": dtype},
-        **described,
-    }
 
 
 def check_settings(source: str, *settings: tuple[str, Any, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from janusflow.weights import HUB_FILES, find_folder, save_weights, writing
+from janusflow.weights import HUB_FILES, model_folder, save_weights, writing
 
 PICKLED, PICKLED_INDEX = "*.bin", "pytorch_model.bin.index.json"
 
@@ -23,7 +23,7 @@ def convert_pickles(path: str | Path, out: Path, revision: str | None = None, sh
     Weights are mapped from the files, not read into memory; everything else is copied, ``config.json`` last.
     Raises ``ValueError`` where there are no such weights, or files that hold anything but tensors.
     """
-    folder = find_folder(path, revision, (*HUB_FILES, PICKLED))
+    folder = model_folder(path, revision, (*HUB_FILES, PICKLED))
     files = sorted(folder.glob(PICKLED))
     if not files:
         raise ValueError(f"{folder} has no weights as {PICKLED} to convert")

@@ -14,7 +14,7 @@ from typing import Any
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import BOS, EOS, IMAGE_PLACEHOLDER, PAD, TextTokenizer
 from janusflow.data.transforms import Preprocessing
-from janusflow.weights import read_json
+from janusflow.weights import read_json_object
 
 OWN_FILE = "janusflow.json"
 
@@ -45,10 +45,10 @@ def read_chat(folder: Path, otherwise: Mapping[str, str] = JANUS_ROLES) -> ChatC
 
     transformers' ``use_default_system_prompt: false`` means none. Raises ``ValueError`` with the path of a wrong file.
     """
-    own, processor = folder / OWN_FILE, read_json(folder / "processor_config.json", required=False)
+    own, processor = folder / OWN_FILE, read_json_object(folder / "processor_config.json", required=False)
     system = RELEASED_SYSTEM if processor.get("use_default_system_prompt", True) else ""
     earlier = {ours: processor[theirs] for ours, theirs in OLD_CHAT_FIELDS.items() if theirs in processor}
-    stated = read_json(own, required=False).get("chat", {})
+    stated = read_json_object(own, required=False).get("chat", {})
     texts = isinstance(stated, dict) and all(isinstance(text, str) for text in stated.values())
     if not texts or not stated.keys() <= OLD_CHAT_FIELDS.keys():
         raise ValueError(f"{own}: chat must be texts called {', '.join(OLD_CHAT_FIELDS)}, got {stated!r}")
@@ -78,7 +78,7 @@ def chat_templates(folder: Path) -> Iterator[str]:
     if path.exists():
         yield path.read_text(encoding="utf-8", errors="replace")
     for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        yield str(read_json(folder / name, required=False).get("chat_template", ""))
+        yield str(read_json_object(folder / name, required=False).get("chat_template", ""))
 
 
 def names(folder: Path) -> Iterator[str]:
@@ -111,8 +111,8 @@ def read_preprocessing(folder: Path) -> Preprocessing:
 
     Those of JanusFlow where they are silent.
     """
-    merged = read_json(folder / "processor_config.json", required=False).get("image_processor", {})
-    values = merged | read_json(folder / "preprocessor_config.json", required=False)
+    merged = read_json_object(folder / "processor_config.json", required=False).get("image_processor", {})
+    values = merged | read_json_object(folder / "preprocessor_config.json", required=False)
     found = {ours: values[theirs] for ours, theirs in PIXEL_FIELDS.items() if values.get(theirs) is not None}
     return Preprocessing(**found)
 

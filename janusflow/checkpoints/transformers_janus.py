@@ -7,27 +7,27 @@ nothing uses, has none: it is left out, and read as zeros.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 from transformers import JanusConfig, JanusVQVAEConfig
 
-from janusflow.checkpoints.janus import check_janus, vq_sizes
+from janusflow.checkpoints.janus import JanusLayout, check_janus, vq_sizes
 from janusflow.checkpoints.layouts import check_settings, llm_params, reading
 from janusflow.checkpoints.processor_files import chat_template, companion_files
-from janusflow.data.template import ChatConfig
-from janusflow.data.tokenizer import BEGIN_OF_IMAGE, END_OF_IMAGE, IMAGE_PLACEHOLDER, TextTokenizer
-from janusflow.data.transforms import Preprocessing
+from janusflow.data.tokenizer import BEGIN_OF_IMAGE, END_OF_IMAGE, IMAGE_PLACEHOLDER
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.models.vision import VisionConfig
-from janusflow.weights import KeyMap, View
+from janusflow.weights import KeyMap, View, read_shapes
+
+if TYPE_CHECKING:
+    from janusflow.checkpoints.pretrained import Bundle
 
 MODEL_TYPE = "janus"
 VQ_PREFIX = "model.vqmodel."  # of the VQ tokenizer's parameters
-UNUSED: tuple[str, ...] = ()
-VQ_KEYS = KeyMap({"": VQ_PREFIX})
 
 TOWER, BLOCK = "model.vision_model.", "model.vision_model.encoder.layers.#."
 POSITIONS = "vision.tower.pos_embed"
@@ -94,27 +94,119 @@ def third(number: int, value: Tensor) -> Tensor:
     return value.chunk(3)[number]
 
 
-def is_janus(values: dict[str, Any]) -> bool:
-    """Whether a ``config.json`` is of this layout."""
-    return values.get("model_type") == MODEL_TYPE
+class TransformersJanusLayout(JanusLayout):
+    """transformers'."""
 
+    format = "transformers"
+    extras, vq_keys = (VQ_PREFIX,), KeyMap({"": VQ_PREFIX})
 
-def model_keys(config: ModelConfig) -> Keys:
-    """Our parameter names to the layout's."""
-    return Keys(config)
+    def is_mine(self, values: dict[str, Any]) -> bool:
+        return values.get("model_type") == MODEL_TYPE
 
+    def keys(self, model: ModelConfig) -> KeyMap:
+        return Keys(model)
 
-def file_keys(config: ModelConfig, values: dict[str, Any], stored: set[str], source: str) -> Keys:
-    """As :func:`model_keys`, for files that hold the names ``stored``.
+    def file_keys(self, model: ModelConfig, folder: Path, values: dict[str, Any], files: list[Path]) -> KeyMap:
+        """Output embeddings in the files count; without them ``config.json`` must say that the input's are meant.
 
-    Output embeddings in the files count; without them ``config.json`` must say that the input's are meant, as it does
-    where it is silent. Raises ``ValueError`` where it says that they are not.
-    """
-    if STORED_LOGITS in stored:
-        return Keys(config)
-    if not values.get("tie_word_embeddings", True):
-        raise ValueError(f"{source}: the weights lack {STORED_LOGITS}, and tie_word_embeddings is false")
-    return Keys(config, tied=True)
+        It does so where it is silent.
+        """
+        if STORED_LOGITS in read_shapes(files):
+            return Keys(model)
+        if not values.get("tie_word_embeddings", True):
+            path = folder / "config.json"
+            raise ValueError(f"{path}: the weights lack {STORED_LOGITS}, and tie_word_embeddings is false")
+        return Keys(model, tied=True)
+
+    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
+        with reading(source, "Janus"):
+            config = parse(values, source)
+            text, vision, vq = config.text_config, config.vision_config, config.vq_config
+            return ModelConfig(
+                LLMConfig(
+                    vocab_size=text.vocab_size,
+                    hidden_size=text.hidden_size,
+                    intermediate_size=text.intermediate_size,
+                    num_layers=text.num_hidden_layers,
+                    num_heads=text.num_attention_heads,
+                    num_kv_heads=text.num_key_value_heads,
+                    max_positions=text.max_position_embeddings,
+                    rope_theta=text.rope_parameters["rope_theta"],
+                    rms_norm_eps=text.rms_norm_eps,
+                ),
+                VisionConfig(
+                    image_size=vision.image_size,
+                    patch_size=vision.patch_size,
+                    width=vision.hidden_size,
+                    depth=vision.num_hidden_layers,
+                    num_heads=vision.num_attention_heads,
+                    mlp_ratio=vision.mlp_ratio,
+                    aligner_depth=vision.depth,
+                    begin_embed=False,
+                ),
+                ARHeadConfig(
+                    codebook_size=vq.num_embeddings,
+                    code_channels=vq.embed_dim,
+                    grid=vq.num_patches,
+                    aligner_depth=vq.num_hidden_layers,
+                    head_width=vq.projection_dim,
+                ),
+                losses={},
+            )
+
+    def vq_config(self, values: dict[str, Any], source: str) -> JanusVQVAEConfig:
+        with reading(source, "Janus"):
+            return parse(values, source).vq_config
+
+    def config_files(self, bundle: Bundle, vq: JanusVQVAEConfig, dtype: str) -> dict[str, dict[str, Any]]:
+        model, tokenizer = bundle.model.config, bundle.tokenizer
+        check_janus(model, vq, "transformers'")
+        llm, vision, head = model.llm, model.vision, cast(ARHeadConfig, model.head)
+        if head.head_width != llm.hidden_size:
+            raise ValueError(
+                f"transformers' layout has a generation head as wide as the LLM: {head.head_width} against "
+                f"{llm.hidden_size}; use the deepseek or the janusflow layout"
+            )
+        special = {"bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eos}
+        config = JanusConfig(
+            text_config={**llm_params(llm), **special},
+            vision_config={
+                "image_size": vision.image_size,
+                "patch_size": vision.patch_size,
+                "hidden_size": vision.width,
+                "num_hidden_layers": vision.depth,
+                "num_attention_heads": vision.num_heads,
+                "mlp_ratio": vision.mlp_ratio,
+                "depth": vision.aligner_depth,
+                "projection_dim": llm.hidden_size,
+                "num_image_tokens": head.grid**2,
+            },
+            vq_config={
+                **vq_sizes(vq),
+                "embed_dim": head.code_channels,
+                "num_embeddings": head.codebook_size,
+                "num_hidden_layers": head.aligner_depth,
+                "projection_dim": head.head_width,
+                "image_token_embed_dim": llm.hidden_size,
+                "num_patches": head.grid,
+            },
+            image_token_id=tokenizer.image,
+            tie_word_embeddings=False,
+            architectures=["JanusForConditionalGeneration"],
+            dtype=dtype,
+        )
+        chat = (bundle.chat, bundle.preprocessing)
+        files = companion_files(vision.image_size, head.grid**2, llm.max_positions, *chat)
+        files["processor_config.json"]["processor_class"] = "JanusProcessor"
+        pixels = files["preprocessor_config.json"]
+        pixels |= {"image_processor_type": "JanusImageProcessor", "processor_class": "JanusProcessor"}
+        side = pixels.pop("image_size")
+        pixels |= {"size": {"height": side, "width": side}}
+        images = {"image_token": IMAGE_PLACEHOLDER, "boi_token": BEGIN_OF_IMAGE, "eoi_token": END_OF_IMAGE}
+        files["tokenizer_config.json"] |= {"extra_special_tokens": images, "processor_class": "JanusProcessor"}
+        generation = {**special, "pad_token_id": tokenizer.pad, "generation_kwargs": {"boi_token_id": tokenizer.boi}}
+        files["chat_template.json"] = {"chat_template": chat_template(bundle.chat)}
+        return {"config.json": config.to_dict(), "generation_config.json": generation, **files}
 
 
 def parse(values: dict[str, Any], source: str) -> JanusConfig:
@@ -141,104 +233,3 @@ def parse(values: dict[str, Any], source: str) -> JanusConfig:
         ("vq_config.image_token_embed_dim", text.hidden_size, vq.image_token_embed_dim),
     )
     return config
-
-
-def read_model_config(values: dict[str, Any], source: str) -> ModelConfig:
-    """Sizes out of ``config.json``. Raises ``ValueError`` that names an unsupported field."""
-    with reading(source, "Janus"):
-        config = parse(values, source)
-        text, vision, vq = config.text_config, config.vision_config, config.vq_config
-        return ModelConfig(
-            LLMConfig(
-                vocab_size=text.vocab_size,
-                hidden_size=text.hidden_size,
-                intermediate_size=text.intermediate_size,
-                num_layers=text.num_hidden_layers,
-                num_heads=text.num_attention_heads,
-                num_kv_heads=text.num_key_value_heads,
-                max_positions=text.max_position_embeddings,
-                rope_theta=text.rope_parameters["rope_theta"],
-                rms_norm_eps=text.rms_norm_eps,
-            ),
-            VisionConfig(
-                image_size=vision.image_size,
-                patch_size=vision.patch_size,
-                width=vision.hidden_size,
-                depth=vision.num_hidden_layers,
-                num_heads=vision.num_attention_heads,
-                mlp_ratio=vision.mlp_ratio,
-                aligner_depth=vision.depth,
-                begin_embed=False,
-            ),
-            ARHeadConfig(
-                codebook_size=vq.num_embeddings,
-                code_channels=vq.embed_dim,
-                grid=vq.num_patches,
-                aligner_depth=vq.num_hidden_layers,
-                head_width=vq.projection_dim,
-            ),
-            losses={},
-        )
-
-
-def read_vq_config(values: dict[str, Any], source: str) -> JanusVQVAEConfig:
-    """The VQ tokenizer's sizes, out of the same file. Raises ``ValueError`` as :func:`read_model_config` does."""
-    with reading(source, "Janus"):
-        return parse(values, source).vq_config
-
-
-def config_files(
-    model: ModelConfig,
-    vq: JanusVQVAEConfig,
-    chat: ChatConfig,
-    preprocessing: Preprocessing,
-    tokenizer: TextTokenizer,
-    dtype: str,
-) -> dict[str, dict[str, Any]]:
-    """The layout's JSON files, by name. Raises ``ValueError`` for what the layout cannot say."""
-    check_janus(model, vq, "transformers'")
-    llm, vision, head = model.llm, model.vision, cast(ARHeadConfig, model.head)
-    if head.head_width != llm.hidden_size:
-        raise ValueError(
-            f"transformers' layout has a generation head as wide as the LLM: {head.head_width} against "
-            f"{llm.hidden_size}; use the deepseek or the janusflow layout"
-        )
-    special = {"bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eos}
-    config = JanusConfig(
-        text_config={**llm_params(llm), **special},
-        vision_config={
-            "image_size": vision.image_size,
-            "patch_size": vision.patch_size,
-            "hidden_size": vision.width,
-            "num_hidden_layers": vision.depth,
-            "num_attention_heads": vision.num_heads,
-            "mlp_ratio": vision.mlp_ratio,
-            "depth": vision.aligner_depth,
-            "projection_dim": llm.hidden_size,
-            "num_image_tokens": head.grid**2,
-        },
-        vq_config={
-            **vq_sizes(vq),
-            "embed_dim": head.code_channels,
-            "num_embeddings": head.codebook_size,
-            "num_hidden_layers": head.aligner_depth,
-            "projection_dim": head.head_width,
-            "image_token_embed_dim": llm.hidden_size,
-            "num_patches": head.grid,
-        },
-        image_token_id=tokenizer.image,
-        tie_word_embeddings=False,
-        architectures=["JanusForConditionalGeneration"],
-        dtype=dtype,
-    )
-    files = companion_files(vision.image_size, head.grid**2, llm.max_positions, chat, preprocessing)
-    files["processor_config.json"]["processor_class"] = "JanusProcessor"
-    pixels = files["preprocessor_config.json"]
-    pixels |= {"image_processor_type": "JanusImageProcessor", "processor_class": "JanusProcessor"}
-    side = pixels.pop("image_size")
-    pixels |= {"size": {"height": side, "width": side}}
-    images = {"image_token": IMAGE_PLACEHOLDER, "boi_token": BEGIN_OF_IMAGE, "eoi_token": END_OF_IMAGE}
-    files["tokenizer_config.json"] |= {"extra_special_tokens": images, "processor_class": "JanusProcessor"}
-    generation = {**special, "pad_token_id": tokenizer.pad, "generation_kwargs": {"boi_token_id": tokenizer.boi}}
-    files["chat_template.json"] = {"chat_template": chat_template(chat)}
-    return {"config.json": config.to_dict(), "generation_config.json": generation, **files}

@@ -1,6 +1,7 @@
 """The image codec of the flow head: a VAE whose latents are scaled to about unit variance.
 
-The only place that knows a scaling factor. SDXL-VAE: ``stabilityai/sdxl-vae``, factor 0.13025, diffusers layout.
+The only place that knows a scaling factor, and a shift: latents are (z - shift) * scale of what the VAE gives.
+SDXL-VAE: ``stabilityai/sdxl-vae``, scale 0.13025, no shift, diffusers layout; those of SD3 and FLUX have a shift.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor
 
 from janusflow.codecs.base import ImageCodec
-from janusflow.weights import find_folder, follow_umask, load_weights
+from janusflow.weights import follow_umask, load_weights, model_folder
 
 FILES = ("config.json", "diffusion_pytorch_model*.safetensors*")  # of a hub id
 KINDS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
@@ -38,7 +39,7 @@ class LatentCodec(ImageCodec):
             tiny = AutoencoderTiny()
             load_weights(tiny, [Path(path)], dtype=torch.float32)
             return cls(tiny)
-        folder = find_folder(path, revision, FILES, "VAE")
+        folder = model_folder(path, revision, FILES, "VAE")
         try:
             name = str(AutoencoderKL.load_config(str(folder)).get("_class_name"))
             if name not in KINDS:
@@ -88,6 +89,11 @@ class LatentCodec(ImageCodec):
         """Channels of a latent."""
         return self.module.config.latent_channels
 
+    @property
+    def shift(self) -> float:
+        """What is taken from the VAE's latents before they are scaled."""
+        return self.module.config.get("shift_factor") or 0.0
+
     def latent_shape(self, side: int) -> tuple[int, int, int]:
         return self.size, side // self.factor, side // self.factor
 
@@ -102,11 +108,11 @@ class LatentCodec(ImageCodec):
         with torch.autocast(pixels.device.type, enabled=False):
             encoded = self.module.encode(pixels.to(self.dtype))
         latents = encoded.latents if isinstance(self.module, AutoencoderTiny) else encoded.latent_dist.mode()
-        return latents.float() * self.module.config.scaling_factor
+        return (latents.float() - self.shift) * self.module.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, C, s, s) -> images (B, 3, factor s, factor s), clamped to [-1, 1], fp32."""
         with torch.autocast(latents.device.type, enabled=False):
-            scaled = latents.float() / self.module.config.scaling_factor
-            return self.module.decode(scaled.to(self.dtype)).sample.float().clamp(-1, 1)
+            unscaled = latents.float() / self.module.config.scaling_factor + self.shift
+            return self.module.decode(unscaled.to(self.dtype)).sample.float().clamp(-1, 1)

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.codecs.base import ImageCodec
-from janusflow.weights import building, find_folder, follow_umask, load_weights, read_json, weight_files
+from janusflow.weights import building, follow_umask, load_weights, model_folder, read_json_object, safetensors_files
 
 TOGETHER = 16  # images encoded at once: the first layers' activations are large
 
@@ -36,11 +36,11 @@ class VQCodec(ImageCodec):
 
         Raises ``ValueError`` with the path where there is none, it is damaged, or its parameters do not fit.
         """
-        folder = find_folder(path, revision)
-        values = read_json(folder / "config.json")
+        folder = model_folder(path, revision)
+        values = read_json_object(folder / "config.json")
         with building(folder / "config.json", "VQ tokenizer"):
             vq = JanusVQVAE(JanusVQVAEConfig.from_dict(values))
-        load_weights(vq, weight_files(folder), dtype=torch.float32)
+        load_weights(vq, safetensors_files(folder), dtype=torch.float32)
         return cls(vq)
 
     def save(self, path: str | Path) -> None:

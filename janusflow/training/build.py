@@ -16,7 +16,7 @@ from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.head import GenerationHead, HeadConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.config import PartsConfig, RunConfig
-from janusflow.weights import HUB_SETTINGS, KeyMap, find_folder, load_weights
+from janusflow.weights import HUB_SETTINGS, KeyMap, load_weights, model_folder
 from janusflow.worlds.notes import SHAPES
 
 
@@ -28,7 +28,7 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
     path, sizes, chat = config.parts.checkpoint, config.model, config.chat
     vocabulary = Path(locate(config.parts.tokenizer))
     if path is not None:
-        folder = find_folder(path, files=HUB_SETTINGS)
+        folder = model_folder(path, files=HUB_SETTINGS)
         found = read_config(folder)
         sizes, chat = dataclasses.replace(found.model, losses=config.model.losses), found.chat
         vocabulary = folder / "tokenizer.json"

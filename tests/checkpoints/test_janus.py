@@ -9,13 +9,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor
 
-from janusflow.checkpoints import janus, layouts, transformers_janus
 from janusflow.checkpoints.codecs import load_codec
+from janusflow.checkpoints.janus import DeepSeekJanusLayout
+from janusflow.checkpoints.layouts import llm_params
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained, read_config, save_pretrained
+from janusflow.checkpoints.transformers_janus import TransformersJanusLayout
 from janusflow.cli import main
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatConfig
-from janusflow.data.transforms import Preprocessing
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
@@ -24,6 +25,7 @@ from tests.conftest import spread
 
 FOREIGN = ("deepseek", "transformers")
 LAYOUTS = ("janusflow", *FOREIGN)
+DEEPSEEK, TRANSFORMERS = DeepSeekJanusLayout(), TransformersJanusLayout()
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -149,7 +151,7 @@ def released_config(shared, name):
 @pytest.mark.parametrize("name", ["janus-1.3b_and_pro-1b", "janus-pro-7b"])
 def test_released_configurations(shared, name):
     values = released_config(shared, name)
-    config, vq = janus.read_model_config(values, name), janus.read_vq_config(values, name)
+    config, vq = DEEPSEEK.model_config(values, name), DEEPSEEK.vq_config(values, name)
     large = name == "janus-pro-7b"
     llm = LLMConfig(hidden_size=4096, intermediate_size=11_008, num_layers=30, num_heads=32, num_kv_heads=32)
     assert config == ModelConfig(
@@ -159,20 +161,22 @@ def test_released_configurations(shared, name):
         losses={},
     )
     assert (vq.num_patches, vq.num_embeddings, vq.embed_dim) == (24, 16_384, 8)
-    ours = janus.config_files(config, vq, ChatConfig(), Preprocessing(), "bfloat16")["config.json"]
+    with torch.device("meta"):
+        bundle = Bundle(UnifiedModel(config), None, None)  # type: ignore[arg-type]
+    ours = DEEPSEEK.config_files(bundle, vq, "bfloat16")["config.json"]
     assert {key: ours[key] for key in ours if key != "language_config"} == {
         key: value for key, value in values.items() if key not in ("language_config", "transformers_version")
     }
-    for layer in (values["language_config"], layouts.llm_params(config.llm)):
+    for layer in (values["language_config"], llm_params(config.llm)):
         assert layer.items() <= ours["language_config"].items()
 
 
 def test_what_a_released_file_leaves_out_is_the_default_of_transformers(shared):
     values = released_config(shared, "janus-pro-7b")
-    full = janus.read_model_config(values, "here")
+    full = DEEPSEEK.model_config(values, "here")
     for key in ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads"):
         del values["language_config"][key]
-    assert janus.read_model_config(values, "here") == full
+    assert DEEPSEEK.model_config(values, "here") == full
 
 
 def test_families_are_told_apart(shared, tmp_path):
@@ -188,12 +192,12 @@ def test_a_sparse_configuration_of_older_transformers():
     text |= {"max_position_embeddings": 16_384, "rope_theta": 10_000.0, "rope_scaling": None}
     values = {"model_type": "janus", "text_config": text, "vision_config": {"model_type": "janus_vision_model"}}
     values["vq_config"] = {"model_type": "janus_vqgan", "num_patches": 24}
-    assert transformers_janus.read_model_config(values, "here") == ModelConfig(
+    assert TRANSFORMERS.model_config(values, "here") == ModelConfig(
         vision=VisionConfig(aligner_depth=2, begin_embed=False), head=ARHeadConfig(), losses={}
     )
     text["rope_scaling"] = {"rope_type": "linear", "factor": 2.0}
     with pytest.raises(ValueError, match="rope_type is 'linear'"):
-        transformers_janus.read_model_config(values, "here")
+        TRANSFORMERS.model_config(values, "here")
 
 
 def test_the_unused_counter_may_be_absent_and_is_written(tmp_path, janus_bundle):
@@ -227,9 +231,9 @@ def test_output_embeddings(tmp_path, janus_bundle):
 def test_key_maps_are_reversible(janus_bundle):
     config = janus_bundle.model.config
     for names, keys in (
-        (janus_bundle.model.state_dict(), janus.model_keys(config)),
-        (janus_bundle.codec.module.state_dict(), janus.VQ_KEYS),
-        (janus_bundle.codec.module.state_dict(), transformers_janus.VQ_KEYS),
+        (janus_bundle.model.state_dict(), DEEPSEEK.keys(config)),
+        (janus_bundle.codec.module.state_dict(), DEEPSEEK.vq_keys),
+        (janus_bundle.codec.module.state_dict(), TRANSFORMERS.vq_keys),
     ):
         assert all(keys.ours(keys.stored(name)) == name for name in names)
         assert len({keys.stored(name) for name in names}) == len(names)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from janusflow.checkpoints.layouts import read_vision_config, vision_params
+from janusflow.checkpoints.deepseek import read_vision_config, vision_params
 from janusflow.checkpoints.pretrained import ASSETS, Bundle, load_pretrained, save_pretrained
 from janusflow.checkpoints.processor_files import RELEASED_SYSTEM
 from janusflow.codecs.vae import LatentCodec

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from janusflow.checkpoints.pretrained import ASSETS
@@ -62,6 +63,22 @@ def test_saved_codec_is_the_same(tmp_path):
     assert (tmp_path / "diffusion_pytorch_model.safetensors").stat().st_size < 1.1 * sum(
         path.stat().st_size for path in (ASSETS / "shapes" / "vae").glob("*.safetensors")
     )
+
+
+def test_a_shift_is_taken_off_before_scaling_and_put_back(tmp_path):
+    """As SD3's and FLUX's VAEs have one."""
+    torch.manual_seed(0)
+    AutoencoderKL(
+        block_out_channels=(8,), norm_num_groups=4, latent_channels=4, scaling_factor=1.5, shift_factor=0.25
+    ).save_pretrained(tmp_path)
+    codec = LatentCodec.from_pretrained(tmp_path)
+    pixels = torch.rand(1, 3, 8, 8) * 2 - 1
+    with torch.no_grad():
+        mode = codec.module.encode(pixels).latent_dist.mode()
+        decoded = codec.module.decode(mode).sample.clamp(-1, 1)
+    latents = codec.encode(pixels)
+    torch.testing.assert_close(latents, (mode - 0.25) * 1.5)
+    torch.testing.assert_close(codec.decode(latents), decoded)
 
 
 def test_sides_that_do_not_fit_are_refused(taesdxl):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.options import CodeSampling
-from janusflow.weights import read_shapes, weight_files
+from janusflow.weights import read_shapes, safetensors_files
 from tests.parity.test_janusflow import filled, relative
 
 TOLERANCE = 1e-5  # relative
@@ -59,7 +59,7 @@ def runner(reference, tokens):
 def test_export_has_the_reference_s_keys_and_shapes(reference, tmp_path):
     bundle, _, manifest, _ = reference
     save_pretrained(bundle, tmp_path, "deepseek")
-    shapes = {name: list(shape) for name, shape in read_shapes(weight_files(tmp_path)).items()}
+    shapes = {name: list(shape) for name, shape in read_shapes(safetensors_files(tmp_path)).items()}
     shutil.rmtree(tmp_path)
     assert shapes == manifest
 

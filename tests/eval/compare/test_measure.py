@@ -4,6 +4,7 @@ import dataclasses
 import platform
 
 import pytest
+from janusflow.inference.options import FAMILIES
 
 from eval.compare import judging
 from eval.compare.config import CompareConfig
@@ -12,7 +13,6 @@ from eval.compare.measure import measure_model
 from eval.provenance import describe
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
-from janusflow.inference.options import FAMILIES
 from janusflow.models.flow_head import FlowSampling
 from janusflow.worlds.shapes.vocabulary import GENEVAL_TAGS
 
