@@ -13,10 +13,10 @@ from eval.dpg_bench.grids import SIDES, count_pictures
 from eval.dpg_bench.judges import MPLUG, VQA_MODEL, DPGJudge, find_answerer, load_answerer
 from eval.dpg_bench.questions import PROTOCOLS, Item, Row, check_rows, group_rows, read_prompts, read_rows
 from eval.dpg_bench.score import BROAD, CATEGORIES, CROPS, score_items
-from eval.fid.prompt_lists import evenly
 from eval.files import find_data, find_file
 from eval.flags import flag
 from eval.judge_weights import other_judge, weight_files
+from eval.subsets import evenly
 from eval.task import Drawing, Judged, Need, Question, Record, Scored, Task, Work, joined
 
 QUESTION_FILES = ("dpg_bench.csv", "**/dpg_bench.csv")

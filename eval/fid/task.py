@@ -21,11 +21,12 @@ from eval.features.extractors import FeatureExtractor, find_extractor
 from eval.features.image_files import ImageFiles
 from eval.features.reference import Reference, check_reference, find_reference, read_reference, reference_record
 from eval.features.resizing import OF_REFERENCE, RESIZES
-from eval.fid.prompt_lists import Prompt, choose, evenly, list_hash, read_coco, read_mjhq
+from eval.fid.prompt_lists import Prompt, read_coco, read_mjhq
 from eval.fid.score import BIAS_NOTE, Naming, category_scores, protocol_of_scores, quality_scores
 from eval.files import find_data, find_file
 from eval.flags import flag
 from eval.picture_folder import match_pictures
+from eval.subsets import choose, evenly, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work
 
 if TYPE_CHECKING:

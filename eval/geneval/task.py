@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from eval.fid.prompt_lists import evenly
 from eval.files import find_data, find_file, read_json_lines
 from eval.flags import flag
 from eval.geneval.colors import COLOR_MODEL
@@ -19,6 +18,7 @@ from eval.geneval.layout import SAMPLES, find_samples, index_of, sample_id, samp
 from eval.geneval.result import score_samples, to_record
 from eval.geneval.score import MIN_SCORE, Detection, Prompt, check_prompt, score_image
 from eval.judge_weights import describe_model, find_model, other_judge
+from eval.subsets import evenly
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work, first_part, joined
 
 PROMPT_FILES = ("evaluation_metadata.jsonl", "geneval.jsonl", "**/evaluation_metadata.jsonl")

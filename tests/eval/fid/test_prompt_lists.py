@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from eval.fid.prompt_lists import choose, evenly, list_hash, read_coco, read_mjhq
+from eval.fid.prompt_lists import read_coco, read_mjhq
+from eval.subsets import choose, evenly, list_hash
 
 
 def write(path, content):
