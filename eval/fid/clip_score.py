@@ -17,8 +17,7 @@ from PIL import Image
 from eval.files import read_json, read_json_lines
 from eval.flags import flag
 from eval.judge_weights import describe_model, find_model, other_judge
-from eval.listing import no_match
-from eval.picture_folder import match_pictures
+from eval.picture_folder import match_pictures, no_match
 from eval.subsets import choose, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Record, Scored, Task, Work
 

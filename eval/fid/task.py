@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from eval.features.extractors import FeatureExtractor, find_extractor
-from eval.features.image_files import ImageFiles
+from eval.features.images import ImageFiles
 from eval.features.reference import Reference, check_reference, find_reference, read_reference, reference_record
 from eval.features.resizing import OF_REFERENCE, RESIZES
 from eval.fid.prompt_lists import Prompt, read_coco, read_mjhq
@@ -183,9 +183,8 @@ class FidTask(Task):
         if self.given.reference:
             return self.given_reference
         files, names = self.real
-        key = reference_record(files, names, self.extractor, self.reference_resize)["key"]
-        path = Path(self.given.reference_cache or CACHE) / f"{self.name}-{key}.npz"
-        return find_reference(path, files, names, self.extractor, self.reference_resize, self.workers)
+        cache = Path(self.given.reference_cache or CACHE)
+        return find_reference(cache, self.name, files, names, self.extractor, self.reference_resize, self.workers)
 
     def departures(self, judge: Record) -> list[str]:
         """The published extractor is the Inception; the counts of pictures stand in the scores' names."""
@@ -276,6 +275,6 @@ class COCO(FidTask):
 
     def find_real(self, folder: Path) -> tuple[ImageFiles, list[str]]:
         files = ImageFiles(find_file(folder, "val2014", "val2014.zip"))
-        if not files.sizes:
+        if not files.names:
             raise ValueError(f"{files.root} holds no pictures")
-        return files, list(files.sizes)
+        return files, files.names
