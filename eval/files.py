@@ -76,6 +76,13 @@ def find_file(folder: Path, *names: str) -> Path:
     raise ValueError(f"{folder} holds no {' or '.join(names)}")
 
 
+def find_data_file(given: str | None, task: str, needs: Sequence[Need], *names: str) -> Path:
+    """A benchmark's file: ``given`` itself, or the first of ``names`` (as in :func:`find_file`) in its folder."""
+    if given is not None and Path(given).is_file():
+        return Path(given)
+    return find_file(find_data(given, task, needs), *names)
+
+
 def find_folder(path: Path) -> Path:
     """``path``. Raises ``ValueError`` where it is no folder."""
     if not path.is_dir():

@@ -58,8 +58,6 @@ class FidOptions:
             value = getattr(self, name)
             if value is not None and value < 2:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 2, got {value}")
-        if self.resize not in RESIZES:
-            raise ValueError(f"unknown resize {self.resize!r}; choose from {', '.join(RESIZES)}")
         if self.reference and self.reference_images:
             raise ValueError("--reference is computed already: --reference-images cannot change it")
 

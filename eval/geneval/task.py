@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from eval.clip import CLIP, DEFAULT_CLIP
-from eval.files import find_data, find_file, read_json_lines
+from eval.files import find_data_file, read_json_lines
 from eval.flags import flag
 from eval.geneval.colors import ColorClassifier
 from eval.geneval.detector import CLASSES, DETECTOR, LONGEST, SHORT_EDGE, Detector
@@ -69,9 +69,7 @@ class GenEval(Task):
     @cached_property
     def prompt_file(self) -> Path:
         """The file behind ``--data``. Raises ``ValueError`` where there is none."""
-        if self.given.data is not None and Path(self.given.data).is_file():
-            return Path(self.given.data)
-        return find_file(find_data(self.given.data, self.name, self.needs[:1]), *PROMPT_FILES)
+        return find_data_file(self.given.data, self.name, self.needs[:1], *PROMPT_FILES)
 
     @cached_property
     def prompts(self) -> list[Prompt]:

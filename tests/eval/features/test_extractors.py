@@ -63,7 +63,7 @@ def test_features_of_a_file_are_those_of_clean_fid(tmp_path):
         custom_image_tranform=lambda array: np.asarray(gigagan(Image.fromarray(array))),
     )
     found = extractor(images)
-    assert found.dtype == np.float32 and found.shape == (5, extractor.dim)
+    assert found.dtype == np.float32 and found.shape == (5, 12)
     np.testing.assert_allclose(found, theirs, rtol=1e-6, atol=1e-6)
 
 
@@ -133,9 +133,9 @@ def test_shapes_features_are_those_of_the_shapes_scores():
     images = [render(sample_scene(rng), siglip.config.image_size) for _ in range(3)]
     extractor = find_extractor("shapes")
     found = extractor(images)
-    assert found.shape == (3, extractor.dim)
+    assert found.shape == (3, siglip.config.width)
     np.testing.assert_allclose(found, embed(siglip, images).numpy(), atol=1e-6)
-    assert extractor([gigagan(images[0])]).shape == (1, extractor.dim)
+    assert extractor([gigagan(images[0])]).shape == (1, siglip.config.width)
 
 
 # --- resizing ---

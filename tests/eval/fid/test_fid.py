@@ -310,8 +310,6 @@ def test_a_given_reference_is_used_and_checked(task, mjhq, tmp_path):
 def test_impossible_options_are_refused(task):
     with pytest.raises(ValueError, match="--subset must be at least 2, got 1"):
         FidOptions(subset=1)
-    with pytest.raises(ValueError, match="unknown resize 'bilinear'"):
-        FidOptions(resize="bilinear")
     with pytest.raises(ValueError, match="cannot choose 31 of 30"):
         task(subset=31).prepare()
     with pytest.raises(ValueError, match="mjhq-fid needs --data"):

@@ -69,7 +69,5 @@ def test_pictures_numbered_in_another_way_are_taken_in_order(folder):
     assert [drawing.path for drawing in drawings[4:8]] == [f"00001/samples/{number}.png" for number in (1, 2, 3, 4)]
 
 
-def test_folders_beyond_a_limit_are_not_unexpected_and_no_folder_is_refused(folder):
+def test_folders_beyond_a_limit_are_not_unexpected(folder):
     assert find_samples(folder, PROMPTS, DRAWINGS[:4]) == (DRAWINGS[:4], {})
-    with pytest.raises(ValueError, match="there is no folder"):
-        find_samples(folder / "none", PROMPTS, DRAWINGS)
