@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from eval.clip import CLIP
-from eval.fid.clip_score import CLIPJudge, CLIPScore, CLIPScoreOptions, mean, read_prompts
+from eval.fid.clip_score import CLIPJudge, CLIPScore, CLIPScoreOptions, mean
 from eval.task import Drawing, Judged
 from tests.eval.pictures import picture, write_pictures
 
@@ -94,38 +94,6 @@ def test_the_mean_is_of_what_was_judged_and_is_not_clipped():
     scored = task.score(work, {"0": Judged({"score": -10.0}), "2": Judged({"score": 4.0})}, {})
     assert scored.scores == {"CLIP score": -3.0} and scored.details == {"pictures": 2}
     assert mean([]) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("a.jsonl", '{"prompt": "x"}\n\n{"id": 7, "caption": "y"}\n', {"00000": "x", "7": "y"}),
-        ("meta_data.json", '{"s1": {"prompt": "x", "category": "art"}, "s2": "y"}', {"s1": "x", "s2": "y"}),
-        ("a.txt", "x\r\ny\n", {"00000": "x", "00001": "y"}),
-    ],
-)
-def test_prompt_files(tmp_path, name, content, expected):
-    path = tmp_path / name
-    path.write_bytes(content.encode())
-    assert read_prompts(path) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "fault"),
-    [
-        ("a.jsonl", '{"prompt": "x"}\n{"text": "y"}', "entry 2: there is no prompt or caption"),
-        ("a.jsonl", '{"id": 1, "prompt": "x"}\n{"id": 1, "prompt": "y"}', "entry 2: the id 1 is there twice"),
-        ("a.jsonl", '{"id": "../1", "prompt": "x"}', "no file name"),
-        ("a.jsonl", "{", "line 1"),
-        ("a.json", "[1]", "object of prompts"),
-        ("a.txt", "\n", "holds no prompts"),
-    ],
-)
-def test_damaged_prompt_files_are_refused(tmp_path, name, content, fault):
-    path = tmp_path / name
-    path.write_text(content)
-    with pytest.raises(ValueError, match=fault):
-        read_prompts(path)
 
 
 def test_a_folder_without_clip_is_refused(tmp_path):
