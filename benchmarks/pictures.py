@@ -32,7 +32,7 @@ from timing import store
 from torch import Tensor, nn
 
 from eval.features.extractors import TorchScriptExtractor
-from eval.features.image_files import ImageFiles
+from eval.features.images import ImageFiles
 from eval.features.reference import compute_features
 from eval.features.resizing import RESIZES
 
@@ -65,7 +65,7 @@ def ours(paths: list[str], extractor: TorchScriptExtractor, resize: str, workers
     """As ``python -m eval fid``, from nothing that is kept."""
     files = ImageFiles(Path(paths[0]).parent)
     with tempfile.TemporaryDirectory() as folder:
-        return np.array(compute_features(Path(folder) / "pieces", files, list(files.sizes), extractor, resize, workers))
+        return np.array(compute_features(Path(folder) / "pieces", files, files.names, extractor, resize, workers))
 
 
 def theirs(paths: list[str], extractor: TorchScriptExtractor, resize: str, workers: int) -> np.ndarray:
@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     warnings.filterwarnings("ignore", category=FutureWarning)  # TorchScript's
     warnings.filterwarnings("ignore", message="This DataLoader will create")
-    photos = [args.photos / name for name in ImageFiles(args.photos).sizes]
+    photos = [args.photos / name for name in ImageFiles(args.photos).names]
     figures: dict[str, dict[str, dict[str, float]]] = {}
     ratios: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as temporary:

@@ -18,8 +18,7 @@ import torch
 from PIL import Image
 
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained
-from janusflow.data.transforms import understanding_pixels
-from janusflow.inference.answers import Conversation, DecodingOptions, answer
+from janusflow.inference.answers import Conversation, DecodingOptions, answer, embed_prompts
 from janusflow.pictures import to_rgb
 
 try:
@@ -146,18 +145,10 @@ def continuation_loss(bundle: Bundle, talk: Conversation, continuation: str) -> 
     """Mean cross-entropy of the continuation's tokens, end-of-sentence included, and whether each is the likeliest."""
     [(question, _)] = talk.turns
     tokens = bundle.template.conversation([(question, continuation.strip())], len(talk.images))
-    llm, special = bundle.model.llm, bundle.tokenizer
+    llm = bundle.model.llm
     ids = torch.tensor([tokens.ids], device=llm.device)
-    embeds = llm.embed(ids).clone()
-    if talk.images:
-        size = bundle.model.config.vision.image_size
-        pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in talk.images])
-        aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
-        slots = ids == special.image
-        if bundle.model.vision.begin_embed is not None:
-            slots |= ids == special.boi
-        embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
-    hidden = llm(embeds, torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)).hidden
+    position = torch.arange(ids.shape[1], device=ids.device).unsqueeze(0)
+    hidden = llm(embed_prompts(bundle, ids, talk.images), position).hidden
     here = torch.tensor(tokens.supervised, device=ids.device).nonzero().squeeze(1)
     logits = llm.logits(hidden[0, here - 1]).float()
     loss = torch.nn.functional.cross_entropy(logits, ids[0, here])

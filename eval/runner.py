@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from eval.candidate import Candidate
 from eval.claim import claim, drawn_by
-from eval.features.workers import ahead
+from eval.features.images import ahead
 from eval.files import file_hash, find_folder
 from eval.finished import keep, kept_result, sources
-from eval.listing import find_pictures
+from eval.picture_folder import find_pictures
 from eval.provenance import libraries, machine
 from eval.result import Result, collect, read_answers
 from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store

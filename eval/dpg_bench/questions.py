@@ -6,12 +6,12 @@ as ``prompts/<item_id>.txt``; a mirror has them as ``dpg_prompts.json``; the csv
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eval.files import read_json
+from eval import files
+from eval.files import read_csv, read_json, read_text
 from eval.task import Problems
 
 COLUMNS = ("item_id", "text", "proposition_id", "dependency", "tuple", "question_natural_language")  # that are used
@@ -39,23 +39,11 @@ def read_rows(path: Path) -> list[Row]:
     Raises ``ValueError``, with the line, for a missing column or value, an id or a dependency that is no number, and an
     item's id that cannot be a file's name.
     """
-    rows: list[Row] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if absent:
-                raise ValueError(f"{path} has no column {', '.join(absent)}")
-            for values in reader:
-                try:
-                    rows.append(_row(len(rows), values))
-                except ValueError as error:
-                    raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
-    if not rows:
-        raise ValueError(f"{path} holds no questions")
-    return rows
+    rows = read_csv(path)
+    absent = [name for name in COLUMNS if name not in rows[0].values]
+    if absent:
+        raise ValueError(f"{path} has no column {', '.join(absent)}")
+    return [_row(number, row) for number, row in enumerate(rows)]
 
 
 def group_rows(rows: Sequence[Row], protocol: str) -> dict[str, Item]:
@@ -149,46 +137,35 @@ def prompts_of_json(path: Path) -> dict[str, str]:
 
 def _own_prompts(folder: Path) -> dict[str, str] | None:
     if (folder / "prompts").is_dir():
-        try:
-            return {
-                path.stem: path.read_text(encoding="utf-8").strip()
-                for path in sorted((folder / "prompts").glob("*.txt"))
-            }
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"cannot read the prompts in {folder / 'prompts'}: {error}") from error
+        return {path.stem: read_text(path).strip() for path in sorted((folder / "prompts").glob("*.txt"))}
     path = folder / "dpg_prompts.json"
     return prompts_of_json(path) if path.is_file() else None
 
 
-def _row(number: int, values: dict[str, str | None]) -> Row:
-    if None in values:  # DictReader's key of what is too much
-        raise ValueError("it has more cells than there are columns")
-    cells = {name: (values.get(name) or "").strip() for name in COLUMNS}
-    for name in COLUMNS:
-        if not cells[name] and name != "text":
-            raise ValueError(f"the column {name} is empty")
-    item = cells["item_id"]
+def _row(number: int, row: files.Row) -> Row:
+    kinds = {name: str for name in COLUMNS if name != "text"}
+    item, key, dependency, tuple_, question = (cell.strip() for cell in row.take(**kinds))
     if "/" in item or "\\" in item or "." in item:  # the file of its picture is "<item>.png"
-        raise ValueError(f"the item_id {item!r} cannot be a file's name")
-    category = cells["tuple"].split("(")[0].strip()
+        raise ValueError(f"{row.where}: the item_id {item!r} cannot be a file's name")
+    category = tuple_.split("(")[0].strip()
     if not category:
-        raise ValueError(f"the tuple {cells['tuple']!r} begins with no category")
-    parents = tuple(_number("dependency", part) for part in cells["dependency"].split(","))
+        raise ValueError(f"{row.where}: the tuple {tuple_!r} begins with no category")
+    parents = [_number(row, "dependency", part) for part in dependency.split(",")]
     return Row(
         number,
         item,
-        cells["text"],
-        _number("proposition_id", cells["proposition_id"]),
+        row.values["text"].strip(),
+        _number(row, "proposition_id", key),
         tuple(parent for parent in parents if parent != 0),  # 0: none
         category,
-        cells["question_natural_language"],
+        question,
     )
 
 
-def _number(column: str, text: str) -> int:
+def _number(row: files.Row, column: str, text: str) -> int:
     text = text.strip()
     if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"the column {column} holds {text!r}, not a whole number")
+        raise ValueError(f"{row.where}: the column {column} holds {text!r}, not a whole number")
     return int(text)
 
 

@@ -13,10 +13,10 @@ from eval.dpg_bench.grids import SIDES, count_pictures
 from eval.dpg_bench.judges import MPLUG, VQA_MODEL, DPGJudge, find_answerer, load_answerer
 from eval.dpg_bench.questions import PROTOCOLS, Item, Row, check_rows, group_rows, read_prompts, read_rows
 from eval.dpg_bench.score import BROAD, CATEGORIES, CROPS, score_items
-from eval.fid.prompt_lists import evenly
-from eval.files import find_data, find_file
+from eval.files import find_data_file
 from eval.flags import flag
 from eval.judge_weights import other_judge, weight_files
+from eval.subsets import evenly
 from eval.task import Drawing, Judged, Need, Question, Record, Scored, Task, Work, joined
 
 QUESTION_FILES = ("dpg_bench.csv", "**/dpg_bench.csv")
@@ -62,14 +62,8 @@ class DPGBench(Task):
     def __init__(self, options: DPGOptions) -> None:
         super().__init__(replace(options, pic_num=CROPS if options.pic_num is None else options.pic_num))
         self.said = options.pic_num  # of files that are there already
-        for what, value, known in (
-            ("--protocol", options.protocol, PROTOCOLS),
-            ("--categories", options.categories, CATEGORIES),
-            ("--judge", options.judge, JUDGES),
-            ("--pic-num", self.given.pic_num, SIDES),
-        ):
-            if value not in known:
-                raise ValueError(f"{what} must be one of {', '.join(map(str, known))}, not {value!r}")
+        if self.given.pic_num not in SIDES:
+            raise ValueError(f"--pic-num must be one of {', '.join(map(str, SIDES))}, not {options.pic_num}")
         if options.resolution is not None and options.resolution < 1:
             raise ValueError(f"--resolution must be at least 1, not {options.resolution}")
         if options.protocol == "official" and options.categories != "raw":
@@ -80,9 +74,7 @@ class DPGBench(Task):
     @cached_property
     def question_file(self) -> Path:
         """The file behind ``--data``. Raises ``ValueError`` where there is none."""
-        if self.given.data is not None and Path(self.given.data).is_file():
-            return Path(self.given.data)
-        return find_file(find_data(self.given.data, self.name, self.needs[:1]), *QUESTION_FILES)
+        return find_data_file(self.given.data, self.name, self.needs[:1], *QUESTION_FILES)
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -122,8 +114,6 @@ class DPGBench(Task):
 
         Raises ``ValueError`` for a file whose size is not what ``--pic-num`` and ``--resolution`` say.
         """
-        if not folder.is_dir():
-            raise ValueError(f"there is no folder {folder}")
         files: dict[str, Path] = {}
         unexpected = []
         for path in sorted(folder.iterdir(), key=lambda path: (path.suffix.lower() != ".png", path.name)):

@@ -25,6 +25,22 @@ def real_array(features: ArrayLike) -> NDArray[Any]:
     return array
 
 
+def two_sets(first: ArrayLike, second: ArrayLike, more_than: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both sets of features (N, D) and (M, D), as they are: parts are cheaper to widen than the whole.
+
+    Raises ``ValueError`` for different widths, ``more_than`` rows or fewer on a side, or values not real and finite.
+    """
+    a, b = real_array(first), real_array(second)
+    for side in (a, b):
+        if side.ndim != 2 or len(side) <= more_than:
+            raise ValueError(f"expected features (more than {more_than}, D), got {side.shape}")
+        if not np.isfinite(side).all():
+            raise ValueError("features must be finite")
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"features have different widths: {a.shape[1]} and {b.shape[1]}")
+    return a, b
+
+
 def _detached(tensor: Any) -> Any:
     """A tensor that NumPy reads. Known by its methods, so that the scorers need no torch."""
     tensor = tensor.detach().cpu()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_SHA256 = "f58cb9b6ec32"  # its first 12 digits, as janusflow.weights.digest gives them
-INCEPTION_DIM = 2048
 
 
 class FeatureExtractor(ABC):
@@ -31,11 +30,6 @@ class FeatureExtractor(ABC):
 
     name: str
     is_inception: bool = False
-
-    @property
-    @abstractmethod
-    def dim(self) -> int:
-        """Width D of the features."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -71,10 +65,6 @@ class TorchScriptExtractor(FeatureExtractor):
         self.path = path
         self.device = device
         self.digest = digest([path])
-
-    @property
-    def dim(self) -> int:
-        return self([Image.new("RGB", (8, 8))]).shape[1]
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "weights": self.digest, "input": "299 px, 0..255"}
@@ -123,10 +113,6 @@ class Inception(TorchScriptExtractor):
         if self.digest != INCEPTION_SHA256:
             raise ValueError(f"{path} is not the published {INCEPTION_FILE}: SHA-256 {self.digest}…")
 
-    @property
-    def dim(self) -> int:
-        return INCEPTION_DIM
-
     def describe(self) -> dict[str, Any]:
         from importlib.metadata import version
 
@@ -159,10 +145,6 @@ class ShapesExtractor(FeatureExtractor):
     def size(self) -> int:
         """Side of the network's input in pixels."""
         return int(self.network.config.image_size)
-
-    @property
-    def dim(self) -> int:
-        return int(self.network.config.width)
 
     def describe(self) -> dict[str, Any]:
         from janusflow.parts.siglip import FILE

@@ -92,13 +92,6 @@ class GaussianStats:
         for start in range(0, len(features), BLOCK):  # so that only a block is ever copied to float64
             self._add(features[start : start + BLOCK])
 
-    def merge(self, other: GaussianStats) -> None:
-        """Add everything ``other`` has seen. Raises ``ValueError`` for features of another width."""
-        if other.dim != self.dim:
-            raise ValueError(f"cannot merge features of width {other.dim} into width {self.dim}")
-        if other.n:
-            self._join(other.n, other.mean, other._scatter)
-
     def _add(self, rows: NDArray) -> None:
         """Join rows (B, D). The step between the means is one row more of the product, which spares a (D, D) outer."""
         n = len(rows)
@@ -108,14 +101,6 @@ class GaussianStats:
         deviations[:n] -= mean
         deviations[n] = (mean - self.mean) * np.sqrt(self.n * n / (self.n + n))
         self._scatter += deviations.T @ deviations
-        self._move_mean(n, mean)
-
-    def _join(self, n: int, mean: Array, scatter: Array) -> None:
-        gap = mean - self.mean
-        self._scatter = self._scatter + scatter + np.outer(gap, gap) * (self.n * n / (self.n + n))
-        self._move_mean(n, mean)
-
-    def _move_mean(self, n: int, mean: Array) -> None:
         self.n += n
         self.mean = self.mean + (mean - self.mean) * (n / self.n)
 

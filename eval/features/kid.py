@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from eval.features.arrays import real_array
+from eval.features.arrays import two_sets
 
 Array = NDArray[np.float64]
 BLOCK = 1024  # rows of a kernel matrix that exist at a time
@@ -32,7 +32,7 @@ def kid(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises ``ValueError`` for different widths, fewer than two rows on a side, or values not real and finite.
     """
-    a, b = _check(a, b)
+    a, b = two_sets(a, b, 1)
     n, m = len(a), len(b)
     within = _kernel_sum(a, a, same=True) / (n * (n - 1)) + _kernel_sum(b, b, same=True) / (m * (m - 1))
     return within - 2 * _kernel_sum(a, b) / (n * m)
@@ -46,7 +46,7 @@ def kid_of_subsets(
     The rows are those that clean-fid's ``kernel_distance(a, b)`` draws after ``numpy.random.seed(seed)``, which NumPy
     keeps the same for good. Raises ``ValueError`` as :func:`kid`, and for fewer than one subset or two rows.
     """
-    a, b = _check(a, b)
+    a, b = two_sets(a, b, 1)
     if subsets < 1 or size < 2:
         raise ValueError(f"expected at least 1 subset of at least 2 rows, got {subsets} of {size}")
     size = min(len(a), len(b), size)
@@ -65,10 +65,7 @@ def _kernel_sum(a: Array, b: Array, same: bool = False) -> float:
     columns = b.astype(np.float64, copy=False)
     for start in range(0, len(a), BLOCK):
         rows = a[start : start + BLOCK].astype(np.float64, copy=False)
-        others = (
-            columns[start:] if same else columns
-        )  # the matrix is symmetric: what is below its diagonal counts twice
-        kernel = _kernel(rows, others)
+        kernel = _kernel(rows, columns[start:] if same else columns)  # symmetric: below its diagonal, it counts twice
         if same:
             square = kernel[:, : len(rows)]
             total += 2 * kernel.sum() - square.sum() - np.trace(square)
@@ -84,16 +81,3 @@ def _kernel(a: Array, b: Array) -> Array:
     kernel: Array = base * base
     kernel *= base
     return kernel
-
-
-def _check(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
-    """Both as they are, float32 or float64: subsets are cheaper to widen than the whole."""
-    first, second = real_array(a), real_array(b)
-    for side in (first, second):
-        if side.ndim != 2 or len(side) < 2:
-            raise ValueError(f"expected features (at least 2, D), got {side.shape}")
-        if not np.isfinite(side).all():
-            raise ValueError("features must be finite")
-    if first.shape[1] != second.shape[1]:
-        raise ValueError(f"features have different widths: {first.shape[1]} and {second.shape[1]}")
-    return first, second

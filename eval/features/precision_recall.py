@@ -1,9 +1,8 @@
-"""Improved precision and recall, and density and coverage: how far generated pictures lie among real ones, and back.
+"""Improved precision and recall: how far generated pictures lie among real ones, and back.
 
 Kynkäänniemi et al. 2019 (arXiv:1904.06991): a set's manifold is the union of the balls around its members that reach
 to their k-th nearest neighbour; precision is the share of generated pictures on the real manifold (eq. 2), recall the
-share of real ones on the generated manifold. Naeem et al. 2020 (arXiv:2002.09797): density counts the real balls over
-a generated picture (eq. 5), coverage the real balls with one in (eq. 6). Legend: N, M rows, D width of the features.
+share of real ones on the generated manifold. Legend: N, M rows, D width of the features.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from eval.features.arrays import real_array
+from eval.features.arrays import two_sets
 
 Array = NDArray[np.float64]
 BLOCK = 2048  # rows and columns of a distance matrix that exist at a time
-NEIGHBOURS = 3  # of precision and recall
-DENSITY_NEIGHBOURS = 5  # of density and coverage
+NEIGHBOURS = 3
 
 
 class PrecisionRecall(NamedTuple):
@@ -30,41 +28,20 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
-class DensityCoverage(NamedTuple):
-    """Density is not bounded by 1; coverage is in 0..1."""
-
-    density: float
-    coverage: float
-
-
 def precision_recall(generated: ArrayLike, real: ArrayLike, k: int = NEIGHBOURS) -> PrecisionRecall:
     """Precision and recall of features (N, D) and (M, D). A picture on a ball's surface is inside.
 
     Raises ``ValueError`` for different widths, values not real and finite, or a side without k neighbours each.
     """
-    ours, theirs = _check(generated, real, k)
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    ours, theirs = two_sets(generated, real, k)
     our_reach, their_reach = radii(ours, k), radii(theirs, k)
     found, covered = np.zeros(len(ours), bool), np.zeros(len(theirs), bool)
     for rows, columns, distances, rounding in _tiles(ours, theirs, "precision and recall"):
         found[rows] |= (distances <= their_reach[columns] + rounding).any(axis=1)
         covered[columns] |= (distances <= our_reach[rows, None] + rounding).any(axis=0)
     return PrecisionRecall(float(found.mean()), float(covered.mean()))
-
-
-def density_coverage(generated: ArrayLike, real: ArrayLike, k: int = DENSITY_NEIGHBOURS) -> DensityCoverage:
-    """Density and coverage of features (N, D) and (M, D). A ball's surface is outside, as in the authors' code.
-
-    Raises ``ValueError`` as :func:`precision_recall`.
-    """
-    ours, theirs = _check(generated, real, k)
-    reach = radii(theirs, k)
-    balls = 0
-    covered = np.zeros(len(theirs), bool)
-    for _, columns, distances, rounding in _tiles(ours, theirs, "density and coverage"):
-        inside = distances + rounding < reach[columns]
-        balls += int(inside.sum())
-        covered[columns] |= inside.any(axis=0)
-    return DensityCoverage(balls / (k * len(ours)), float(covered.mean()))
 
 
 def radii(features: Array, k: int) -> Array:
@@ -103,17 +80,3 @@ def _tiles(rows: Array, others: Array, what: str, half: bool = False) -> Iterato
 
 def _slices(length: int) -> list[slice]:
     return [slice(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
-
-
-def _check(generated: ArrayLike, real: ArrayLike, k: int) -> tuple[Array, Array]:
-    sides = real_array(generated), real_array(real)
-    if k < 1:
-        raise ValueError(f"k must be at least 1, not {k}")
-    for side in sides:
-        if side.ndim != 2 or len(side) <= k:
-            raise ValueError(f"expected features (more than {k}, D), got {side.shape}")
-        if not np.isfinite(side).all():
-            raise ValueError("features must be finite")
-    if sides[0].shape[1] != sides[1].shape[1]:
-        raise ValueError(f"features have different widths: {sides[0].shape[1]} and {sides[1].shape[1]}")
-    return sides

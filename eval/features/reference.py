@@ -20,9 +20,8 @@ from tqdm import tqdm
 
 from eval.features.extractors import FeatureExtractor
 from eval.features.frechet import GaussianStats
-from eval.features.image_files import ImageFiles
+from eval.features.images import ImageFiles, ahead
 from eval.features.resizing import RESIZES
-from eval.features.workers import ahead
 from eval.files import file_hash
 
 if TYPE_CHECKING:
@@ -31,14 +30,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # of the files; raised where the same pictures give other features
 BATCH = 32
 PIECE = 1024  # pictures whose features are kept together until all are computed
-DAMAGED = (
-    OSError,
-    ValueError,
-    KeyError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # what reading a damaged file raises
+DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # what reading such a file raises
 
 
 @dataclass(frozen=True)
@@ -63,6 +55,7 @@ def reference_record(
 
 def find_reference(
     cache: Path,
+    name: str,
     files: ImageFiles,
     names: Sequence[str],
     extractor: FeatureExtractor,
@@ -70,25 +63,26 @@ def find_reference(
     workers: int | None = None,
     batch_size: int = BATCH,
 ) -> Reference:
-    """The features of the pictures ``names``, from the file ``cache`` or computed, and then kept there.
+    """The features of the pictures ``names``, from the folder ``cache`` or computed, and then kept there as ``name``.
 
     A file of other pictures or another extractor, and a damaged one, is written anew; killed, it goes on from the
     last whole piece, which stand beside the file. ``workers`` processes read and resize (default: one a core). Raises
     ``ValueError`` for fewer than two pictures, for one that cannot be read, and where a file cannot be written.
     """
     record = reference_record(files, names, extractor, resize)
+    path = cache / f"{name}-{record['key']}.npz"
     try:
-        kept = _read(cache)
+        kept = read_reference(path)
         if kept.record == record and kept.features is not None and len(kept.features) == len(names):
             return kept
-    except DAMAGED:
+    except ValueError:
         pass  # computed anew
     if len(names) < 2:
         raise ValueError(f"{files.root} holds {len(names)} pictures: a reference needs at least 2")
-    pieces = cache.with_name(f"{cache.name}.{record['key']}.pieces")
+    pieces = path.with_name(f"{path.name}.pieces")
     features = compute_features(pieces, files, names, extractor, resize, workers, batch_size)
     reference = Reference(GaussianStats.of(features), features, tuple(names), record)
-    write_reference(cache, reference)
+    write_reference(path, reference)
     shutil.rmtree(pieces, ignore_errors=True)  # another process may do the same
     return reference
 
@@ -102,12 +96,16 @@ def compute_features(
     workers: int | None = None,
     batch_size: int = BATCH,
 ) -> np.ndarray:
-    """The features (N, D) of the pictures ``names``; each piece that is not in ``folder`` yet is computed and kept
-    there.
+    """The features (N, D) of the pictures ``names``, computed and kept in ``folder`` piece by piece, where they are
+    not there yet.
     """
     pieces = {folder / f"{start:06d}.npy": names[start : start + PIECE] for start in range(0, len(names), PIECE)}
     found = {path: _read_piece(path, len(piece)) for path, piece in pieces.items()}
-    left = {path: _batches(piece, batch_size) for path, piece in pieces.items() if found[path] is None}
+    left = {
+        path: [piece[first : first + batch_size] for first in range(0, len(piece), batch_size)]
+        for path, piece in pieces.items()
+        if found[path] is None
+    }
     todo = [batch for batches in left.values() for batch in batches]
     pixels = ahead(partial(read_pixels, files, extractor, resize), todo, workers)
     done = len(names) - sum(map(len, todo))
@@ -128,10 +126,6 @@ def compute_features(
 def read_pixels(files: ImageFiles, extractor: FeatureExtractor, resize: str, names: Sequence[str]) -> Tensor:
     """What the extractor's network takes of the pictures ``names``."""
     return extractor.pixels([RESIZES[resize](files.read(name)) for name in names])
-
-
-def _batches(names: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [names[first : first + size] for first in range(0, len(names), size)]
 
 
 def _read_piece(path: Path, count: int) -> np.ndarray | None:
@@ -168,10 +162,21 @@ def _whole_file(path: Path) -> Iterator[IO[bytes]]:
         unfinished.unlink(missing_ok=True)
 
 
-def read_reference(path: str | Path) -> Reference:
+def read_reference(path: Path) -> Reference:
     """A file of ours, or clean-fid's with ``mu`` and ``sigma`` alone. Raises ``ValueError`` where it is neither."""
     try:
-        return _read(Path(path))
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if "mu" in arrays and "sigma" in arrays:  # clean-fid's do not say what they are of; no distance needs n
+                record = {"file": path.name, "sha256": file_hash(path)}
+                return Reference(GaussianStats.from_moments(2, arrays["mu"], arrays["sigma"]), None, None, record)
+            if "n" not in arrays:
+                raise ValueError("it holds no mu and sigma, and is none of ours")
+            stats = GaussianStats.from_moments(int(arrays["n"]), arrays["mean"], arrays["cov"])
+            features = arrays.get("features")
+            names = tuple(arrays["names"].tolist()) if "names" in arrays else None
+            if features is not None and (features.shape != (stats.n, stats.dim) or len(names or ()) != stats.n):
+                raise ValueError(f"{stats.n} pictures do not go with features {features.shape}")
+            return Reference(stats, features, names, json.loads(str(arrays["record"])))
     except DAMAGED as error:
         raise ValueError(f"cannot read the reference {path}: {error}") from error
 
@@ -182,18 +187,3 @@ def check_reference(path: Path, reference: Reference, extractor: FeatureExtracto
         if reference.record.get(what, ours) != ours:
             raise ValueError(f"{path} is of the {what} {reference.record[what]}, not of {ours}")
     return reference
-
-
-def _read(path: Path) -> Reference:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        if "mu" in arrays and "sigma" in arrays:  # clean-fid's, which do not say what they are of; no distance needs n
-            record = {"file": path.name, "sha256": file_hash(path)}
-            return Reference(GaussianStats.from_moments(2, arrays["mu"], arrays["sigma"]), None, None, record)
-        if "n" not in arrays:
-            raise ValueError("it holds no mu and sigma, and is none of ours")
-        stats = GaussianStats.from_moments(int(arrays["n"]), arrays["mean"], arrays["cov"])
-        features = arrays.get("features")
-        names = tuple(arrays["names"].tolist()) if "names" in arrays else None
-        if features is not None and (features.shape != (stats.n, stats.dim) or len(names or ()) != stats.n):
-            raise ValueError(f"{stats.n} pictures do not go with features {features.shape}")
-        return Reference(stats, features, names, json.loads(str(arrays["record"])))

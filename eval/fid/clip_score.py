@@ -10,23 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from PIL import Image
 
-from eval.fid.prompt_lists import choose, list_hash
-from eval.files import read_json, read_json_lines
+from eval.clip import CLIP, DEFAULT_CLIP, MAX_TOKENS
+from eval.files import read_json, read_json_lines, read_text
 from eval.flags import flag
 from eval.judge_weights import describe_model, find_model, other_judge
-from eval.listing import no_match
-from eval.picture_folder import match_pictures
+from eval.picture_folder import match_pictures, no_match
+from eval.subsets import choose, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Record, Scored, Task, Work
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-DEFAULT_CLIP = "openai/clip-vit-large-patch14"
-MAX_TOKENS = 77
 TEXT_KEYS = ("prompt", "caption")
 MJHQ_PROMPTS, PAPERS_PROMPTS = 30_000, 10_000  # of the file, and of the JanusFlow paper's Table 5 among them
 
@@ -44,45 +39,14 @@ class CLIPScoreOptions:
 class CLIPJudge(Judge):
     """100 x cosine of a picture and its prompt."""
 
-    def __init__(self, folder: Path, device: str) -> None:
-        """Raises ``ValueError`` where the folder holds no CLIP model."""
-        from transformers import CLIPModel, CLIPProcessor
-
-        try:
-            self.model = CLIPModel.from_pretrained(folder, use_safetensors=True).to(device).eval()
-            self.processor = CLIPProcessor.from_pretrained(folder)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{folder} holds no CLIP model: {str(error).strip().splitlines()[0]}") from error
-        self.device = device
+    def __init__(self, clip: CLIP) -> None:
+        self.clip = clip
 
     def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
         from torch.nn.functional import cosine_similarity
 
-        cosines = cosine_similarity(self.embed_images(images), self.embed_texts([one.prompt for one in drawings]))
-        return [Judged({"score": 100 * cosine}) for cosine in cosines.tolist()]
-
-    def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """(B, C) in the space that CLIP shares with texts."""
-        pixels = self.processor.image_processor(list(images), return_tensors="pt").to(self.device)
-        return self._features(self.model.get_image_features, pixels)
-
-    def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """(B, C), each text cut at 77 tokens, the last of which still ends it."""
-        limit = min(MAX_TOKENS, self.model.config.text_config.max_position_embeddings)
-        tokens = self.processor.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt"
-        ).to(self.device)
-        return self._features(self.model.get_text_features, tokens)
-
-    @staticmethod
-    def _features(call: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """What the model gives: a tensor, or in newer versions of transformers an object that holds it."""
-        import torch
-
-        with torch.no_grad():
-            found = call(**inputs)
-        features: Tensor = found if isinstance(found, torch.Tensor) else found.pooler_output
-        return features.double()
+        pictures, texts = self.clip.embed_images(images), self.clip.embed_texts([one.prompt for one in drawings])
+        return [Judged({"score": 100 * one}) for one in cosine_similarity(pictures.double(), texts.double()).tolist()]
 
 
 class CLIPScore(Task):
@@ -121,11 +85,6 @@ class CLIPScore(Task):
             raise ValueError(no_match(folder, work))
         return found
 
-    @cached_property
-    def folder(self) -> Path:
-        """CLIP's folder."""
-        return find_model(self.given.clip)
-
     def judge_protocol(self) -> dict[str, Any]:
         return {"clip": describe_model(self.given.clip)}
 
@@ -138,7 +97,7 @@ class CLIPScore(Task):
         return told + ([] if count == PAPERS_PROMPTS else [f"{count} captions"])
 
     def load_judge(self) -> Judge:
-        return CLIPJudge(self.folder, self.device)
+        return CLIPJudge(CLIP(find_model(self.given.clip), self.device))
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         values = {one.id: judged[one.id].record["score"] for one in work.drawings if one.id in judged}
@@ -164,7 +123,8 @@ def read_prompts(path: Path) -> dict[str, str]:
         lines = read_json_lines(path)
         entries = [(_id_of(line, index), line) for index, line in enumerate(lines)]
     else:
-        entries = [(f"{index:05d}", line) for index, line in enumerate(_read_lines(path))]
+        texts = [line.strip() for line in read_text(path).split("\n") if line.strip()]
+        entries = [(f"{index:05d}", line) for index, line in enumerate(texts)]
     prompts: dict[str, str] = {}
     for number, (name, entry) in enumerate(entries, 1):
         text = entry if isinstance(entry, str) else _text_of(entry)
@@ -187,12 +147,3 @@ def _id_of(line: Any, index: int) -> str:
 def _text_of(entry: Any) -> str | None:
     found = [entry.get(key) for key in TEXT_KEYS] if isinstance(entry, dict) else []
     return next((text for text in found if isinstance(text, str)), None)
-
-
-def _read_lines(path: Path) -> list[str]:
-    """The lines that are not blank."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
-    return [line.strip() for line in text.split("\n") if line.strip()]

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from eval.features.extractors import FeatureExtractor, find_extractor
+from eval.features.extractors import find_extractor
 from eval.features.frechet import frechet_distance
-from eval.features.image_files import ImageFiles
-from eval.features.reference import BATCH, Reference, check_reference, find_reference, read_reference, reference_record
+from eval.features.images import ImageFiles
+from eval.features.reference import BATCH, Reference, check_reference, find_reference, read_reference
 from eval.features.resizing import RESIZES
 from eval.fid.score import Naming, feature_scores, protocol_of_scores, short_count
 from eval.fid.task import CACHE
@@ -54,8 +54,11 @@ def run_fid(args: argparse.Namespace) -> int:
     for path, one in stored.items():  # before anything is computed
         if extractor:
             check_reference(path, one, extractor, args.resize)
-    computed = {path: compute_side(path, files, extractor, args) for path, files in folders.items() if extractor}
-    sides = stored | computed
+    sides = dict(stored)
+    for path, files in folders.items():
+        assert extractor is not None
+        options = (extractor, args.resize, args.workers, args.batch_size)
+        sides[path] = find_reference(args.cache, path.resolve().stem, files, files.names, *options)
     generated, real = sides[args.generated], sides[args.real]
     naming = naming_of(generated, real, args)
     headline = naming.distance(generated.stats.n if is_counted(generated) else None)
@@ -68,14 +71,6 @@ def run_fid(args: argparse.Namespace) -> int:
         print(f"{letter}: {describe_side(path, sides[path])}")
     print("; ".join(f"{name}: {what}" for name, what in protocol_of_scores().items()))
     return 0
-
-
-def compute_side(path: Path, files: ImageFiles, extractor: FeatureExtractor, args: argparse.Namespace) -> Reference:
-    """The features of a folder's pictures, unless they are kept already."""
-    names = list(files.sizes)
-    key = reference_record(files, names, extractor, args.resize)["key"]
-    kept = args.cache / f"{path.resolve().stem}-{key}.npz"
-    return find_reference(kept, files, names, extractor, args.resize, args.workers, args.batch_size)
 
 
 def naming_of(generated: Reference, real: Reference, args: argparse.Namespace) -> Naming:

@@ -54,22 +54,20 @@ def distance_to(features: np.ndarray, stats: GaussianStats) -> float | None:
     return frechet_distance(GaussianStats.of(features), stats)
 
 
-def quality_scores(
-    features: np.ndarray, reference: Reference, naming: Naming, seed: int = 0
-) -> dict[str, float | None]:
+def quality_scores(features: np.ndarray, reference: Reference, naming: Naming) -> dict[str, float | None]:
     """The distance first, then KID and its spread, precision and recall; None where there are too few pictures.
 
     features: (N, D) of the generated pictures. The scores other than the distance need the reference's own features.
     """
     distance: dict[str, float | None] = {naming.distance(len(features)): distance_to(features, reference.stats)}
     real = np.empty((0, 1)) if reference.features is None else reference.features
-    return distance | feature_scores(features, real, naming, seed)
+    return distance | feature_scores(features, real, naming)
 
 
-def feature_scores(features: np.ndarray, real: np.ndarray, naming: Naming, seed: int = 0) -> dict[str, float | None]:
+def feature_scores(features: np.ndarray, real: np.ndarray, naming: Naming) -> dict[str, float | None]:
     """KID and its spread, precision and recall of features (N, D) and (M, D); None where there are too few."""
     fewest = min(len(features), len(real))
-    kid = kid_of_subsets(features, real, seed=seed) if fewest >= 2 else None
+    kid = kid_of_subsets(features, real) if fewest >= 2 else None
     manifold = precision_recall(features, real) if fewest > NEIGHBOURS else None
     return {
         naming.other("KID"): kid.value if kid else None,
@@ -79,11 +77,11 @@ def feature_scores(features: np.ndarray, real: np.ndarray, naming: Naming, seed:
     }
 
 
-def protocol_of_scores(seed: int = 0) -> dict[str, str]:
+def protocol_of_scores() -> dict[str, str]:
     """How :func:`quality_scores` computes what it does, in words."""
     return {
         "distance": "unbiased covariances, float64, trace of the root from singular values",
-        "kid": f"mean of {SUBSETS} subsets of up to {SUBSET_SIZE} pictures, seed {seed}; kernel (x·y/D + 1)³",
+        "kid": f"mean of {SUBSETS} subsets of up to {SUBSET_SIZE} pictures, seed 0; kernel (x·y/D + 1)³",
         "precision_recall": f"k = {NEIGHBOURS}, all pictures of both sides",
     }
 

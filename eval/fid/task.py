@@ -18,14 +18,15 @@ import numpy as np
 from PIL import Image
 
 from eval.features.extractors import FeatureExtractor, find_extractor
-from eval.features.image_files import ImageFiles
+from eval.features.images import ImageFiles
 from eval.features.reference import Reference, check_reference, find_reference, read_reference, reference_record
 from eval.features.resizing import OF_REFERENCE, RESIZES
-from eval.fid.prompt_lists import Prompt, choose, evenly, list_hash, read_coco, read_mjhq
+from eval.fid.prompt_lists import Prompt, read_coco, read_mjhq
 from eval.fid.score import BIAS_NOTE, Naming, category_scores, protocol_of_scores, quality_scores
 from eval.files import find_data, find_file
 from eval.flags import flag
 from eval.picture_folder import match_pictures
+from eval.subsets import choose, evenly, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ class FidOptions:
             value = getattr(self, name)
             if value is not None and value < 2:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 2, got {value}")
-        if self.resize not in RESIZES:
-            raise ValueError(f"unknown resize {self.resize!r}; choose from {', '.join(RESIZES)}")
         if self.reference and self.reference_images:
             raise ValueError("--reference is computed already: --reference-images cannot change it")
 
@@ -182,9 +181,8 @@ class FidTask(Task):
         if self.given.reference:
             return self.given_reference
         files, names = self.real
-        key = reference_record(files, names, self.extractor, self.reference_resize)["key"]
-        path = Path(self.given.reference_cache or CACHE) / f"{self.name}-{key}.npz"
-        return find_reference(path, files, names, self.extractor, self.reference_resize, self.workers)
+        cache = Path(self.given.reference_cache or CACHE)
+        return find_reference(cache, self.name, files, names, self.extractor, self.reference_resize, self.workers)
 
     def departures(self, judge: Record) -> list[str]:
         """The published extractor is the Inception; the counts of pictures stand in the scores' names."""
@@ -275,6 +273,6 @@ class COCO(FidTask):
 
     def find_real(self, folder: Path) -> tuple[ImageFiles, list[str]]:
         files = ImageFiles(find_file(folder, "val2014", "val2014.zip"))
-        if not files.sizes:
+        if not files.names:
             raise ValueError(f"{files.root} holds no pictures")
-        return files, list(files.sizes)
+        return files, files.names

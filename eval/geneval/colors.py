@@ -6,19 +6,18 @@ Legend: K colours, F forms of the prompt, D width of CLIP's embeddings.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from eval.clip import CLIP
 from eval.geneval.score import COLORS, Box
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-COLOR_MODEL = "openai/clip-vit-large-patch14"
 BACKGROUND = "#999999"
 FORMS = ("a photo of a {color} {label}", "a photo of a {color}-colored {label}", "a photo of a {color} object")
 
@@ -56,40 +55,16 @@ def nearest_color(image_embedding: torch.Tensor, colors: torch.Tensor) -> str:
 
 
 class ColorClassifier:
-    """CLIP from a folder of transformers."""
+    """Names colours by CLIP."""
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Raises ``ValueError`` for another model."""
-        from transformers import AutoConfig, AutoProcessor, CLIPModel
-
-        config = AutoConfig.from_pretrained(folder)
-        if config.model_type != "clip":
-            raise ValueError(f"{folder} is a {config.model_type}, not a clip")
-        self.processor = AutoProcessor.from_pretrained(folder)
-        self.model = CLIPModel.from_pretrained(folder).to(device).eval()
-        self.device = device
+    def __init__(self, clip: CLIP) -> None:
+        self.clip = clip
         self._of_class: dict[str, torch.Tensor] = {}  # class -> (K, D)
 
     def name_color(self, image: Image.Image, mask: NDArray[np.bool_], box: Box, label: str) -> str:
         """The colour of the object in ``mask`` (H, W), which is a ``label``, in an RGB image."""
-        import torch
-
-        with torch.inference_mode():
-            pixels = self.processor(images=cut_out(image, mask, box), return_tensors="pt").to(self.device)
-            embedding = _tensor(self.model.get_image_features(**pixels))[0]
-            return nearest_color(embedding, self._colors(label))
-
-    def _colors(self, label: str) -> torch.Tensor:
         if label not in self._of_class:
             texts = color_prompts(label)
-            flat = [text for forms in texts for text in forms]
-            tokens = self.processor(text=flat, padding=True, truncation=True, return_tensors="pt").to(self.device)
-            embeddings = _tensor(self.model.get_text_features(**tokens))
-            self._of_class[label] = average_forms(embeddings.unflatten(0, (len(texts), len(FORMS))))
-        return self._of_class[label]
-
-
-def _tensor(features: Any) -> torch.Tensor:
-    """CLIP's features: older versions of transformers return them bare, newer ones in an output object."""
-    pooled: torch.Tensor = getattr(features, "pooler_output", features)
-    return pooled
+            flat = self.clip.embed_texts([text for forms in texts for text in forms])
+            self._of_class[label] = average_forms(flat.unflatten(0, (len(texts), len(FORMS))))
+        return nearest_color(self.clip.embed_images([cut_out(image, mask, box)])[0], self._of_class[label])

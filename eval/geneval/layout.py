@@ -51,10 +51,7 @@ def find_samples(
     "missing" (a prompt's folder, its metadata or a picture), "unexpected" (a folder of no prompt, a file that is no
     sample, a picture after the fourth, which is not scored), "contradiction" (metadata of another prompt than the
     prompt file's) and "damaged" (metadata that cannot be read). A picture that is missing keeps the path of the layout.
-    Raises ``ValueError`` where there is no folder.
     """
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}")
     problems: Problems = {}
     folders = _prompt_folders(folder, len(prompts), problems)
     wanted: dict[int, list[Drawing]] = {}

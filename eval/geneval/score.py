@@ -15,8 +15,8 @@ that prompts may come out of a table.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, TypedDict
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
@@ -210,8 +210,10 @@ def _check_tag(tag: object) -> None:
 def _check_detection(detection: Detection) -> Detection:
     if not isinstance(detection, Detection):
         raise ValueError(f"a detection is a Detection(label, score, box, color), not {detection!r}")
-    if not _is_number(detection.score):
-        raise ValueError(f"a detection's score is a number, not {detection.score!r}")
+    try:
+        float("no number" if isinstance(detection.score, str | bytes) else detection.score)  # NumPy's, or a tensor's
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"a detection's score is a number, not {detection.score!r}") from error
     return detection
 
 
@@ -230,31 +232,11 @@ def _sides(box: Box) -> list[float]:
     return sides
 
 
-def _is_index(value: object) -> bool:
-    """Whether it is a whole number, Python's or NumPy's."""
-    try:
-        operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return False
-    return True
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is a real number: Python's, NumPy's, or a tensor with one."""
-    if isinstance(value, str | bytes):
-        return False
-    try:
-        float(value)
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return True
-
-
 def _check_condition(condition: Condition) -> None:
     if not isinstance(condition, Mapping) or not condition.get("class"):
         raise ValueError(f"a condition needs a class: {condition!r}")
     count = condition.get("count")
-    if not _is_index(count) or count < 1:  # type: ignore[operator]
+    if not isinstance(count, Integral) or count < 1:
         raise ValueError(f"a condition needs a count of at least 1, not {count!r}: {dict(condition)!r}")
 
 
@@ -264,5 +246,5 @@ def _check_position(position: Sequence[Any], index: int) -> None:
     relation, target = position
     if relation not in RELATIONS:
         raise ValueError(f"unknown relation {relation!r}; choose from {', '.join(RELATIONS)}")
-    if not _is_index(target) or not 0 <= target < index:
+    if not isinstance(target, Integral) or not 0 <= int(target) < index:
         raise ValueError(f"the position of include {index} must point at an earlier include, not {target!r}")

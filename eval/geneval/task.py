@@ -10,15 +10,16 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from eval.fid.prompt_lists import evenly
-from eval.files import find_data, find_file, read_json_lines
+from eval.clip import CLIP, DEFAULT_CLIP
+from eval.files import find_data_file, read_json_lines
 from eval.flags import flag
-from eval.geneval.colors import COLOR_MODEL
-from eval.geneval.detector import CLASSES, DETECTOR, LONGEST, SHORT_EDGE
+from eval.geneval.colors import ColorClassifier
+from eval.geneval.detector import CLASSES, DETECTOR, LONGEST, SHORT_EDGE, Detector
 from eval.geneval.layout import SAMPLES, find_samples, index_of, sample_id, sample_path, write_metadata
 from eval.geneval.result import score_samples, to_record
 from eval.geneval.score import MIN_SCORE, Detection, Prompt, check_prompt, score_image
 from eval.judge_weights import describe_model, find_model, other_judge
+from eval.subsets import evenly
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work, first_part, joined
 
 PROMPT_FILES = ("evaluation_metadata.jsonl", "geneval.jsonl", "**/evaluation_metadata.jsonl")
@@ -32,7 +33,7 @@ class GenEvalOptions:
     prompts_name: str | None = flag(None, "name of a rewriting of the prompts, which its scores are called by")
     detector: str = flag(DETECTOR, "Mask2Former for COCO instances: a folder (a copy: called like it) or a hub id")
     detector_edge: int = flag(SHORT_EDGE, "shorter edge of the detector's input in pixels; GenEval's is 800")
-    color_model: str = flag(COLOR_MODEL, "CLIP that names colours: a folder or a hub id")
+    color_model: str = flag(DEFAULT_CLIP, "CLIP that names colours: a folder or a hub id")
 
 
 class GenEval(Task):
@@ -46,7 +47,7 @@ class GenEval(Task):
     needs: ClassVar[tuple[Need, ...]] = (
         Need("prompts", "https://github.com/djghosh13/geneval (prompts/evaluation_metadata.jsonl)", "0.1 MB", "--data"),
         Need("detector", DETECTOR, "0.3 GB", "--detector FOLDER"),
-        Need("classifier of colours", COLOR_MODEL, "1.7 GB", "--color-model FOLDER"),
+        Need("classifier of colours", DEFAULT_CLIP, "1.7 GB", "--color-model FOLDER"),
     )
     columns: ClassVar[Mapping[str, str]] = {
         "GenEval": "overall",
@@ -68,9 +69,7 @@ class GenEval(Task):
     @cached_property
     def prompt_file(self) -> Path:
         """The file behind ``--data``. Raises ``ValueError`` where there is none."""
-        if self.given.data is not None and Path(self.given.data).is_file():
-            return Path(self.given.data)
-        return find_file(find_data(self.given.data, self.name, self.needs[:1]), *PROMPT_FILES)
+        return find_data_file(self.given.data, self.name, self.needs[:1], *PROMPT_FILES)
 
     @cached_property
     def prompts(self) -> list[Prompt]:
@@ -115,7 +114,7 @@ class GenEval(Task):
 
     def departures(self, judge: Record) -> list[str]:
         """The official judges are the two of transformers, as the title says, at GenEval's input size."""
-        told = [*other_judge(judge["detector"], DETECTOR), *other_judge(judge["colours"], COLOR_MODEL)]
+        told = [*other_judge(judge["detector"], DETECTOR), *other_judge(judge["colours"], DEFAULT_CLIP)]
         told += [] if self.given.detector_edge == SHORT_EDGE else [f"{self.given.detector_edge} px"]
         return told + ([f"{self.given.prompts_name} prompts"] if self.given.prompts_name else [])
 
@@ -132,12 +131,9 @@ class GenEvalJudge(Judge):
     """Detects objects, and names the colours of those whose colour the prompt asks for."""
 
     def __init__(self, prompts: Sequence[Prompt], options: GenEvalOptions, device: str) -> None:
-        from eval.geneval.colors import ColorClassifier
-        from eval.geneval.detector import Detector
-
         self.prompts = prompts
         self.detector = Detector(find_model(options.detector), device, options.detector_edge)
-        self.colors = ColorClassifier(find_model(options.color_model), device)
+        self.colors = ColorClassifier(CLIP(find_model(options.color_model), device))
 
     def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
         return [

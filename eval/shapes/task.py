@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from eval.fid.prompt_lists import evenly
 from eval.flags import flag
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.picture_folder import strangers
@@ -25,6 +24,7 @@ from eval.shapes.benchmark import (
     tag_scores,
 )
 from eval.shapes.prompts import benchmark_prompts
+from eval.subsets import evenly
 from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
 from janusflow.worlds.shapes import render
 

@@ -10,16 +10,23 @@ Files, in the archive's "ChartQA Dataset"::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from eval.files import find_file, read_json
-from eval.task import Need, Question, Record, Scored
-from eval.understanding.accuracy import percent, percent_by_group
-from eval.understanding.benchmark import Benchmark
-from eval.understanding.prompts import short_answer
-from eval.understanding.records import find_images, gold_text, take, take_rows, unanswered
+from eval.files import find_file, read_rows
+from eval.task import Need, Problems, Question, Record, Scored
+from eval.understanding.benchmark import (
+    Asked,
+    Benchmark,
+    Reading,
+    credits,
+    percent,
+    percent_by_group,
+    short_answer,
+    text_of,
+    with_images,
+)
 
 TOLERANCE = 0.05  # of the gold number, on either side
 PARTS = ("human", "augmented")
@@ -42,7 +49,7 @@ def is_right(prediction: str, label: str | float) -> bool:
     Otherwise the texts must be equal but for case, so "0.0" is wrong for "0", and "1000" for "1,000". Outer blanks do
     not count. A label that is a number is its text. Raises ``ValueError`` for any other label.
     """
-    prediction, label = prediction.strip(), gold_text(label).strip()
+    prediction, label = prediction.strip(), text_of(label).strip()
     value, target = read_number(prediction), read_number(label)
     if value is not None and target:  # a target that is not a number is true, and nothing is near it
         return abs(value - target) / abs(target) <= TOLERANCE
@@ -64,37 +71,25 @@ class ChartQA(Benchmark):
         ),
     )
     size = 2500  # Masry et al. 2022: 1,250 a part
-    columns: ClassVar[Mapping[str, str]] = {"ChartQA": "accuracy"}
-
-    def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"split": "test"}
+    columns = {"ChartQA": "accuracy"}
+    facts = {"split": "test"}
 
     def read(self, folder: Path) -> list[Question]:
         asked = []
         for part in PARTS:
             name = f"test_{part}.json"
             path = find_file(folder, name, f"test/{name}", f"*/test/{name}")
-            for number, row in enumerate(take_rows(read_json(path), str(path))):
-                where = f"{path}, question {number}"
-                image, text, label = take(row, where, imgname=str, query=str, label=(str, int, float))
-                asked.append((f"{part}/{number}", image, text, {"label": str(label), "part": part}))
-        files = find_images(path.parent, ("png",), (image for _, image, _, _ in asked))
-        return [Question(key, (files[image],), short_answer(text), gold) for key, image, text, gold in asked]
+            for number, row in enumerate(read_rows(path)):
+                image, text, label = row.take(imgname=str, query=str, label=(str, int, float))
+                asked.append(Asked(f"{part}/{number}", image, short_answer(text), {"label": str(label), "part": part}))
+        return with_images(path.parent, ("png",), asked)
 
-    def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-        return score(questions, answers)
+    def read_answer(self, gold: Any, answer: str) -> Reading:
+        return Reading(answer.strip(), is_right(answer, gold["label"]))
 
-
-def score(questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-    """Relaxed accuracies in percent: over all questions, which is the mean of the whole halves, and of each half.
-
-    ``Question.gold``: {"label", "part"}. No answer is a wrong answer.
-    """
-    items: dict[str, Record] = {}
-    for question in questions:
-        given = answers.get(question.id)
-        right = given is not None and is_right(given, question.gold["label"])
-        items[question.id] = {"read": None if given is None else given.strip(), "score": float(right)}
-    parts = percent_by_group((one.gold["part"], items[one.id]["score"]) for one in questions)
-    scores = {"accuracy": percent([item["score"] for item in items.values()])}
-    return Scored("accuracy", scores | {part: parts.get(part) for part in PARTS}, items, unanswered(questions, answers))
+    def total(self, questions: Sequence[Question], items: dict[str, Record], problems: Problems) -> Scored:
+        """Relaxed accuracies in percent: over all questions, the mean of the whole halves, and of each half."""
+        right = credits(questions, items)
+        parts = percent_by_group(zip((one.gold["part"] for one in questions), right, strict=True))
+        scores = {"accuracy": percent(right)} | {part: parts.get(part) for part in PARTS}
+        return Scored("accuracy", scores, items, problems)

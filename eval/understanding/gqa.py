@@ -9,16 +9,22 @@ cs.stanford.edu/people/dorarad/gqa::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from eval.files import find_file, read_json
-from eval.task import Need, Question, Record, Scored
-from eval.understanding.accuracy import percent, percent_by_group
-from eval.understanding.benchmark import Benchmark
-from eval.understanding.prompts import short_answer
-from eval.understanding.records import find_images, take, take_table, unanswered
+from eval.files import Row, find_file, read_table
+from eval.task import Need, Problems, Question, Record, Scored
+from eval.understanding.benchmark import (
+    Asked,
+    Benchmark,
+    Reading,
+    credits,
+    percent,
+    percent_by_group,
+    short_answer,
+    with_images,
+)
 
 FILE = "testdev_balanced_questions.json"
 TYPES = ("structural", "semantic")
@@ -26,13 +32,11 @@ READING = "exact, in lower case, without outer blanks and final periods; VLMEval
 
 
 def read_answer(text: str) -> str:
-    """An answer as it is compared: without outer blanks, in lower case, without periods at its end."""
+    """An answer as it is compared: without outer blanks, in lower case, without periods at its end.
+
+    Nothing else is forgiven: neither articles nor longer answers.
+    """
     return text.strip().lower().rstrip(".").strip()
-
-
-def is_right(prediction: str, answer: str) -> bool:
-    """Whether an answer is the same as GQA's. Nothing else is forgiven: neither articles nor longer answers."""
-    return read_answer(prediction) == read_answer(answer)
 
 
 class GQA(Benchmark):
@@ -46,39 +50,30 @@ class GQA(Benchmark):
         Need("GQA images, in the same folder", "cs.stanford.edu/people/dorarad/gqa", "20 GB", "--data FOLDER"),
     )
     size = 12578  # of questions 1.2 at cs.stanford.edu/people/dorarad/gqa
-    columns: ClassVar[Mapping[str, str]] = {"GQA": "accuracy"}
-
-    def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"split": "testdev-balanced", "reading": READING}
+    columns = {"GQA": "accuracy"}
+    facts = {"split": "testdev-balanced", "reading": READING}
 
     def read(self, folder: Path) -> list[Question]:
-        path = find_file(folder, FILE, f"*/{FILE}")
         asked = []
-        for key, row in take_table(read_json(path), str(path)).items():
-            where = f"{path}, question {key}"
-            image, text, answer, types = take(row, where, imageId=str, question=str, answer=str, types=dict)
-            kinds = take(types, f"{where}, types", structural=str, semantic=str)
-            gold = {"answer": answer, **dict(zip(TYPES, kinds, strict=True))}
-            asked.append((key, f"{image}.jpg", text, gold))
-        files = find_images(folder, ("images", "."), (image for _, image, _, _ in asked))
-        return [Question(key, (files[image],), short_answer(text), gold) for key, image, text, gold in asked]
+        for key, row in read_table(find_file(folder, FILE, f"*/{FILE}")).items():
+            image, text, answer, types = row.take(imageId=str, question=str, answer=str, types=dict)
+            kinds = Row(f"{row.where}, types", types).take(structural=str, semantic=str)
+            asked.append(
+                Asked(
+                    key, f"{image}.jpg", short_answer(text), {"answer": answer, **dict(zip(TYPES, kinds, strict=True))}
+                )
+            )
+        return with_images(folder, ("images", ""), asked)
 
-    def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-        return score(questions, answers)
+    def read_answer(self, gold: Any, answer: str) -> Reading:
+        said = read_answer(answer)
+        return Reading(said, said == read_answer(gold["answer"]))
 
-
-def score(questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-    """Accuracies in percent: over all questions, then by structural and by semantic type.
-
-    ``Question.gold``: {"answer", "structural", "semantic"}. No answer is a wrong answer.
-    """
-    items: dict[str, Record] = {}
-    for question in questions:
-        given = answers.get(question.id)
-        right = given is not None and is_right(given, question.gold["answer"])
-        items[question.id] = {"read": None if given is None else read_answer(given), "score": float(right)}
-    scores = {"accuracy": percent([item["score"] for item in items.values()])}
-    for kind in TYPES:
-        groups = percent_by_group((one.gold[kind], items[one.id]["score"]) for one in questions)
-        scores |= {f"{kind} {group}": accuracy for group, accuracy in groups.items()}
-    return Scored("accuracy", scores, items, unanswered(questions, answers))
+    def total(self, questions: Sequence[Question], items: dict[str, Record], problems: Problems) -> Scored:
+        """Accuracies in percent: over all questions, then by structural and by semantic type."""
+        right = credits(questions, items)
+        scores = {"accuracy": percent(right)}
+        for kind in TYPES:
+            groups = percent_by_group(zip((one.gold[kind] for one in questions), right, strict=True))
+            scores |= {f"{kind} {group}": accuracy for group, accuracy in groups.items()}
+        return Scored("accuracy", scores, items, problems)

@@ -1,4 +1,4 @@
-"""Which option of a multiple-choice question an answer means, by the exact matching of VLMEvalKit (no judge).
+"""Multiple choice: how it is asked, and which option an answer means by VLMEvalKit's exact matching (no judge).
 
 Two readings, by the year in which VLMEvalKit had them; where the answer is a letter, as the prompt asks, they agree.
 "2024", until July 2025, made the papers' numbers: the one letter that stands as a word, or else the one option whose
@@ -11,7 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from eval.flags import flag
+from eval.task import Record
+from eval.understanding.benchmark import Benchmark, Reading, UnderstandingOptions
+
+LETTER = "Answer with the option's letter from the given choices directly."
+DIRECT = "Answer the question directly."
 MATCHINGS = ("2026", "2024")
 MARKS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 REFUSALS = (
@@ -24,6 +32,38 @@ API_FAILURE = "Failed to obtain answer via API"
 NONE_OF_THEM = "Z"  # a letter that stands for no option
 LAST_WORDS = 4
 STATED = re.compile(r"answer\s+is\s+\**([a-d])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ChoiceOptions(UnderstandingOptions):
+    """Where the benchmark is, and how letters are read."""
+
+    matching: str = flag(MATCHINGS[0], "the year of VLMEvalKit's exact matching; the papers' is 2024's", MATCHINGS)
+
+
+class ChoiceBenchmark(Benchmark):
+    """Questions with a few options, ``gold["options"]`` by letter, of which ``gold["answer"]`` is right."""
+
+    options: ClassVar[type] = ChoiceOptions
+    label: ClassVar[str] = "answer"
+    facts: Record = {"reading": "VLMEvalKit's exact matching; no judge"}
+    given: ChoiceOptions
+
+    def read_answer(self, gold: Any, answer: str) -> Reading:
+        said = match_option(answer, gold["options"], self.given.matching)
+        return Reading(said, said == gold["answer"], said is not None)
+
+
+def multiple_choice(question: str, choices: Mapping[str, str], hint: str = "") -> str:
+    """The prompt of a question with ``choices`` by letter.
+
+    A hint stands in front, in a line that says so. An open question among them, without choices, is asked directly.
+    """
+    head = f"Hint: {hint}\n{question}" if hint else question
+    if not choices:
+        return f"{head}\n{DIRECT}"
+    lines = [f"{letter}. {text}" for letter, text in choices.items()]
+    return "\n".join([head, *lines]) + f"\n\n{LETTER}"
 
 
 def match_option(answer: str, options: Mapping[str, str], matching: str = MATCHINGS[0]) -> str | None:

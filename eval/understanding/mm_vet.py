@@ -22,11 +22,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from eval.files import find_file, read_json
+from eval.files import find_file, read_table
 from eval.flags import flag
 from eval.task import Drawing, Need, Problems, Question, Record, Scored, Work
-from eval.understanding.benchmark import Benchmark, UnderstandingOptions
-from eval.understanding.records import find_images, take, take_table, unanswered
+from eval.understanding.benchmark import Asked, Benchmark, Reading, UnderstandingOptions, with_images
 
 OFFICIAL_JUDGE = re.compile(r"gpt-4(-(?!o)[\w-]+)?")  # GPT-4 and its dated releases, as the evaluator notes them
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
@@ -62,21 +61,18 @@ class MMVet(Benchmark):
 
     def __init__(self, options: MMVetOptions) -> None:
         super().__init__(options)
-        path = None if options.graded is None else Path(options.graded)
-        self.grades = None if path is None else read_grades(path)  # before hours of answers
-        self.graders = [] if path is None else read_graders(path)
+        self.grades: Grades | None = None
+        self.graders: list[str] = []
+        if options.graded is not None:  # before hours of answers
+            self.grades, self.graders = read_grades(Path(options.graded))
 
     def read(self, folder: Path) -> list[Question]:
         path = find_file(folder, "mm-vet.json", "*/mm-vet.json")
         asked = []
-        for key, row in take_table(read_json(path), str(path)).items():
-            where = f"{path}, question {key}"
-            image, text, answer, skills = take(row, where, imagename=str, question=str, answer=str, capability=list)
-            if not skills or not all(isinstance(skill, str) for skill in skills):
-                raise ValueError(f"{where} has no list of capabilities")
-            asked.append((key, image, text, {"answer": answer, "capability": skills}))
-        files = find_images(path.parent, ("images",), (image for _, image, _, _ in asked))
-        return [Question(key, (files[image],), text, gold) for key, image, text, gold in asked]
+        for key, row in read_table(path).items():
+            image, text, answer = row.take(imagename=str, question=str, answer=str)
+            asked.append(Asked(key, image, text, {"answer": answer, "capability": row.take_texts("capability")}))
+        return with_images(path.parent, ("images",), asked)
 
     def place(self, item: Drawing | Question) -> tuple[str, str]:
         assert isinstance(item, Question)
@@ -87,13 +83,53 @@ class MMVet(Benchmark):
         others = [name for name in self.graders if not OFFICIAL_JUDGE.fullmatch(name)]
         return [f"graded by {', '.join(others)}"] if others else []
 
-    def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-        scored = score(questions, answers, self.grades)
-        if self.given.graded is None:
-            return scored
+    def read_answer(self, gold: Any, answer: str) -> Reading:
+        return Reading(answer, 0.0)  # the judge's to read
+
+    def total(self, questions: Sequence[Question], items: dict[str, Record], problems: Problems) -> Scored:
+        """Mean grades in percent: of all questions and of each capability, averaged over the judge's runs.
+
+        The combinations of capabilities, the total of each run and their standard deviation are details. A missing
+        answer or grade, and a grade that is no number in 0..1, counts as 0 and is named. Without grades every score is
+        None.
+        """
+        if self.grades is None:
+            told = "a judge must grade the answers file; give its grades as --graded FILE"
+            scores = dict.fromkeys(("total", *CAPABILITIES))
+            return Scored("total", scores, {}, problems | {"needs a judge": [told]})
+        grades, known, missing = self.grades, {question.id for question in questions}, problems.get("missing", ())
+        strangers = [key for key in grades if key not in known]
+        problems |= {"grade of another question": strangers} if strangers else {}
+
+        runs = max((len(grades.get(question.id, ())) for question in questions), default=0)
+        table = np.zeros((len(questions), runs))  # (questions, runs), in 0..1
+        for row, question in zip(table, questions, strict=True):
+            given = grades.get(question.id, ())
+            if len(given) < runs or runs == 0:
+                problems.setdefault("missing grade", []).append(question.id)
+            if not all(is_grade(grade) for grade in given):
+                problems.setdefault("unusable grade", []).append(question.id)
+            if question.id not in missing:
+                row[: len(given)] = [grade if is_grade(grade) else 0.0 for grade in given]
+
+        skills = [frozenset(question.gold["capability"]) for question in questions]
+        totals = 100 * table.mean(axis=0)
+        scores = {"total": _mean(table)}
+        for skill in (*CAPABILITIES, *sorted(set().union(*skills).difference(CAPABILITIES))):
+            scores[skill] = _mean(table[[skill in have for have in skills]])
         path = Path(self.given.graded)
-        source = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        return scored._replace(details={**scored.details, "graded": source})
+        details = {
+            "combinations": {_combination(have): _mean(table[[have == one for one in skills]]) for have in skills},
+            "runs": totals.tolist(),
+            "standard deviation": float(totals.std()) if runs else None,
+            "graded": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+        }
+        shares = [float(row.mean()) if runs else None for row in table]
+        items = {
+            question.id: {"score": share, "grades": row.tolist()}
+            for question, share, row in zip(questions, shares, table, strict=True)
+        }
+        return Scored("total", scores, items, problems, details)
 
     def export(self, folder: Path, work: Work, answers: Mapping[str, str]) -> list[Path]:
         """The answers for the judge, in the order of the questions; "" where there is none."""
@@ -103,61 +139,17 @@ class MMVet(Benchmark):
         return [path]
 
 
-def read_grades(path: Path) -> dict[str, list[Any]]:
-    """The grades by question id. Raises ``ValueError`` for a missing or damaged file."""
-    table = take_table(read_json(path), str(path))
-    return {key: take(row, f"{path}, {key}", score=list)[0] for key, row in table.items()}
+def read_grades(path: Path) -> tuple[Grades, list[str]]:
+    """The grades by question id, and the models that gave them, each once.
 
-
-def read_graders(path: Path) -> list[str]:
-    """The models that gave the grades, each once; where a grade does not say, the file's name is among them."""
-    found: set[str] = set()
-    for row in take_table(read_json(path), str(path)).values():
-        models = row.get("model")
-        found |= {str(name) for name in models} if isinstance(models, list) and models else {path.name}
-    return sorted(found)
-
-
-def score(questions: Sequence[Question], answers: Mapping[str, str], grades: Grades | None) -> Scored:
-    """Mean grades in percent: of all questions and of each capability, averaged over the judge's runs.
-
-    ``Question.gold``: {"capability": […]}. The combinations of capabilities, the total of each run and their standard
-    deviation are details. A missing answer or grade, and a grade that is no number in 0..1, counts as 0 and is named.
-    Without ``grades`` every score is None.
+    Where a grade does not say, the file's name is among these. Raises ``ValueError`` for a missing or damaged file.
     """
-    problems: Problems = unanswered(questions, answers)
-    if grades is None:
-        names = ("total", *CAPABILITIES)
-        told = "a judge must grade the answers file; give its grades as --graded FILE"
-        return Scored("total", dict.fromkeys(names), {}, problems | {"needs a judge": [told]})
-    known = {question.id for question in questions}
-    strangers = [key for key in grades if key not in known]
-    problems |= {"grade of another question": strangers} if strangers else {}
-
-    runs = max((len(grades.get(question.id, ())) for question in questions), default=0)
-    table = np.zeros((len(questions), runs))  # (questions, runs), in 0..1
-    for row, question in zip(table, questions, strict=True):
-        given = grades.get(question.id, ())
-        if len(given) < runs or runs == 0:
-            problems.setdefault("missing grade", []).append(question.id)
-        if not all(is_grade(grade) for grade in given):
-            problems.setdefault("unusable grade", []).append(question.id)
-        if question.id in answers:
-            row[: len(given)] = [grade if is_grade(grade) else 0.0 for grade in given]
-
-    skills = [frozenset(question.gold["capability"]) for question in questions]
-    totals = 100 * table.mean(axis=0)
-    scores = {"total": _mean(table)}
-    for skill in (*CAPABILITIES, *sorted(set().union(*skills).difference(CAPABILITIES))):
-        scores[skill] = _mean(table[[skill in have for have in skills]])
-    combinations = {_combination(have): _mean(table[[have == other for other in skills]]) for have in skills}
-    spread = float(totals.std()) if runs else None
-    items = {
-        question.id: {"score": _share(row), "grades": row.tolist()}
-        for question, row in zip(questions, table, strict=True)
-    }
-    details = {"combinations": combinations, "runs": totals.tolist(), "standard deviation": spread}
-    return Scored("total", scores, items, problems, details)
+    grades, graders = {}, set()
+    for key, row in read_table(path).items():
+        [grades[key]] = row.take(score=list)
+        models = row.values.get("model")
+        graders |= {str(name) for name in models} if isinstance(models, list) and models else {path.name}
+    return grades, sorted(graders)
 
 
 def is_grade(grade: Any) -> bool:
@@ -168,10 +160,6 @@ def is_grade(grade: Any) -> bool:
 def _mean(grades: np.ndarray) -> float | None:
     """Of (questions, runs), in percent; None of nothing."""
     return 100 * float(grades.mean()) if grades.size else None
-
-
-def _share(grades: np.ndarray) -> float | None:
-    return float(grades.mean()) if grades.size else None
 
 
 def _combination(skills: frozenset[str]) -> str:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import ast
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from eval.files import read_json_lines
-from eval.task import Need, Question, Scored
-from eval.understanding.benchmark import Benchmark
+from eval.files import Row, decode_image, read_rows
+from eval.task import Need, Problems, Question, Record, Scored
+from eval.understanding.benchmark import Benchmark, Reading, credits, percent
+from eval.understanding.letters import multiple_choice
 from eval.understanding.mmmu_answers import matches, parse_choice
-from eval.understanding.prompts import multiple_choice
-from eval.understanding.records import check_unique, get_field
-from eval.understanding.tables import decode_image, read_parquet
 
 DOMAINS = {
     "Art and Design": ("Art", "Art_Theory", "Design", "Music"),
@@ -41,44 +39,19 @@ MOST_IMAGES = 7
 FILES = ("validation*.parquet", "validation*.jsonl")
 
 
-def judge(gold: Mapping[str, Any], answer: str) -> tuple[bool, str | None]:
-    """Whether the answer is right, and the letter read from it, None for an open question or where there is none.
-
-    ``gold`` holds "answer" (a letter, or for open questions a text or several) and "choices" by letter, empty if open.
-    """
-    if not gold["choices"]:
-        return matches(gold["answer"], answer), None
-    said = parse_choice(answer, gold["choices"])
-    return said == gold["answer"], said
-
-
-def score(rows: Sequence[tuple[str, bool]]) -> dict[str, float | None]:
-    """Accuracy in percent, from (subject, right) of every question: over all of them, by domain and by subject.
-
-    Domains and subjects without questions have no score. Raises ``ValueError`` for an unknown subject.
-    """
-    unknown = sorted({subject for subject, _ in rows} - set(SUBJECTS))
-    if unknown:
-        raise ValueError(f"MMMU has no subject {unknown[0]!r}")
-    hits: dict[str, list[bool]] = {name: [] for name in ("overall", *DOMAINS, *SUBJECTS)}
-    for subject, right in rows:
-        for name in ("overall", SUBJECTS[subject], subject):
-            hits[name].append(right)
-    scores = {name: 100 * sum(of) / len(of) for name, of in hits.items() if of}
-    return {"overall": None} | scores
-
-
 class Mmmu(Benchmark):
     """MMMU's validation set."""
 
-    name: ClassVar[str] = "mmmu"
-    title: ClassVar[str] = "MMMU val"
-    part: ClassVar[str] = "subject"
-    of_a_part: ClassVar[tuple[str, ...]] = ("missing subject",)
+    name = "mmmu"
+    title = "MMMU val"
+    part = "subject"
+    label = "answer"
+    facts = {"reading": READING}
+    of_a_part = ("missing subject",)
     size = 900  # Yue et al. 2024: 30 a subject
-    columns: ClassVar[Mapping[str, str]] = {"MMMU": "overall"}
-    max_new_tokens: ClassVar[int] = 512  # the official script also looks for options in long answers
-    needs: ClassVar[tuple[Need, ...]] = (
+    columns = {"MMMU": "overall"}
+    max_new_tokens = 512  # the official script also looks for options in long answers
+    needs = (
         Need(
             "questions and pictures",
             "validation-*.parquet in every subject of the hub data set MMMU/MMMU",
@@ -88,74 +61,65 @@ class Mmmu(Benchmark):
     )
 
     def read(self, folder: Path) -> list[Question]:
-        """The questions of all parquet files, or else of all JSON lines, called "validation…", at any depth."""
+        """The questions of all parquet files, or else of all JSON lines, called "validation…", at any depth.
+
+        Pictures are contents in parquet; in JSON lines they are paths beside the file or base64 behind "base64:".
+        """
         for pattern in FILES:
-            questions = [one for path in sorted(folder.glob(f"**/{pattern}")) for one in read_file(path)]
+            paths = sorted(folder.glob(f"**/{pattern}"))
+            questions = [read_row(row, path.parent) for path in paths for row in read_file(path)]
             if questions:
-                check_unique((one.id for one in questions), folder)
                 return questions
         raise ValueError(f"{folder} holds no questions of MMMU ({' or '.join(FILES)})")
 
-    def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"reading": READING}
+    def read_answer(self, gold: Any, answer: str) -> Reading:
+        if not gold["choices"]:
+            return Reading(None, matches(gold["answer"], answer))
+        said = parse_choice(answer, gold["choices"])
+        return Reading(said, said == gold["answer"], said is not None)
 
-    def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-        rows, items = [], {}
-        problems: dict[str, list[str]] = {}
-        for question in questions:
-            gold, answer = question.gold, answers.get(question.id)
-            right, said = (False, None) if answer is None else judge(gold, answer)
-            rows.append((gold["subject"], right))
-            items[question.id] = {"said": said, "label": gold["answer"], "correct": right}
-            if answer is None:
-                problems.setdefault("missing", []).append(question.id)
-            elif gold["choices"] and said is None:
-                problems.setdefault("unparseable", []).append(question.id)
-        missing = [subject for subject in SUBJECTS if subject not in {subject for subject, _ in rows}]
-        if missing:
-            problems["missing subject"] = missing
+    def total(self, questions: Sequence[Question], items: dict[str, Record], problems: Problems) -> Scored:
+        """Accuracy in percent: over all questions, by domain and by subject, where there are any; then the guesses."""
+        hits: dict[str, list[float]] = {name: [] for name in ("overall", *DOMAINS, *SUBJECTS)}
+        for one, right in zip(questions, credits(questions, items), strict=True):
+            for name in ("overall", SUBJECTS[one.gold["subject"]], one.gold["subject"]):
+                hits[name].append(right)
+        missing = [subject for subject in SUBJECTS if not hits[subject]]
+        problems |= {"missing subject": missing} if missing else {}
         choices = sum(bool(one.gold["choices"]) for one in questions)
         guessed = 100 * len(problems.get("unparseable", ())) / choices if choices else None
-        return Scored("overall", score(rows) | {"guesses (of multiple choice)": guessed}, items, problems)
+        scores = {"overall": None} | {name: percent(of) for name, of in hits.items() if of}
+        return Scored("overall", scores | {"guesses (of multiple choice)": guessed}, items, problems)
 
 
-def read_file(path: Path) -> list[Question]:
-    """The questions of a parquet file or of JSON lines with the same columns.
+def read_file(path: Path) -> list[Row]:
+    """The rows of a parquet file, or of JSON lines with the same columns."""
+    if path.suffix != ".parquet":
+        return read_rows(path, lines=True)
+    from janusflow.data.readers.parquet import open_parquet
 
-    Pictures are contents in parquet; in JSON lines they are paths beside the file or base64 behind "base64:".
-    Raises ``ValueError`` with the question for whatever is missing, of another form, or damaged.
-    """
-    rows = read_parquet(path) if path.suffix == ".parquet" else read_json_lines(path)
-    questions = []
-    for number, row in enumerate(rows, 1):
-        where = f"question {number} of {path}"
-        if not isinstance(row, dict):
-            raise ValueError(f"{where} is no object")
-        questions.append(read_row(row, path.parent, where))
-    return questions
+    with open_parquet(path) as file:
+        return [Row(f"{path}, row {number}", row) for number, row in enumerate(file.read().to_pylist(), 1)]
 
 
-def read_row(row: Mapping[str, Any], folder: Path, where: str) -> Question:
-    """One question. Raises ``ValueError`` as :func:`read_file` does."""
-    name = str(get_field(row, "id", where))
-    where = f"{name} ({where})"
-    _, _, rest = name.partition("_")
-    subject, _, _ = rest.rpartition("_")
+def read_row(row: Row, folder: Path) -> Question:
+    """One question. Raises ``ValueError`` for what is missing, of another form, or damaged."""
+    name, kind, text, answer = row.take(id=str, question_type=str, question=str, answer=object)
+    where = f"{name} ({row.where})"
+    subject = name.partition("_")[2].rpartition("_")[0]
     if subject not in SUBJECTS:
         raise ValueError(f"{where}: an id is validation_SUBJECT_NUMBER")
-    kind = get_field(row, "question_type", where)
     if kind not in ("multiple-choice", "open", "short-answer"):
         raise ValueError(f"{where} has the unknown type {kind!r}")
-    choices = read_choices(row.get("options"), where) if kind == "multiple-choice" else {}
-    answer = get_field(row, "answer", where)
+    choices = read_choices(row.values.get("options"), where) if kind == "multiple-choice" else {}
     if choices and str(answer) not in choices:
         raise ValueError(f"{where}: the answer {answer!r} is none of its options {', '.join(choices)}")
-    images = [read_picture(row.get(f"image_{k}"), folder, where) for k in range(1, MOST_IMAGES + 1)]
+    images = [read_picture(row.values.get(f"image_{k}"), folder, where) for k in range(1, MOST_IMAGES + 1)]
     found = tuple(image for image in images if image is not None)
     if not found:
         raise ValueError(f"{where} has no image")
     gold = {"subject": subject, "choices": choices, "answer": answer if choices else read_answers(answer, where)}
-    return Question(name, found, multiple_choice(get_field(row, "question", where, str), choices), gold)
+    return Question(name, found, multiple_choice(text, choices), gold)
 
 
 def read_choices(value: Any, where: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from eval.understanding.records import gold_text
+from eval.understanding.benchmark import text_of
 
 MARKS = (",", ".", "!", "?", ";", ":", "'")  # taken off both ends of an answer, in this order
 LONG_ANSWER = 5  # words; only a longer answer is searched for an option's text
@@ -84,7 +84,7 @@ def matches(gold: str | float | Sequence[str | float], answer: str) -> bool:
     A number among them is its text. Raises ``ValueError`` for a ``gold`` that is neither.
     """
     golds = gold if isinstance(gold, Iterable) and not isinstance(gold, str) else [gold]
-    accepted = [one for text in golds for one in normalize(gold_text(text))]
+    accepted = [one for text in golds for one in normalize(text_of(text))]
     texts = [one for one in accepted if isinstance(one, str)]
     return any(
         any(text in said for text in texts) if isinstance(said, str) else said in accepted

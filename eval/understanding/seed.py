@@ -6,17 +6,13 @@ VLMEvalKit's way, which asks for the option's letter and matches the answer (:mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
 
-from eval.files import find_file, read_json
-from eval.task import Need, Question, Scored
-from eval.understanding.accuracy import percent
-from eval.understanding.benchmark import Benchmark, ChoiceOptions
-from eval.understanding.letters import match_option
-from eval.understanding.prompts import multiple_choice
-from eval.understanding.records import check_unique, get_field
+from eval.files import find_file, read_rows
+from eval.task import Need, Problems, Question, Record, Scored
+from eval.understanding.benchmark import Asked, credits, percent, with_images
+from eval.understanding.letters import ChoiceBenchmark, multiple_choice
 
 TYPES = {
     1: "Scene Understanding",
@@ -35,30 +31,15 @@ IMAGE_FOLDERS = ("SEED-Bench-image", "images", "")
 SUFFIXES = ("", ".jpg", ".png")  # the official pictures have none
 
 
-def score(rows: Sequence[tuple[int, str, str | None]]) -> dict[str, float | None]:
-    """Accuracy in percent, over all questions and by type, from (type, right letter, letter in the answer or None).
-
-    A type without questions has no score. Raises ``ValueError`` for an unknown type.
-    """
-    unknown = {kind for kind, _, _ in rows} - set(TYPES)
-    if unknown:
-        raise ValueError(f"SEED-Bench has no question type {min(unknown)} about pictures")
-    hits = {kind: [label == said for of, label, said in rows if of == kind] for kind in TYPES}
-    everything = [hit for of_type in hits.values() for hit in of_type]
-    scores = {"overall": percent(everything)}
-    return scores | {TYPES[kind]: percent(of_type) for kind, of_type in hits.items() if of_type}
-
-
-class Seed(Benchmark):
+class Seed(ChoiceBenchmark):
     """SEED-Bench's questions about pictures."""
 
-    name: ClassVar[str] = "seed"
-    title: ClassVar[str] = "SEED-Bench (pictures)"
-    part: ClassVar[str] = "type"
-    options: ClassVar[type] = ChoiceOptions
+    name = "seed"
+    title = "SEED-Bench (pictures)"
+    part = "type"
     size = 14233  # the paper's numbers of samples of types 1 to 9, summed
-    columns: ClassVar[Mapping[str, str]] = {"SEED": "overall"}
-    needs: ClassVar[tuple[Need, ...]] = (
+    columns = {"SEED": "overall"}
+    needs = (
         Need(
             "questions and pictures",
             "SEED-Bench.json and SEED-Bench-image.zip, unpacked, of the hub data set AILab-CVC/SEED-Bench",
@@ -67,70 +48,32 @@ class Seed(Benchmark):
         ),
     )
 
-    given: ChoiceOptions
-
     def read(self, folder: Path) -> list[Question]:
-        """The questions of types 1 to 9. Raises ``ValueError`` as :func:`read_questions` does."""
-        return read_questions(find_file(folder, "SEED-Bench.json", "**/SEED-Bench.json"))
+        """The questions of types 1 to 9, with the pictures beside their file."""
+        path = find_file(folder, "SEED-Bench.json", "**/SEED-Bench.json")
+        asked = []
+        for row in read_rows(path, "questions"):
+            [kind] = row.take(question_type_id=int)
+            if not 1 <= kind <= LAST_TYPE:
+                raise ValueError(f"{row.where} has the unknown type {kind!r}")
+            if kind not in TYPES:
+                continue
+            texts = row.take(**{f"choice_{letter.lower()}": (str, int, float) for letter in LETTERS})
+            options = dict(zip(LETTERS, map(str, texts), strict=True))
+            key, image, text, label = row.take(question_id=(str, int), data_id=(str, int), question=str, answer=str)
+            if label not in options:
+                raise ValueError(f"{row.where}: an answer is one of {', '.join(LETTERS)}, not {label!r}")
+            gold = {"type": kind, "answer": label, "options": options}
+            asked.append(Asked(key, str(image), multiple_choice(text, options), gold))
+        if not asked:
+            raise ValueError(f"{path} holds no questions about pictures (types 1 to 9)")
+        return with_images(path.parent, IMAGE_FOLDERS, asked, SUFFIXES)
 
-    def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"reading": "VLMEvalKit's exact matching; no judge"}
-
-    def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-        rows, items, problems = [], {}, dict[str, list[str]]()
-        for question in questions:
-            gold, answer = question.gold, answers.get(question.id)
-            label = gold["answer"]
-            said = None if answer is None else match_option(answer, gold["options"], self.given.matching)
-            rows.append((gold["type"], label, said))
-            items[question.id] = {"said": said, "label": label, "correct": said == label}
-            if said is None:
-                kind = "missing" if answer is None else "unparseable"
-                problems.setdefault(kind, []).append(question.id)
-        return Scored("overall", score(rows), items, problems)
-
-
-def read_questions(path: Path) -> list[Question]:
-    """The questions about pictures of SEED-Bench.json, with the pictures beside it.
-
-    Raises ``ValueError`` for a row that lacks something, an unknown type or letter, a missing picture, a double id.
-    """
-    content = read_json(path)
-    rows = content.get("questions") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not rows:
-        raise ValueError(f"{path} holds no list of questions")
-    questions = []
-    for number, row in enumerate(rows, 1):
-        where = f"{path}, question {row.get('question_id', number) if isinstance(row, dict) else number}"
-        if not isinstance(row, dict):
-            raise ValueError(f"{where} is no object")
-        kind = get_field(row, "question_type_id", where, int)
-        if not 1 <= kind <= LAST_TYPE:
-            raise ValueError(f"{where} has the unknown type {kind!r}")
-        if kind in TYPES:
-            questions.append(_question(row, kind, path.parent, where))
-    check_unique((one.id for one in questions), path)
-    if not questions:
-        raise ValueError(f"{path} holds no questions about pictures (types 1 to 9)")
-    return questions
-
-
-def find_image(folder: Path, name: str) -> Path:
-    """The picture ``name``. Raises ``ValueError`` where there is none."""
-    for below in IMAGE_FOLDERS:
-        for suffix in SUFFIXES:
-            path = folder / below / f"{name}{suffix}"
-            if path.is_file():
-                return path
-    raise ValueError(f"{folder} lacks the picture {name} (unpack SEED-Bench-image.zip there)")
-
-
-def _question(row: Mapping[str, Any], kind: int, folder: Path, where: str) -> Question:
-    choices = {letter: str(get_field(row, f"choice_{letter.lower()}", where, str, int, float)) for letter in LETTERS}
-    label = get_field(row, "answer", where, str)
-    if label not in choices:
-        raise ValueError(f"{where}: an answer is one of {', '.join(LETTERS)}, not {label!r}")
-    image = find_image(folder, str(get_field(row, "data_id", where, str, int)))
-    text = multiple_choice(get_field(row, "question", where, str), choices)
-    gold = {"type": kind, "answer": label, "options": choices}
-    return Question(str(get_field(row, "question_id", where, str, int)), (image,), text, gold)
+    def total(self, questions: Sequence[Question], items: dict[str, Record], problems: Problems) -> Scored:
+        """Accuracy in percent, over all questions and by type. A type without questions has no score."""
+        right = credits(questions, items)
+        scores = {"overall": percent(right)}
+        for kind, name in TYPES.items():
+            of_type = [one for one, question in zip(right, questions, strict=True) if question.gold["type"] == kind]
+            scores |= {name: percent(of_type)} if of_type else {}
+        return Scored("overall", scores, items, problems)

@@ -1,4 +1,4 @@
-"""How the official VQA evaluation reads a short answer, with its quirks.
+"""How the official VQA evaluation reads a short answer, with its quirks, and what ten annotators make of it.
 
 Source: visualqa.org/evaluation.html and the behaviour of the official ``vqaEval.py``:
 
@@ -13,11 +13,13 @@ Source: visualqa.org/evaluation.html and the behaviour of the official ``vqaEval
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 PERIOD = re.compile(r"\.(?!\d)")
 MAX_PERIODS = 32
+AGREEMENT = 3  # annotators who must agree with an answer that is wholly right
 COMMA_IN_NUMBER = re.compile(r"\d,\d")
 
 ARTICLES = frozenset(("a", "an", "the"))
@@ -68,3 +70,33 @@ def normalize_words(text: str) -> str:
 def normalize(text: str) -> str:
     """The whole of it: punctuation first, then words."""
     return normalize_words(strip_punctuation(text))
+
+
+def normalize_m4c(text: str) -> str:
+    """An answer as TextVQA compares it, predictions and annotators' answers alike: as the answer processor of M4C.
+
+    Source: Hu et al. 2020 (arXiv:1911.06258), and the behaviour of MMF's ``EvalAIAnswerProcessor``: a first pass takes
+    commas and question marks out without leaving a space, and sets a possessive 's apart; then as above.
+    """
+    plain = text.lower().replace(",", "").replace("?", "").replace("'s", " 's")
+    return normalize(one_line(plain))
+
+
+def soft_accuracy(prediction: str, answers: Sequence[str]) -> float:
+    """Mean over the annotators of min(1, others who gave ``prediction`` / 3), in 0..1; texts are compared as they are.
+
+    Source: Antol et al. 2015, "VQA: Visual Question Answering" (arXiv:1505.00468), and visualqa.org/evaluation.html.
+    """
+    agreeing = sum(answer == prediction for answer in answers)
+    credits = [min(1.0, (agreeing - (answer == prediction)) / AGREEMENT) for answer in answers]
+    return sum(credits) / len(credits)
+
+
+def listed_answers(answers: Sequence[str]) -> list[str]:
+    """The annotators' answers. Raises ``ValueError`` without any, and for a text where a list of them belongs."""
+    if isinstance(answers, str):
+        raise ValueError(f"annotators' answers are a list of texts, not the text {answers!r}")
+    found = list(answers)
+    if not found:
+        raise ValueError("there is no annotator to agree with")
+    return found

@@ -17,16 +17,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-from eval.files import find_file, read_json
+from eval.files import Row, find_file, read_rows
 from eval.flags import flag
 from eval.task import Need, Problems, Question, Record, Scored, Work
-from eval.understanding.accuracy import listed_answers, percent, percent_by_group, soft_accuracy
-from eval.understanding.benchmark import Benchmark, UnderstandingOptions
-from eval.understanding.prompts import short_answer
-from eval.understanding.records import by_id, find_images, take, take_rows, unanswered
-from eval.understanding.vqa_normalize import normalize, one_line
+from eval.understanding.benchmark import (
+    Asked,
+    Benchmark,
+    Reading,
+    UnderstandingOptions,
+    credits,
+    percent,
+    percent_by_group,
+    short_answer,
+    with_images,
+)
+from eval.understanding.vqa_normalize import listed_answers, normalize, one_line, soft_accuracy
 
 ANNOTATORS = 10
 ANSWER_TYPES = ("yes/no", "number", "other")
@@ -35,14 +42,7 @@ SIZES = {"val": 214354, "test-dev": 107394, "test": 447793}  # visualqa.org/down
 IMAGES = {"val": "val2014", "test-dev": "test2015", "test": "test2015"}
 
 
-class Credit(NamedTuple):
-    """An answer as it was compared, and its soft accuracy in 0..1."""
-
-    read: str
-    score: float
-
-
-def score_answer(prediction: str, answers: Sequence[str]) -> Credit:
+def score_answer(prediction: str, answers: Sequence[str]) -> Reading:
     """Soft accuracy of an answer against the annotators', as the official script computes it.
 
     Line feeds, tabs and outer blanks go everywhere; case, punctuation, articles and number words only where the
@@ -52,7 +52,7 @@ def score_answer(prediction: str, answers: Sequence[str]) -> Credit:
     read, gold = one_line(prediction), [one_line(answer) for answer in listed_answers(answers)]
     if len(set(gold)) > 1:
         read, gold = normalize(read), [normalize(answer) for answer in gold]
-    return Credit(read, soft_accuracy(read, gold))
+    return Reading(read, soft_accuracy(read, gold))
 
 
 @dataclass(frozen=True)
@@ -73,44 +73,55 @@ class VQAv2(Benchmark):
         Need("VQAv2 questions and annotations", "visualqa.org/download.html", "30 MB a split", "--data FOLDER"),
         Need("COCO images, in the same folder", "cocodataset.org/#download", "6 to 12 GB a split", "--data FOLDER"),
     )
-    columns: ClassVar[Mapping[str, str]] = {"VQAv2 val": "accuracy", "VQAv2 test": "test accuracy"}
+    columns = {"VQAv2 val": "accuracy", "VQAv2 test": "test accuracy"}
 
     def __init__(self, options: VQAv2Options) -> None:
         super().__init__(options)
-        if options.split not in SPLITS:
-            raise ValueError(f"VQAv2 has no split {options.split!r}; choose from {', '.join(SPLITS)}")
         self.size = SIZES[options.split]
-
-    def protocol(self) -> dict[str, Any]:
-        return super().protocol() | {"split": SPLITS[self.given.split]}
+        self.split = SPLITS[options.split]
+        self.facts = {"split": self.split}
 
     def read(self, folder: Path) -> list[Question]:
-        split, images = SPLITS[self.given.split], IMAGES[self.given.split]
-        path = find_file(folder, *_anywhere(f"v2_OpenEnded_mscoco_{split}_questions.json"))
-        [rows] = take(read_json(path), str(path), questions=list)
-        asked = []
-        for number, row in enumerate(take_rows(rows, str(path))):
-            where = f"{path}, question {number}"
-            asked.append((row, *take(row, where, question_id=int, image_id=int, question=str)))
-        by_id(((key, None) for _, key, _, _ in asked), str(path))
-        gold = {} if images == "test2015" else read_annotations(folder, split)
-        if gold and gold.keys() != {key for _, key, _, _ in asked}:
-            odd = min(gold.keys() ^ {key for _, key, _, _ in asked})
-            raise ValueError(f"question {odd} stands in only one of VQAv2's two files of {split}")
-        files = find_images(
-            folder, (images, f"images/{images}", "images"), (_image_name(images, image) for _, _, image, _ in asked)
-        )
-        return [
-            Question(str(key), (files[_image_name(images, image)],), short_answer(text), gold.get(key))
-            for _, key, image, text in asked
+        images = IMAGES[self.given.split]
+        rows = read_rows(_find(folder, f"v2_OpenEnded_mscoco_{self.split}_questions.json"), "questions")
+        asked = [row.take(question_id=int, image_id=int, question=str) for row in rows]
+        gold = {} if images == "test2015" else read_annotations(folder, self.split)
+        odd = gold.keys() ^ {key for key, _, _ in asked} if gold else ()
+        if odd:
+            raise ValueError(f"question {min(odd)} stands in only one of VQAv2's two files of {self.split}")
+        named = [
+            Asked(key, f"COCO_{images}_{image:012d}.jpg", short_answer(text), gold.get(key))
+            for key, image, text in asked
         ]
+        return with_images(folder, (images, f"images/{images}", "images"), named)
+
+    def read_answer(self, gold: Any, answer: str) -> Reading:
+        return score_answer(answer, gold["answers"])
 
     def score_answers(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-        return score(questions, answers)
+        """As for every benchmark; the test parts, whose answers are not public, have no score."""
+        if self.split.startswith("val"):
+            return super().score_answers(questions, answers)
+        missing = [one.id for one in questions if one.id not in answers]
+        told = "the test answers are not public: submit the results file to the server that visualqa.org names"
+        problems = ({"missing": missing} if missing else {}) | {"not scored": [told]}
+        return Scored("test accuracy", {"test accuracy": None}, {}, problems)
+
+    def total(self, questions: Sequence[Question], items: dict[str, Record], problems: Problems) -> Scored:
+        """Accuracies in percent: over all questions, by answer type, and by question type among the details."""
+        few = [question.id for question in questions if len(question.gold["answers"]) != ANNOTATORS]
+        problems |= {"not ten annotators": few} if few else {}
+        right = credits(questions, items)
+        kinds, forms = (
+            percent_by_group(zip((one.gold[field] for one in questions), right, strict=True))
+            for field in ("answer_type", "question_type")
+        )
+        scores = {"accuracy": percent(right)} | {kind: kinds.get(kind) for kind in (*ANSWER_TYPES, *kinds)}
+        return Scored("accuracy", scores, items, problems, {"question types": forms})
 
     def export(self, folder: Path, work: Work, answers: Mapping[str, str]) -> list[Path]:
         """The results file of the official script and of the test server."""
-        path = folder / f"v2_OpenEnded_mscoco_{SPLITS[self.given.split]}_janusflow_results.json"
+        path = folder / f"v2_OpenEnded_mscoco_{self.split}_janusflow_results.json"
         rows = [{"question_id": int(one.id), "answer": answers.get(one.id, "")} for one in work.questions]
         path.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
         return [path]
@@ -121,54 +132,19 @@ def read_annotations(folder: Path, split: str) -> dict[int, dict[str, Any]]:
 
     Raises ``ValueError`` for a missing or damaged file, and for an id that occurs twice.
     """
-    path = find_file(folder, *_anywhere(f"v2_mscoco_{split}_annotations.json"))
-    [rows] = take(read_json(path), str(path), annotations=list)
-    found = []
-    for number, row in enumerate(take_rows(rows, str(path))):
-        where = f"{path}, annotation {number}"
-        key, given, kind, form = take(row, where, question_id=int, answers=list, answer_type=str, question_type=str)
-        texts = [take(one, f"{where}, an answer", answer=str)[0] for one in given]
-        if not texts:
-            raise ValueError(f"{where} (question {key}) has no answers")
-        found.append((key, {"answers": texts, "answer_type": kind, "question_type": form}))
-    return by_id(found, str(path))
+    found: dict[int, dict[str, Any]] = {}
+    for row in read_rows(_find(folder, f"v2_mscoco_{split}_annotations.json"), "annotations"):
+        key, given, kind, form = row.take(question_id=int, answers=list, answer_type=str, question_type=str)
+        where = f"{row.where} (question {key})"
+        texts = [Row(f"{where}, an answer", one).values.get("answer") for one in given]  # which may be blank
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{where} has no answers, or others than texts")
+        if key in found:
+            raise ValueError(f"{where} stands there twice")
+        found[key] = {"answers": texts, "answer_type": kind, "question_type": form}
+    return found
 
 
-def score(questions: Sequence[Question], answers: Mapping[str, str]) -> Scored:
-    """Accuracies in percent: over all questions, by answer type, and by question type among the details.
-
-    ``Question.gold``: {"answers", "answer_type", "question_type"}, or None where the answers are not public; those
-    questions take no part, and a result of nothing else is the "test accuracy" None. No answer is a wrong answer.
-    """
-    problems: Problems = unanswered(questions, answers)
-    scored = [question for question in questions if question.gold is not None]
-    if not scored:
-        told = "the test answers are not public: submit the results file to the server that visualqa.org names"
-        return Scored("test accuracy", {"test accuracy": None}, {}, problems | {"not scored": [told]})
-    hidden = [question.id for question in questions if question.gold is None]
-    few = [question.id for question in scored if len(question.gold["answers"]) != ANNOTATORS]
-    problems |= {"no annotation": hidden} if hidden else {}
-    problems |= {"not ten annotators": few} if few else {}
-
-    items: dict[str, Record] = {}
-    for question in scored:
-        given = answers.get(question.id)
-        credit = Credit("", 0.0) if given is None else score_answer(given, question.gold["answers"])
-        items[question.id] = {"read": None if given is None else credit.read, "score": credit.score}
-
-    def grouped(field: str) -> dict[str, float | None]:
-        return percent_by_group((question.gold[field], items[question.id]["score"]) for question in scored)
-
-    kinds = grouped("answer_type")
-    scores = {"accuracy": percent([item["score"] for item in items.values()])}
-    scores |= {kind: kinds.get(kind) for kind in (*ANSWER_TYPES, *kinds)}
-    return Scored("accuracy", scores, items, problems, {"question types": grouped("question_type")})
-
-
-def _image_name(images: str, image: int) -> str:
-    return f"COCO_{images}_{image:012d}.jpg"
-
-
-def _anywhere(name: str) -> tuple[str, str]:
-    """The folder itself, and the subfolders that the archives may have been unpacked to."""
-    return name, f"*/{name}"
+def _find(folder: Path, name: str) -> Path:
+    """In the folder itself, or a subfolder that the archives may have been unpacked to."""
+    return find_file(folder, name, f"*/{name}")

@@ -163,6 +163,21 @@ def tokenize(bundle: Bundle, conversation: Conversation, options: DecodingOption
     return ids
 
 
+def embed_prompts(bundle: Bundle, ids: torch.Tensor, images: Sequence[Image.Image]) -> torch.Tensor:
+    """Embeddings (B, L, D) of prompts (B, L), whose image slots take all their images in turn."""
+    embeds = bundle.model.llm.embed(ids)
+    if not images:
+        return embeds
+    size = bundle.model.config.vision.image_size
+    pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in images])
+    aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
+    slots = ids == bundle.tokenizer.image
+    if bundle.model.vision.begin_embed is not None:
+        slots |= ids == bundle.tokenizer.boi
+    embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
+    return embeds
+
+
 def decode(
     bundle: Bundle,
     prompts: Sequence[list[int]],
@@ -180,17 +195,7 @@ def decode(
     length = max(map(len, prompts))
     pads = [length - len(prompt) for prompt in prompts]
     ids = torch.tensor([[special.pad] * pad + prompt for pad, prompt in zip(pads, prompts, strict=True)], device=device)
-    embeds = llm.embed(ids)
-    pictures = [image for conversation in conversations for image in conversation.images]
-    if pictures:
-        size = bundle.model.config.vision.image_size
-        pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in pictures])
-        aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(device, embeds.dtype)))
-        slots = ids == special.image
-        if bundle.model.vision.begin_embed is not None:
-            slots |= ids == special.boi
-        embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
-
+    embeds = embed_prompts(bundle, ids, [image for conversation in conversations for image in conversation.images])
     index = torch.arange(length, device=device)
     begin = torch.tensor(pads, device=device).view(-1, 1)
     real = index >= begin

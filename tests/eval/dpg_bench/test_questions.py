@@ -50,10 +50,10 @@ def test_official_grouping_lacks_the_first_row(tmp_path):
     [
         ("a,t,,x,0,e,w,e (x),Is it?", "line 2: the column proposition_id holds 'x'"),
         ("a,t,,1,1;2,e,w,e (x),Is it?", "line 2: the column dependency holds '1;2'"),
-        ("a,t,,1,,e,w,e (x),Is it?", "line 2: the column dependency is empty"),
-        ("a,t,,1,0,e,w,e (x),", "the column question_natural_language is empty"),
+        ("a,t,,1,,e,w,e (x),Is it?", "line 2 has no 'dependency'"),
+        ("a,t,,1,0,e,w,e (x),", "line 2 has no 'question_natural_language'"),
         ("../a,t,,1,0,e,w,e (x),Is it?", "cannot be a file's name"),
-        ("a,t,,1,0,e,w,e (x),Is it?,more", "more cells than there are columns"),
+        ("a,t,,1,0,e,w,e (x),Is it?,more", "line 2 has 10 cells for 9 columns"),
     ],
 )
 def test_damaged_rows_are_refused_with_their_line(tmp_path, line, message):
@@ -64,7 +64,7 @@ def test_damaged_rows_are_refused_with_their_line(tmp_path, line, message):
 
 def test_missing_column_and_empty_file_are_refused(tmp_path):
     path = write(tmp_path)
-    with pytest.raises(ValueError, match="holds no questions"):
+    with pytest.raises(ValueError, match="holds no rows"):
         read_rows(path)
     path.write_text("item_id,text\na,b\n")
     with pytest.raises(ValueError, match="has no column proposition_id, dependency"):

@@ -161,15 +161,6 @@ def test_title_names_judge_and_protocol(data):
     assert other.title == "DPG-Bench (judge Salesforce/blip-vqa-capfilt-large, corrected protocol)"
 
 
-def test_unknown_options_are_refused(data):
-    with pytest.raises(ValueError, match="--protocol must be one of official, corrected, not 'best'"):
-        DPGBench(DPGOptions(data, protocol="best"))
-    with pytest.raises(ValueError, match="--categories must be one of raw, zeroed, not 'all'"):
-        DPGBench(DPGOptions(data, categories="all"))
-    with pytest.raises(ValueError, match="--judge must be one of"):
-        DPGBench(DPGOptions(data, judge="gpt"))
-
-
 def test_folder_of_pictures(data, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -179,8 +170,6 @@ def test_folder_of_pictures(data, tmp_path):
     found = task.find_pictures(folder, task.prepare())
     assert [drawing.path for drawing in found.drawings] == ["p97.png", "12.jpg", "13.png"]
     assert found.problems == {"missing": ["13"], "unexpected": ["99.png", "p97.jpg", "results.txt"]}
-    with pytest.raises(ValueError, match="there is no folder"):
-        task.find_pictures(folder / "none", task.prepare())
 
 
 @pytest.mark.parametrize("kind", ["blip", "vilt"])

@@ -74,15 +74,3 @@ def test_the_seed_fixes_the_subsets_and_leaves_numpys_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], before)
     assert kid_of_subsets(a, b, 4, 10, seed=1) == first
     assert kid_of_subsets(a, b, 4, 10, seed=2) != first
-
-
-def test_impossible_features_are_refused():
-    a, b = sets()
-    with pytest.raises(ValueError, match=r"got \(1, 6\)"):
-        kid(a[:1], b)
-    with pytest.raises(ValueError, match="6 and 5"):
-        kid(a, b[:, :5])
-    with pytest.raises(ValueError, match="finite"):
-        kid(a * np.nan, b)
-    with pytest.raises(ValueError, match="0 of 10"):
-        kid_of_subsets(a, b, 0, 10)

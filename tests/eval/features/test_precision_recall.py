@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
 from eval.features import precision_recall as module
-from eval.features.precision_recall import density_coverage, precision_recall, radii
+from eval.features.precision_recall import precision_recall, radii
 
 
 def sets(n: int = 40, m: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -30,11 +29,6 @@ def test_equals_the_definition(k):
     precision = (across <= radius(real, k)).any(1).mean()
     recall = (across <= radius(ours, k)[:, None]).any(0).mean()
     assert precision_recall(ours, real, k) == (pytest.approx(precision), pytest.approx(recall))
-    inside = across < radius(real, k)
-    assert density_coverage(ours, real, k) == (
-        pytest.approx(inside.sum() / k / 40),
-        pytest.approx(inside.any(0).mean()),
-    )
 
 
 def test_k_is_3():
@@ -46,9 +40,9 @@ def test_k_is_3():
 @pytest.mark.parametrize("block", [1, 7, 40])
 def test_blocks_do_not_matter(block, monkeypatch):
     ours, real = sets()
-    whole = precision_recall(ours, real), density_coverage(ours, real)
+    whole = precision_recall(ours, real)
     monkeypatch.setattr(module, "BLOCK", block)
-    assert (precision_recall(ours, real), density_coverage(ours, real)) == whole
+    assert precision_recall(ours, real) == whole
 
 
 def test_precision_and_recall_are_not_swapped():
@@ -68,32 +62,9 @@ def test_copies_lie_on_each_other_however_far_from_zero():
 def test_far_apart_is_nothing():
     ours, real = sets()
     assert precision_recall(ours + 1000, real) == (0, 0)
-    assert density_coverage(ours + 1000, real) == (0, 0)
-
-
-def test_too_few_are_refused():
-    ours, real = sets()
-    with pytest.raises(ValueError, match=r"more than 3, D\), got \(3, 4\)"):
-        precision_recall(ours[:3], real)
-    with pytest.raises(ValueError, match="4 and 2"):
-        precision_recall(ours, real[:, :2])
-    with pytest.raises(ValueError, match="at least 1"):
-        precision_recall(ours, real, 0)
 
 
 @pytest.mark.parametrize("shift", [1e4, 1e6, 1e8])
 def test_a_common_shift_does_not_matter(shift):
     ours, real = (np.round(one * 256) / 256 for one in sets())  # which stays exact far away
     assert precision_recall(ours + shift, real + shift) == precision_recall(ours, real)
-    assert density_coverage(ours + shift, real + shift) == density_coverage(ours, real)
-
-
-@pytest.mark.parametrize("width", [1, 64, 256])
-def test_density_leaves_surfaces_out_also_of_copies(width):
-    rng = np.random.default_rng(width)
-    for _ in range(50):
-        real = rng.normal(size=(12, width))
-        ours = np.concatenate([real[rng.integers(0, 12, 6)], rng.normal(size=(4, width))])
-        across, within = cdist(ours, real), cdist(real, real)
-        inside = across < np.sort(within, axis=1)[:, 5]
-        assert density_coverage(ours, real) == (inside.sum() / (5 * len(ours)), inside.any(axis=0).mean())

@@ -6,52 +6,55 @@ import json
 
 import pytest
 
-from eval.fid.prompt_lists import choose, evenly, list_hash, read_coco, read_mjhq
+from eval.fid.clip_score import read_prompts
+from eval.fid.prompt_lists import read_coco, read_mjhq
+from eval.subsets import choose, evenly, list_hash
 
-
-def write(path, content):
-    path.write_text(json.dumps(content))
-    return path
-
-
-def test_mjhq_is_read_in_the_order_of_stems(tmp_path):
-    entries = {stem: {"category": kind, "prompt": f"a {stem}"} for stem, kind in (("b2", "art"), ("a1", "logo"))}
-    prompts = read_mjhq(write(tmp_path / "meta_data.json", entries))
-    assert [tuple(one) for one in prompts] == [("a1", "a a1", "logo"), ("b2", "a b2", "art")]
+MJHQ = {stem: {"category": kind, "prompt": f"a {stem}"} for stem, kind in (("b2", "art"), ("a1", "logo"))}
+DOG = {"id": 9, "image_id": 42, "caption": "A dog. \n"}
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("read", "name", "content", "expected"),
     [
-        ({}, "object of stems"),
-        ([], "object of stems"),
-        ({"x": {"category": "art"}}, "'x' has no prompt"),
-        ({"x": {"category": "cars", "prompt": "p"}}, "'x' has the unknown category 'cars'"),
-        ({"../x": {"category": "art", "prompt": "p"}}, "no file name"),
+        (read_mjhq, "meta_data.json", MJHQ, [("a1", "a a1", "logo"), ("b2", "a b2", "art")]),
+        (read_coco, "c.json", {"annotations": [DOG, DOG | {"id": 3, "caption": "Dogs"}]},
+         [("000000000042_3", "Dogs", ""), ("000000000042_9", "A dog.", "")]),
+        (read_prompts, "a.jsonl", '{"prompt": "x"}\n\n{"id": 7, "caption": "y"}\n', [("00000", "x"), ("7", "y")]),
+        (read_prompts, "meta_data.json", {"s2": "y", "s1": {"prompt": "x", "category": "art"}},
+         [("s1", "x"), ("s2", "y")]),
+        (read_prompts, "a.txt", "x\r\ny\n", [("00000", "x"), ("00001", "y")]),
     ],
-)
-def test_damaged_mjhq_is_refused(tmp_path, content, fault):
-    with pytest.raises(ValueError, match=fault):
-        read_mjhq(write(tmp_path / "meta_data.json", content))
-
-
-def test_coco_is_every_caption_in_the_order_of_ids(tmp_path):
-    annotations = [{"id": 9, "image_id": 42, "caption": "A dog. \n"}, {"id": 3, "image_id": 42, "caption": "Dogs"}]
-    prompts = read_coco(write(tmp_path / "captions.json", {"images": [], "annotations": annotations}))
-    assert [(one.id, one.text) for one in prompts] == [("000000000042_3", "Dogs"), ("000000000042_9", "A dog.")]
+)  # fmt: skip
+def test_prompts_are_read_in_order(tmp_path, read, name, content, expected):
+    (tmp_path / name).write_bytes((content if isinstance(content, str) else json.dumps(content)).encode())
+    found = read(tmp_path / name)
+    assert list(found.items() if isinstance(found, dict) else found) == expected
 
 
 @pytest.mark.parametrize(
-    ("annotations", "fault"),
+    ("read", "name", "content", "fault"),
     [
-        ([], "no annotations"),
-        ([{"id": 1, "image_id": 2}], "annotation 0 is no caption"),
-        ([{"id": 1, "image_id": 2, "caption": "a"}] * 2, "two captions have the id 1"),
+        (read_mjhq, "a.json", {}, "object of stems"),
+        (read_mjhq, "a.json", [], "object of stems"),
+        (read_mjhq, "a.json", {"x": {"category": "art"}}, "'x' has no prompt"),
+        (read_mjhq, "a.json", {"x": {"category": "cars", "prompt": "p"}}, "'x' has the unknown category 'cars'"),
+        (read_mjhq, "a.json", {"../x": {"category": "art", "prompt": "p"}}, "no file name"),
+        (read_coco, "a.json", {"annotations": []}, "no annotations"),
+        (read_coco, "a.json", {"annotations": [{"id": 1, "image_id": 2}]}, "annotation 0 is no caption"),
+        (read_coco, "a.json", {"annotations": [DOG, DOG]}, "two captions have the id 9"),
+        (read_prompts, "a.jsonl", '{"prompt": "x"}\n{"text": "y"}', "entry 2: there is no prompt or caption"),
+        (read_prompts, "a.jsonl", '{"id": 1, "prompt": "x"}\n{"id": 1, "prompt": "y"}', "the id 1 is there twice"),
+        (read_prompts, "a.jsonl", '{"id": "../1", "prompt": "x"}', "no file name"),
+        (read_prompts, "a.jsonl", "{", "line 1"),
+        (read_prompts, "a.json", [1], "object of prompts"),
+        (read_prompts, "a.txt", "\n", "holds no prompts"),
     ],
 )
-def test_damaged_coco_is_refused(tmp_path, annotations, fault):
+def test_damaged_prompt_files_are_refused(tmp_path, read, name, content, fault):
+    (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(ValueError, match=fault):
-        read_coco(write(tmp_path / "captions.json", {"annotations": annotations}))
+        read(tmp_path / name)
 
 
 def test_the_10k_list_is_fixed():
@@ -64,11 +67,8 @@ def test_the_10k_list_is_fixed():
     assert set(choose(ids, 1_000, seed=0)) < set(chosen)
 
 
-def test_all_are_all_whatever_the_seed():
+def test_all_are_all_whatever_the_seed_and_more_are_refused():
     assert choose("abc", None, 5) == choose("abc", 3, 5) == ["a", "b", "c"]
-
-
-def test_more_than_there_are_is_refused():
     with pytest.raises(ValueError, match="cannot choose 4 of 3"):
         choose("abc", 4, 0)
     with pytest.raises(ValueError, match=r"seed of a choice .* got -1"):

@@ -68,10 +68,6 @@ def test_score_is_class_probability_times_mean_mask_probability_over_the_mask():
     assert best.detection.score == pytest.approx(0.5 * (0.75 + 0.9) / 2)
 
 
-def test_no_object_class_takes_probability_but_is_no_object():
-    assert read_out(class_logits(None), mask_logits((0, 0, 4, 4)), PLAIN, min_score=0.01) == []
-
-
 def test_one_query_may_be_several_classes():
     classes = class_logits("cat")
     classes[0, CLASSES.index("dog")] = 50.0
@@ -96,20 +92,24 @@ def test_best_come_first():
     assert [one.detection.label for one in found] == ["cat", "dog"]
 
 
-def test_empty_mask_is_no_object():
-    assert read_out(class_logits("dog"), mask_logits((0, 0, 0, 0)), PLAIN) == []
+@pytest.mark.parametrize(
+    ("label", "box", "geometry", "least"),
+    [
+        (None, (0, 0, 4, 4), PLAIN, 0.01),  # "no object" takes probability and is none
+        ("dog", (0, 0, 0, 0), PLAIN, 0.0),  # an empty mask
+        ("dog", (0, 6, 8, 8), Geometry((4, 8), (4, 8), (8, 8)), 0.0),  # a mask in the padding alone
+    ],
+)
+def test_what_is_no_object(label, box, geometry, least):
+    assert read_out(class_logits(label), mask_logits(box), geometry, min_score=least) == []
 
 
-def test_logit_of_exactly_0_is_outside_the_mask():
+def test_logit_of_exactly_0_is_outside_the_mask_and_min_score_is_strict():
     logits = np.zeros((1, 8, 8), np.float32)
     logits[0, 3, 3] = 1.0
     (found,) = read_out(class_logits("dog"), logits, PLAIN, min_score=0.3)
     assert found.mask.sum() == 1
-
-
-def test_min_score_is_strict():
-    found = read_out(class_logits("dog"), mask_logits((0, 0, 4, 4)), PLAIN)
-    assert read_out(class_logits("dog"), mask_logits((0, 0, 4, 4)), PLAIN, found[0].detection.score) == []
+    assert read_out(class_logits("dog"), logits, PLAIN, found.detection.score) == []
 
 
 def test_masks_are_enlarged_before_they_are_cut_off_at_0():
@@ -129,10 +129,6 @@ def test_padding_is_cut_away_before_the_mask_is_scaled_to_the_image():
     assert found.detection.box == (0.0, 0.0, 8.0, 8.0)  # the left half, full height
 
 
-def test_mask_in_the_padding_alone_is_no_object():
-    assert read_out(class_logits("dog"), mask_logits((0, 6, 8, 8)), Geometry((4, 8), (4, 8), (8, 8))) == []
-
-
 def test_pieces_do_not_matter(monkeypatch):
     rng = np.random.default_rng(0)
     classes, masks = rng.normal(size=(12, 81)) * 4, rng.normal(size=(12, 4, 4)) * 4
@@ -144,22 +140,19 @@ def test_pieces_do_not_matter(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("classes", "masks"), [((2, 80), (2, 4, 4)), ((2, 81), (3, 4, 4)), ((2, 81), (2, 16)), ((81,), (1, 4, 4))]
-)
-def test_other_shapes_are_refused(classes, masks):
-    with pytest.raises(ValueError, match="expected class logits"):
-        read_out(np.zeros(classes), np.zeros(masks), PLAIN)
+    ("classes", "masks", "message"),
+    [
+        *((np.zeros(classes), np.zeros(masks), "expected class logits") for classes, masks in
+          (((2, 80), (2, 4, 4)), ((2, 81), (3, 4, 4)), ((2, 81), (2, 16)), ((81,), (1, 4, 4)))),
+        (np.full((1, 81), np.nan), np.zeros((1, 4, 4)), "not finite"),
+    ],
+)  # fmt: skip
+def test_other_logits_are_refused(classes, masks, message):
+    with pytest.raises(ValueError, match=message):
+        read_out(classes, masks, PLAIN)
 
 
-def test_logits_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="not finite"):
-        read_out(np.full((1, 81), np.nan), np.zeros((1, 4, 4)), PLAIN)
-
-
-def test_shorter_edge_becomes_800():
+def test_shorter_edge_becomes_800_and_the_longer_is_at_most_1333():
     assert geometry_of(384, 384) == ((384, 384), (800, 800), (800, 800))
     assert geometry_of(600, 800) == ((600, 800), (800, 1067), (800, 1088))
-
-
-def test_longer_edge_is_at_most_1333():
     assert geometry_of(400, 1000) == ((400, 1000), (533, 1333), (544, 1344))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from eval.clip import CLIP
 from eval.geneval.colors import ColorClassifier
 from eval.geneval.detector import CLASSES, DETECTOR, Detector, geometry_of, read_out
 from eval.geneval.score import COLORS, MIN_SCORE, Detection
@@ -129,23 +130,10 @@ def test_masks_are_as_transformers_enlarges_them(detector_folder, picture):
 def test_colour_is_the_same_whatever_was_asked_before(clip_folder, picture):
     mask = np.zeros((40, 48), bool)
     mask[5:20, 5:30] = True
-    first = ColorClassifier(clip_folder)
+    first, second = (ColorClassifier(CLIP(clip_folder)) for _ in range(2))
     alone = first.name_color(picture, mask, (5.0, 5.0, 30.0, 20.0), "dog")
-    second = ColorClassifier(clip_folder)
     second.name_color(picture, ~mask, (0.0, 0.0, 48.0, 40.0), "tv remote")
     assert second.name_color(picture, mask, (5.0, 5.0, 30.0, 20.0), "dog") == alone
-
-
-def test_features_may_come_bare_or_in_an_output_object(clip_folder, picture, monkeypatch):
-    classifier = ColorClassifier(clip_folder)
-    mask, box = np.ones((40, 48), bool), (0.0, 0.0, 48.0, 40.0)
-    expected = classifier.name_color(picture, mask, box, "dog")
-    for name in ("get_image_features", "get_text_features"):
-        features = getattr(classifier.model, name)
-        bare = lambda features=features, **given: getattr(features(**given), "pooler_output", None)  # noqa: E731
-        monkeypatch.setattr(classifier.model, name, bare)
-    classifier._of_class.clear()
-    assert classifier.name_color(picture, mask, box, "dog") == expected
 
 
 def test_protocol_names_both_judges_with_hashes(task):
@@ -165,7 +153,7 @@ def test_other_models_are_refused(detector_folder, clip_folder, tmp_path):
     with pytest.raises(ValueError, match="not a mask2former"):
         Detector(clip_folder)
     with pytest.raises(ValueError, match="not a clip"):
-        ColorClassifier(detector_folder)
+        CLIP(detector_folder)
     with pytest.raises(ValueError, match="there is no model folder"):
         GenEval(GenEvalOptions(detector=str(tmp_path / "none"))).judge_protocol()
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from eval.understanding.m4c import normalize_m4c
-from eval.understanding.vqa_normalize import CONTRACTIONS, normalize, normalize_words, one_line, strip_punctuation
+from eval.understanding.vqa_normalize import (
+    CONTRACTIONS,
+    normalize,
+    normalize_m4c,
+    normalize_words,
+    one_line,
+    strip_punctuation,
+)
 
 
 @pytest.mark.parametrize(

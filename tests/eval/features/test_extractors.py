@@ -1,4 +1,4 @@
-"""Feature extractors: what they are called, and clear refusals."""
+"""Resizing in its order, and feature extractors: what they are called, and clear refusals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from cleanfid.fid import get_folder_features
+from cleanfid.resize import build_resizer
+from PIL import Image
 from torch import nn
+from torchvision.transforms.functional import center_crop
 
 from eval.features import extractors as features
 from eval.features.extractors import INCEPTION_FILE, Inception, ShapesExtractor, TorchScriptExtractor, find_extractor
-from eval.features.resizing import gigagan
+from eval.features.resizing import bicubic, clean_pixels, gigagan, unchanged
 from eval.shapes.score import embed
 from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.parts.siglip import load_siglip
@@ -57,10 +60,10 @@ def test_features_of_a_file_are_those_of_clean_fid(tmp_path):
         num_workers=0,
         device=torch.device("cpu"),
         verbose=False,
-        custom_image_tranform=lambda array: np.asarray(gigagan(features.Image.fromarray(array))),
+        custom_image_tranform=lambda array: np.asarray(gigagan(Image.fromarray(array))),
     )
     found = extractor(images)
-    assert found.dtype == np.float32 and found.shape == (5, extractor.dim)
+    assert found.dtype == np.float32 and found.shape == (5, 12)
     np.testing.assert_allclose(found, theirs, rtol=1e-6, atol=1e-6)
 
 
@@ -85,7 +88,7 @@ def test_inception_is_run_as_clean_fid_runs_it(fake_inception):
     image = picture(0)
     (row,) = find_extractor(str(fake_inception))([image])
     assert row.shape == (2048,)
-    np.testing.assert_allclose(row[:3], features.clean_pixels(image).mean((1, 2)) / 128 - 1, atol=1e-4)
+    np.testing.assert_allclose(row[:3], clean_pixels(image).mean((1, 2)) / 128 - 1, atol=1e-4)
 
 
 def test_a_failed_download_is_one_clear_error(tmp_path, monkeypatch):
@@ -130,6 +133,58 @@ def test_shapes_features_are_those_of_the_shapes_scores():
     images = [render(sample_scene(rng), siglip.config.image_size) for _ in range(3)]
     extractor = find_extractor("shapes")
     found = extractor(images)
-    assert found.shape == (3, extractor.dim)
+    assert found.shape == (3, siglip.config.width)
     np.testing.assert_allclose(found, embed(siglip, images).numpy(), atol=1e-6)
-    assert extractor([gigagan(images[0])]).shape == (1, extractor.dim)
+    assert extractor([gigagan(images[0])]).shape == (1, siglip.config.width)
+
+
+# --- resizing ---
+
+
+@pytest.mark.parametrize(("resize", "filter"), [(gigagan, "LANCZOS"), (bicubic, "BICUBIC")])
+@pytest.mark.parametrize("size", [(40, 30), (30, 41), (33, 33), (301, 300), (384, 384), (640, 427)])
+def test_the_central_square_is_resized_in_8_bits(size, resize, filter):
+    image = picture(0, size)
+    expected = center_crop(image, min(size)).resize((256, 256), Image.Resampling[filter])
+    found = resize(image)
+    assert found.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
+def test_clean_pixels_are_clean_fids_and_are_not_rounded_again():
+    image = gigagan(picture(1))
+    pixels = clean_pixels(image)
+    np.testing.assert_array_equal(pixels.transpose(1, 2, 0), build_resizer("clean")(np.asarray(image)))
+    assert pixels.shape == (3, 299, 299) and pixels.dtype == np.float32
+    assert pixels.min() >= 0 and pixels.max() <= 255
+    assert (pixels != pixels.round()).mean() > 0.5
+
+
+def test_the_order_of_resizing_matters():
+    image = picture(2, (200, 150))
+    other = image.resize((299, 299), Image.Resampling.BICUBIC)
+    assert np.abs(clean_pixels(gigagan(image)) - np.asarray(other, np.float32).transpose(2, 0, 1)).mean() > 1
+
+
+def test_clean_alone_keeps_the_whole_picture():
+    image = picture(3)
+    assert unchanged(image) is image
+    np.testing.assert_array_equal(clean_pixels(image).transpose(1, 2, 0), build_resizer("clean")(np.asarray(image)))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "LA", "CMYK", "1"])
+def test_other_modes_become_8_bit_rgb(mode, tmp_path):
+    image = picture(4)
+    if mode == "I;16":
+        grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+        stored = Image.fromarray(grey)
+    else:
+        stored = image.convert(mode)
+    path = tmp_path / ("picture.tiff" if mode == "CMYK" else "picture.png")
+    stored.save(path)
+    found = gigagan(read_image(path))
+    assert found.size == (256, 256) and found.mode == "RGB"
+    features = TorchScriptExtractor(stand_in(tmp_path))([found])
+    assert features.shape == (1, 12) and np.isfinite(features).all()
+    if mode == "I;16":  # 16 bits are scaled, not cut off
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(gigagan(image.convert("L").convert("RGB"))))

@@ -1,24 +1,31 @@
-"""The pictures of a folder or of a zip archive, read one by one: 30,000 files need not be unpacked."""
+"""The pictures of a folder or of a zip archive, read one by one, and ahead in worker processes while this one computes.
+
+30,000 files need not be unpacked.
+"""
 
 from __future__ import annotations
 
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from PIL import Image
 
 from janusflow.pictures import read_image
 
+S = TypeVar("S")
+T = TypeVar("T")
+AHEAD = 2  # results that wait, of each worker
+KEPT_BLOCKS = 8  # of memory (of 16 MB at most) that Pillow keeps for its next picture: half of a decoding's time
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class ImageFiles:
-    """Named pictures with their sizes in bytes: ``sizes`` by path inside of ``root``, in the order of the paths."""
+    """The pictures of a folder or an archive: ``names`` are their paths inside of ``root``, in order."""
 
     def __init__(self, root: Path) -> None:
         """A folder, looked through at any depth, or a ``.zip``. Raises ``ValueError`` where it is neither."""
@@ -26,15 +33,13 @@ class ImageFiles:
         self._opened: tuple[int, zipfile.ZipFile] | None = None  # by the process of that number
         self.packed = root.is_file()
         if self.packed:
-            found = {one.filename: one.file_size for one in self._archive.infolist() if not one.is_dir()}
+            found = [one.filename for one in self._archive.infolist() if not one.is_dir()]
         elif root.is_dir():
-            found = {
-                path.relative_to(root).as_posix(): path.stat().st_size for path in root.rglob("*") if path.is_file()
-            }
+            found = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
         else:
             raise ValueError(f"there is no folder or archive {root}")
         self._checksums: dict[str, int] = {}
-        self.sizes = {name: found[name] for name in sorted(found) if is_picture(name)}
+        self.names = sorted(name for name in found if is_picture(name))
 
     @property
     def _archive(self) -> zipfile.ZipFile:
@@ -70,7 +75,7 @@ class ImageFiles:
     def by_stem(self, stems: Sequence[str]) -> list[str]:
         """The path of every stem. Raises ``ValueError`` where a stem has no picture, or several."""
         paths: dict[str, list[str]] = {}
-        for name in self.sizes:
+        for name in self.names:
             paths.setdefault(PurePosixPath(name).stem, []).append(name)
         missing = [stem for stem in stems if stem not in paths]
         if missing:
@@ -93,3 +98,65 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a zip archive that can be read: {error}") from error
+
+
+def default_workers() -> int:
+    """A worker for every core that this process may use, shared with the other processes of torchrun."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def ahead(load: Callable[[S], T], items: Sequence[S], workers: int | None = None) -> Iterator[T]:
+    """``load(item)`` of every item, in order, from ``workers`` processes (0: in this one; default: see above).
+
+    Tensors in what ``load`` gives come through shared memory. Raises the ``ValueError`` that ``load`` raises.
+    """
+    workers = min(default_workers() if workers is None else workers, len(items))
+    if workers < 1 or len(items) < 2:
+        yield from map(load, items)
+        return
+    import torch
+    from torch.utils.data import DataLoader
+
+    loader: DataLoader[T | ValueError] = DataLoader(
+        _Loaded(load, items),  # type: ignore[arg-type]  # has all that is asked of a Dataset
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_unchanged,
+        prefetch_factor=AHEAD,
+        worker_init_fn=_begin,
+        generator=torch.Generator(),  # not the one that others draw from
+    )
+    try:
+        for found in loader:
+            if isinstance(found, ValueError):
+                raise found
+            yield found
+    except RuntimeError as error:  # torch's, of a worker that was killed
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"a process that reads pictures has ended ({reason}): --workers 0 does without") from error
+
+
+class _Loaded(Generic[S, T]):
+    """What ``load`` gives of an item, or the ``ValueError`` that it raises."""
+
+    def __init__(self, load: Callable[[S], T], items: Sequence[S]) -> None:
+        self.load, self.items = load, items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> T | ValueError:
+        try:
+            return self.load(self.items[index])
+        except ValueError as error:
+            return error
+
+
+def _unchanged(found: T) -> T:
+    return found
+
+
+def _begin(index: int) -> None:
+    """Prepare a worker."""
+    Image.core.set_blocks_max(KEPT_BLOCKS)

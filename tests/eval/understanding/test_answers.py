@@ -1,0 +1,155 @@
+"""How each benchmark reads an answer, with the quirks of its official script."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from eval.understanding import mme, pope
+from eval.understanding.chartqa import is_right, read_number
+from eval.understanding.textvqa import score_answer as score_textvqa
+from eval.understanding.vqav2 import score_answer
+from tests.eval.understanding.folders import task
+
+
+@pytest.mark.parametrize(
+    ("said", "texts"),
+    [
+        ("no", ("No", "no", "There is not a dog", "No, there is none", "it is no dog", "no,", ", no")),
+        ("yes", ("Yes", "yes", "", "perhaps", "NO", "NOT", "nothing", "none", "There isn't", "Not one")),
+        ("yes", ("Yes. There is no doubt", ".No")),  # the text up to the first full stop counts
+        ("no", ("No. Yes", "n,o")),  # commas are dropped, and join what they part
+        ("yes", ("No,there",)),
+        ("yes", ("Well\nno", "\tNo", "no!")),  # words are parted by single spaces only
+        ("no", ("Well  no",)),
+    ],
+)
+def test_pope_reads_no_not_and_no_in_lower_case_and_yes_in_all_else(said, texts):
+    assert [pope.parse_yes_no(text) for text in texts] == [said] * len(texts)
+
+
+@pytest.mark.parametrize(
+    ("said", "texts"),
+    [
+        ("yes", ("Yes", "YES, it is", "yes.", " yes", "eyes", "yes no")),
+        ("no", ("No", "NO.", "no, yes", "not", "\nNo", "I no", "know")),
+        (None, ("", "It is", "  yes", "The answer is yes", "nay", "Y")),
+    ],
+)
+def test_mme_looks_at_four_characters(said, texts):
+    assert [mme.parse_yes_no(text) for text in texts] == [said] * len(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "right"),
+    [
+        *((text, "yes", True) for text in ("yes", "Yes", " yes\n", "Yes.", "yes..", "YES. ", "Yes .")),
+        *((text, "yes", False) for text in ("", "yes!", "the yes", "yes, it is", "ye.s", ".yes", "one")),
+        ("2", "two", False),  # number words and articles are not forgiven
+        ("a dog", "dog", False),
+    ],
+)
+def test_gqa_forgives_blanks_case_and_periods_at_the_end(text, gold, right):
+    assert task("gqa").read_answer({"answer": gold}, text).score == right
+
+
+# --- ChartQA ---
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("5", 5), ("-2.5", -2.5), ("1e3", 1000), (" 7 ", 7), (".5", 0.5)),
+        *(("12%", 0.12), ("-3%", -0.03), ("5 %", 0.05)),
+        *((text, None) for text in ("", "%", "1,000", "$5", "1/2", "5 percent", "five", "5 million", "1.2.3", "0x10")),
+    ],
+)
+def test_chartqas_numbers(text, number):
+    assert read_number(text) == (None if number is None else pytest.approx(number))
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        (
+            "100",
+            ("95", "105", "100", "100.0", "1e2", "\n 97"),
+            ("94.9", "105.1", "105.2", "-100", "nan", "inf", "-inf"),
+        ),
+        ("100", (), ("", "100 people")),
+        ("-10", ("-9.6",), ("9.6",)),
+        ("12%", ("0.12",), ("12",)),  # a hundredth
+        ("0.12", ("12%",), ()),
+        ("12", (), ("12%",)),
+        ("0", ("0",), ("0.0", "0.01", "0%")),  # zero needs the same text
+        ("0%", ("0%",), ()),
+        ("Yes", ("yes", " YES\n"), ("yes.", "")),  # texts are equal but for case
+        ("1,000", ("1,000",), ("1000",)),
+        ("1/2", ("1/2",), ("0.5",)),
+        ("$5", ("$5",), ("5",)),
+        ("[italy, spain]", ("[Italy, Spain]",), ()),
+        ("côte d'ivoire", ("Côte d'Ivoire",), ()),
+        ("nan", (), ("nan",)),  # nothing meets what is not finite
+        ("inf", (), ("inf",)),
+        ("2019", ("1919",), ()),  # the known weakness of the metric, kept
+        (14, ("14",), ()),
+        (np.float32(14), ("14.5",), ()),
+        (0, (), ("0.0",)),
+    ],
+)
+def test_chartqa_forgives_five_percent_of_the_gold_number(gold, right, wrong):
+    assert [text for text in (*right, *wrong) if is_right(text, gold)] == list(right)
+
+
+@pytest.mark.parametrize("label", [None, True, ["14"]])
+def test_what_is_no_right_answer_is_refused(label):
+    with pytest.raises(ValueError, match="a right answer is a text or a number"):
+        is_right("None", label)
+
+
+# --- VQAv2 and TextVQA ---
+
+
+@pytest.mark.parametrize(("agreeing", "accuracy"), [(0, 0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1), (10, 1)])
+def test_soft_accuracy_is_a_mean_over_leave_one_out(agreeing, accuracy):
+    """Not min(1, agreeing / 3): the annotator that is left out does not count for himself."""
+    for score in (score_answer, score_textvqa):
+        assert score("yes", ["yes"] * agreeing + ["no"] * (10 - agreeing)).score == pytest.approx(accuracy)
+    assert score_answer("yes", ["yes", "yes", "no"]).score == pytest.approx((1 / 3 + 1 / 3 + 2 / 3) / 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "annotators", "accuracy"),
+    [
+        ("yes", ["yes"] * 10, 1),  # not normalised where all annotators agree
+        ("Yes", ["yes"] * 10, 0),
+        ("yes.", ["yes"] * 10, 0),
+        ("Yes.", ["yes"] * 9 + ["no"], 1),  # normalised on both sides where they differ
+        ("2 dogs", ["the two dogs"] * 9 + ["cat"], 1),
+        ("\n yes\t", ["yes"] * 10, 1),  # line feeds, tabs and blanks go in any case
+        ("two men", ["two\tmen\n"] * 10, 1),
+        ("Yes", ["yes"] * 5 + ["yes "] * 5, 0),  # blanks alone do not make annotators differ
+        ("YES!", ["yes"] * 5 + ["Yes"] * 5, 1),  # case alone does
+        ("", ["yes"] * 9 + ["no"], 0),
+        ("", ["the"] * 5 + ["dog"] * 5, 1),  # an empty answer matches an answer of articles only
+        ("Café", ["café"] * 9 + ["bar"], 1),
+        ("cafe", ["café"] * 9 + ["bar"], 0),
+    ],
+)
+def test_vqav2_normalises_only_where_annotators_differ(answer, annotators, accuracy):
+    assert score_answer(answer, annotators).score == accuracy
+    assert score_answer(answer, np.array(annotators)).score == accuracy
+
+
+def test_textvqa_normalises_both_sides_even_where_all_annotators_agree():
+    assert score_textvqa("Joe's.", ["JOE'S"] * 10).score == score_textvqa("two", ["2"] * 10).score == 1
+    assert score_textvqa("joes", ["joe's"] * 10).score == score_textvqa("", ["coke"] * 10).score == 0
+    assert score_textvqa("coke", ["Coke."] * 3 + ["pepsi"] * 7).score == pytest.approx(0.9)
+    assert score_textvqa("the", [""] * 10).score == 1
+
+
+@pytest.mark.parametrize("score", [score_answer, score_textvqa])
+@pytest.mark.parametrize(("annotators", "message"), [("xxxx", "a list of texts, not the text"), ([], "no annotator")])
+def test_what_is_no_list_of_annotators_is_refused(score, annotators, message):
+    with pytest.raises(ValueError, match=message):
+        score("x", annotators)
