@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import read_json, read_json_lines
-from eval.pages.intervals import reaches
-from eval.pages.published import title_and_columns
+from eval.files import file_hash, read_json, read_json_lines
+from eval.intervals import reaches
 from eval.store import ANSWERED, DRAWN, JUDGED, Entry, read_stage, write_json
-from eval.task import MISSING, Drawing, Judged, Problems, Question, Scored, Task, Work, joined
+from eval.task import MISSING, Drawing, Judged, Problems, Question, Record, Scored, Task, Work, joined
 
 RESULT = "result.json"
+SCORED = "scored.json"  # beside the result: what it was made of
 LIMITED = "limited"  # the problem of a result of some of the items only
 PROVENANCE = (*("model", "decoding", "images", "drawn_by", "answers", "batch_size", "libraries", "machine"),)
 Kind = type | tuple[type, ...]
@@ -91,6 +94,28 @@ def collect(
     }
     write_json(folder / RESULT, result)
     return result, task.export(folder, work, texts)
+
+
+def title_and_columns(
+    task: Task, scored: Scored, judge: Record, held: int, done: int
+) -> tuple[str, dict[str, str], dict[str, int]]:
+    """What the result is called, the published columns that its scores stand in, and the counts that depart.
+
+    Scores stand there only of the whole benchmark, judged and read as the papers' were: nothing departs from the
+    published protocol (:meth:`Task.departures`: another judge, extractor, resizing, prompt set, variant of the rules
+    …), the files hold as many items as the benchmark officially has, and every item was judged or answered. What
+    departs stands in the title; what is missing marks the score.
+
+    judge: as :meth:`Task.judge_protocol` gives it. held: items in the benchmark's files. done: how many of them were
+    judged or answered.
+    """
+    departures = task.departures(judge)
+    counts = {} if task.size in (None, held) else {"items in the files": held, "items of the benchmark": task.size}
+    said = [task.title]  # what the main score's name says already is not said again
+    said += [what for what in departures if what not in task.title and what not in scored.headline]
+    said += [f"{held} of {task.size} items"] if counts else []
+    stands = not departures and not counts and done == held
+    return ", ".join(said), dict(task.columns) if stands else {}, counts
 
 
 def limit_line(task: Task, work: Work, held: int) -> str:
@@ -244,3 +269,48 @@ def show(value: float | None) -> str:
     if 0 < abs(value) < 0.1:
         return f"{value:.3g}" if abs(value) < 0.01 else f"{value:.3f}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def sources(
+    task: Task, work: Work, settings: Mapping[str, Any], folder: Path, unknown: Sequence[str], held: int
+) -> str:
+    """A hash of everything that a result depends on: items, what is stored of them, options and the code itself."""
+    options = describe_options(task)
+    stored = [path for stage in (DRAWN, ANSWERED, JUDGED) for path in sorted(folder.glob(f"{stage}-*-of-*.jsonl"))]
+    code = [*sorted(Path(__file__).parent.rglob("*.py")), Path(inspect.getfile(type(task)))]  # which may be yours
+    facts = [
+        [
+            task.name,
+            task.title,
+            task.size,
+            dict(task.columns),
+            settings,
+            work.protocol,
+            work.problems,
+            list(unknown),
+            held,
+        ],
+        [options, [file_hash(Path(one)) for one in options.values() if isinstance(one, str) and Path(one).is_file()]],
+        [list(one) for one in work.drawings],
+        [[one.id, one.text, one.gold] for one in work.questions],
+        [[path.name, file_hash(path)] for path in (*stored, *code)],
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def kept_result(folder: Path, key: str) -> Result | None:
+    """The result in ``folder``, if :func:`keep` has noted that it is of ``key``, and nothing was changed since."""
+    try:
+        note = read_json(folder / SCORED)
+        if note["key"] == key and all(file_hash(folder / name) == digest for name, digest in note["files"].items()):
+            return read_result(folder / RESULT)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # never scored, or damaged
+    return None
+
+
+def keep(folder: Path, key: str, exported: Sequence[Path]) -> None:
+    """Note what the result in ``folder``, with the files that go with it, was made of."""
+    files = [folder / RESULT, *exported]
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
+    write_json(folder / SCORED, {"key": key, "files": hashes})

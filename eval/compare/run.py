@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.candidate import machine
 from eval.compare.config import CompareConfig
 from eval.compare.contestants import Contestant, check_comparable, claim_folder
-from eval.compare.measure import Measured, measure_model, shown_prompts
+from eval.compare.measure import Measured, measure_model
 from eval.compare.plots import DPI, draw_side_by_side, plot_sweep
 from eval.compare.report import build_sections
-from eval.compare.summary import summarize_split
-from eval.compare.sweep import COSTS, QUALITIES, mark_fronts, point_summary
+from eval.compare.summary import COSTS, QUALITIES, mark_fronts, point_summary, summarize_split
 from eval.pages.curves import plot_losses
 from eval.pages.page import write_page
-from eval.provenance import machine
 from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
 from eval.store import write_json
 from janusflow.checkpoints.pretrained import load_pretrained
+from janusflow.pictures import read_image
 
 Found = Mapping[str, Sequence[Measured]]  # model -> training seeds
 
@@ -100,10 +100,13 @@ def found_in_all(found: Found, name: str) -> Any:
 def draw_pictures(folder: Path, comparison: dict[str, Any], found: Found, config: CompareConfig) -> dict[str, Path]:
     """Write the side-by-side grid and the sweep's plots: name -> file."""
     pictures: dict[str, Path] = {}
-    shown = {name: seeds[0].shown for name, seeds in found.items()}
     if config.generates:
         pictures["samples"] = folder / "samples.png"
-        draw_side_by_side(shown, list(shown_prompts(config).values())).save(pictures["samples"])
+        shown = {
+            name: [[read_image(path) for path in paths] for _, paths in seeds[0].shown] for name, seeds in found.items()
+        }
+        prompts = [prompt for prompt, _ in next(iter(found.values()))[0].shown]
+        draw_side_by_side(shown, prompts).save(pictures["samples"])
     if any(comparison["sweep"].values()):
         for quality in QUALITIES:
             for cost in COSTS:

@@ -16,9 +16,8 @@ import torch
 from PIL import Image
 
 from eval.__main__ import main
-from eval.claim import SETTINGS, drawn_by
 from eval.result import RESULT
-from eval.store import Store
+from eval.store import SETTINGS, Store, drawn_by
 from tests.conftest import ROOT
 
 FEW = ["--prompts-per-tag", "2", "--images-per-prompt", "1", "--questions-per-kind", "1", "--reference-images", "8"]

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from eval.__main__ import main
-from eval.sweep import plotted, settings_of, short_name
+from eval.pages.sweep import plotted, settings_of, short_name
 
 FEW = ["--prompts-per-tag", "1", "--images-per-prompt", "1", "--questions-per-kind", "0", "--reference-images", "8"]
 

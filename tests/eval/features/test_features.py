@@ -13,7 +13,7 @@ from torch import nn
 from eval.features import extractors as features
 from eval.features.extractors import INCEPTION_FILE, Inception, ShapesExtractor, TorchScriptExtractor, find_extractor
 from eval.features.resizing import gigagan
-from eval.shapes.score import embed
+from eval.shapes.judge import embed
 from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.parts.siglip import load_siglip
 from janusflow.pictures import read_image
@@ -131,5 +131,5 @@ def test_shapes_features_are_those_of_the_shapes_scores():
     extractor = find_extractor("shapes")
     found = extractor(images)
     assert found.shape == (3, extractor.dim)
-    np.testing.assert_allclose(found, embed(siglip, images).numpy(), atol=1e-6)
+    np.testing.assert_allclose(found, embed(images).numpy(), atol=1e-6)
     assert extractor([gigagan(images[0])]).shape == (1, extractor.dim)
