@@ -28,8 +28,6 @@ class Candidate:
     """A model with its sampling settings. ``seed`` is added to the seeds of every drawing."""
 
     def __init__(self, bundle: Bundle, sampling: Sampling, batch_size: int, seed: int = 0) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch size must be at least 1, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be 0 or more, got {seed}")
         self.bundle, self.sampling, self.batch_size, self.seed = bundle, sampling, batch_size, seed

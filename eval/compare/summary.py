@@ -101,9 +101,7 @@ def entry(interval: Interval, seeds: Sequence[float] = ()) -> dict[str, Any]:
 def point_summary(options: Sampling, seeds: Sequence[dict[str, Any]], resamples: int) -> dict[str, Any]:
     """One setting's scores, averaged over training seeds; ``seeds`` are what :func:`measure_point` gave."""
     tags = seeds[0]["tags"]
-    correct = np.mean([np.mean(one["correct"], axis=1) for one in seeds], axis=0)  # (P,)
-    means = group_means(correct, tags)
-    overall = entry(percentiles(means[-1], resampled_means(correct[None], tags, resamples)[:, 0, -1]))
+    overall = mean_rows({"": seeds}, "correct", tags, resamples, GENEVAL, MEAN)[0]["models"][""]
     return {
         "setting": options.describe(),
         "short": short_name(options),
