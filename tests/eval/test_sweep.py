@@ -12,17 +12,6 @@ from eval.pages.sweep import plotted, settings_of, short_name
 
 FEW = ["--prompts-per-tag", "1", "--images-per-prompt", "1", "--questions-per-kind", "0", "--workers", "0"]
 FEW += ["--reference-images", "8"]
-    "--prompts-per-tag",
-    "1",
-    "--images-per-prompt",
-    "1",
-    "--questions-per-kind",
-    "0",
-    "--reference-images",
-    "8",
-    "--workers",
-    "0",
-]
 
 
 def test_every_combination_is_a_setting():
