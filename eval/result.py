@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -264,19 +264,12 @@ def sources(
     """A hash of everything that a result depends on: items, what is stored of them, options and the code itself."""
     options = describe_options(task)
     stored = [path for stage in (DRAWN, ANSWERED, JUDGED) for path in sorted(folder.glob(f"{stage}-*-of-*.jsonl"))]
-    code = [*sorted(Path(__file__).parent.rglob("*.py")), Path(inspect.getfile(type(task)))]  # which may be yours
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    theirs = getattr(sys.modules[type(task).__module__], "__file__", None)  # a task may be yours
+    code += [Path(theirs)] if theirs else []
     facts = [
-        [
-            task.name,
-            task.title,
-            task.size,
-            dict(task.columns),
-            settings,
-            work.protocol,
-            work.problems,
-            list(unknown),
-            held,
-        ],
+        [task.name, task.title, task.size, dict(task.columns)],
+        [settings, work.protocol, work.problems, list(unknown), held],
         [options, [file_hash(Path(one)) for one in options.values() if isinstance(one, str) and Path(one).is_file()]],
         [list(one) for one in work.drawings],
         [[one.id, one.text, one.gold] for one in work.questions],

@@ -47,9 +47,8 @@ def add_parser(commands: Any) -> None:
 def run_compare(args: argparse.Namespace) -> int:
     """Compare, and print the scores' table and where the report is."""
     from eval.compare.contestants import parse_contestants
-    from eval.compare.recorded import write_recorded
     from eval.compare.report import score_tables
-    from eval.compare.run import compare
+    from eval.compare.run import compare, write_recorded
     from eval.pages.page import markdown_table
     from janusflow.cli import find_device
     from janusflow.weights import read_json

@@ -1,4 +1,4 @@
-"""Runs a comparison: measures model after model, then writes the report."""
+"""Runs a comparison: measures model after model, then writes the report; or shows what run folders recorded."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from eval.compare.summary import COSTS, QUALITIES, mark_fronts, point_summary, s
 from eval.pages.curves import plot_losses
 from eval.pages.page import write_page
 from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
+from eval.shapes.report import comparison_table
 from eval.store import write_json
 from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.pictures import read_image
+from janusflow.weights import read_json
 
+PAGE = "recorded.md"
+OWN = {PAGE, "losses.png"}  # what may be written over
 Found = Mapping[str, Sequence[Measured]]  # model -> training seeds
 
 
@@ -128,3 +132,41 @@ def draw_losses(folder: Path, contestants: Sequence[Contestant]) -> dict[str, Pa
         return {}
     plot_losses(metrics).savefig(folder / "losses.png", dpi=DPI)
     return {"losses": folder / "losses.png"}
+
+
+def write_recorded(contestants: Sequence[Contestant], folder: Path) -> tuple[list[str], list[Path]]:
+    """Write the table and the plot into ``folder``, over earlier ones; returns the table's lines and the plot's file.
+
+    Raises ``ValueError`` for a run folder that is missing, damaged scores, and a folder that holds anything else.
+    """
+    scores = read_scores(contestants)
+    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - OWN):
+        raise ValueError(f"{folder} holds something else than recorded scores: choose another --out")
+    table = comparison_table(scores) if scores else []
+    lines = ["# Recorded scores", "", "In distribution / held out.", "", *table]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "losses.png").unlink(missing_ok=True)
+        pictures = list(draw_losses(folder, contestants).values())
+        if pictures:
+            lines += ["", "![Training losses, smoothed](losses.png)"]
+        (folder / PAGE).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot write into {folder}: {error.strerror or error}") from error
+    return table, pictures
+
+
+def read_scores(contestants: Sequence[Contestant]) -> dict[str, dict[str, Any]]:
+    """The ``scores.json`` of the run folders that have any, by name, and by folder where a model has several."""
+    scores = {}
+    for name, paths in contestants:
+        for path in paths:
+            if not Path(path).is_dir():
+                raise ValueError(f"no run folder at {path}")
+            file = Path(path) / "scores.json"
+            found = read_json(file, required=False)
+            if not all(isinstance(found.get(split), dict) for split in SPLITS if found):
+                raise ValueError(f"{file} does not hold the scores of {' and '.join(SPLITS)}")
+            if found:
+                scores[name if len(paths) == 1 else f"{name}: {Path(path).name}"] = found
+    return scores
