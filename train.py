@@ -62,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Train, score, report."""
-    from eval.shapes.report import write_report
-    from eval.shapes.score import score_model
+    from eval.shapes.report import score_run, write_report
     from janusflow.checkpoints.pretrained import load_pretrained
     from janusflow.training import distributed
     from janusflow.training.run import Run
@@ -80,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     minutes = (time.time() - start) / 60
     report = current.config.report
-    scores, images = score_model(load_pretrained(current.folder / "model"), report) if report.tasks else ({}, [])
-    page = write_report(current.folder, scores, images, None if args.resume else minutes)
+    scores = score_run(current.folder, load_pretrained(current.folder / "model"), report) if report.tasks else {}
+    page = write_report(current.folder, scores, None if args.resume else minutes)
     if scores:
         names = {"generation": "GenEval rules", "answers": "answers"}
         seen = scores["in_distribution"]

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import os
+import platform
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 
+import torch
 from PIL import Image
 
-from eval.provenance import Record, describe
-from eval.task import Drawing, Question
+from eval.task import Drawing, Question, Record
+from janusflow import __version__
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.inference.answers import Conversation, DecodingOptions, answer, tokenize
 from janusflow.inference.images import check_length, generate_images, shorten
 from janusflow.options import SamplingOptions
+
+CPU_INFO = Path("/proc/cpuinfo")  # Linux
+LIBRARIES = ("torch", "transformers", "diffusers", "timm", "numpy", "scipy", "pillow")
 
 
 class Candidate:
     """A model with its sampling settings. ``seed`` is added to the seeds of every drawing."""
 
     def __init__(self, bundle: Bundle, sampling: SamplingOptions, batch_size: int, seed: int = 0) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch size must be at least 1, got {batch_size}")
         if seed < 0:
             raise ValueError(f"seed must be 0 or more, got {seed}")
         self.bundle, self.sampling, self.batch_size, self.seed = bundle, sampling, batch_size, seed
@@ -73,3 +80,36 @@ def square(images: Sequence[Image.Image]) -> Image.Image:
         row, column = divmod(index, side)
         sheet.paste(image, (column * width, row * height))
     return sheet
+
+
+def describe(bundle: Bundle) -> Record:
+    """What a result says about its model."""
+    parameters = list(bundle.model.parameters())
+    return {
+        "head": bundle.model.head.family,
+        "checkpoint": bundle.digest,
+        "codec": bundle.codec.digest if bundle.codec else None,
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "resolution": bundle.model.config.vision.image_size,
+        "dtype": str(parameters[0].dtype).removeprefix("torch."),
+        "device": parameters[0].device.type,
+        "config": dataclasses.asdict(bundle.model.config),
+        "chat": dataclasses.asdict(bundle.chat),
+        "preprocessing": dataclasses.asdict(bundle.preprocessing),
+        "libraries": libraries(),
+    }
+
+
+def libraries() -> dict[str, str]:
+    """The versions that numbers depend on."""
+    return {"janusflow": __version__} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def machine(device: torch.device | str) -> str:
+    """What times are taken on: the GPU, or the processor and how much of it is used."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    processors = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines() if CPU_INFO.exists() else []
+    models = (line.partition(":")[2].strip() for line in processors if line.startswith("model name"))
+    names = [platform.machine(), *islice(models, 1)]
+    return f"{', '.join(names)}, {torch.get_num_threads()} of {os.cpu_count()} cores"

@@ -6,16 +6,17 @@ import argparse
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.flags import add_flags, from_flags
 from eval.result import LIMITED, RESULT, Result, problem_lines, score_lines
 from eval.store import Shard
 from eval.task import Task
-from eval.tasks import TASKS
-from janusflow.cli import add_model, add_sampling, find_device, load, sampling_flags
+from eval.tasks import all_tasks, find_task
+from janusflow.cli import add_model, add_sampling, check_given, find_device, load, sampling_flags
+from janusflow.options import add_flags, flag_name, from_flags, sweepable
 
 if TYPE_CHECKING:  # what needs torch is loaded when a command runs
     from eval.candidate import Candidate
@@ -23,15 +24,6 @@ if TYPE_CHECKING:  # what needs torch is loaded when a command runs
     from janusflow.checkpoints.pretrained import Bundle
 
 OUT = Path("results")
-SWEPT: dict[str, tuple[type, str]] = {
-    "guidance": (float, "classifier-free guidance weights; 1 is none"),
-    "steps": (int, "flow: numbers of solver steps"),
-    "sampler": (str, "flow: euler, heun, midpoint"),
-    "shift": (float, "flow: time shifts; over 1 spends more steps near the noise"),
-    "temperature": (float, "codes: temperatures; 0 is greedy"),
-    "top_k": (int, "codes: draw from that many likeliest ones"),
-    "top_p": (float, "codes: draw from the fewest ones of this probability"),
-}
 RUN_EPILOG = """\
 Two stages, each stored item by item: pictures or answers of the model, then their judgement. Killed at any moment, the
 same command goes on. Several processes share the work under torchrun, or as --shard 0/4 … 3/4 on any machines that see
@@ -39,16 +31,17 @@ the same --out; the last one to finish scores.
 """
 
 
-def add_run(commands: Any) -> None:
-    """Add ``run`` with a parser for each task."""
+def add_run(commands: Any, names: Sequence[str]) -> None:
+    """Add ``run`` with a parser for each task of ``names``."""
     parser = commands.add_parser(
         "run",
         help="score a model, a folder of pictures or a file of answers on a task",
         description="Every task has options of its own: python -m eval run TASK --help",
     )
     tasks = parser.add_subparsers(required=True, metavar="TASK")
-    for task in TASKS:
-        one = tasks.add_parser(task.name, help=task.title, description=task.__doc__, epilog=RUN_EPILOG)
+    for name in names:
+        task = find_task(name)
+        one = tasks.add_parser(name, help=task.title, description=task.__doc__, epilog=RUN_EPILOG)
         one.set_defaults(run=run_task, task=task)
         add_flags(one.add_argument_group(task.title), task.options)
         add_running(one, task, task.name)
@@ -75,26 +68,29 @@ def add_running(parser: argparse.ArgumentParser, task: type[Task], folder: str) 
         parser.add_argument("--seed", type=int, default=0, help="added to the seeds of all pictures")
 
 
-def add_sweep(commands: Any) -> None:
-    """Add ``sweep`` with a parser for each task that draws."""
+def add_sweep(commands: Any, names: Sequence[str]) -> None:
+    """Add ``sweep`` with a parser for each task of ``names`` that draws."""
     parser = commands.add_parser(
         "sweep",
         help="score a model over a grid of sampling settings, with plots",
         description="Every task has options of its own: python -m eval sweep TASK --help",
     )
     tasks = parser.add_subparsers(required=True, metavar="TASK")
-    for task in TASKS:
+    for name in names:
+        task = find_task(name)
+        if not task.draws and len(names) == 1:
+            raise ValueError(f"{name} draws no pictures: there is nothing to sweep")
         if not task.draws:
             continue
         one = tasks.add_parser(
-            task.name,
+            name,
             help=task.title,
             description="Every combination of the values is scored in a folder of its own; killed, it goes on.",
         )
         one.set_defaults(run=run_sweep, task=task)
         swept = one.add_argument_group("settings to sweep, several values each")
-        for name, (kind, text) in SWEPT.items():
-            swept.add_argument("--" + name.replace("_", "-"), type=kind, nargs="+", metavar="VALUE", help=text)
+        for setting, (kind, text) in sweepable().items():
+            swept.add_argument("--" + setting.replace("_", "-"), type=kind, nargs="+", metavar="VALUE", help=text)
         add_flags(one.add_argument_group(task.title), task.options)
         add_running(one, task, f"{task.name}-sweep")
         add_model(one.add_argument_group("the model"))
@@ -102,13 +98,13 @@ def add_sweep(commands: Any) -> None:
 
 def run_sweep(args: argparse.Namespace) -> int:
     """Score every setting; print where the report is."""
-    from eval.runner import run
-    from eval.sweep import settings_of, sweep
-    from janusflow.cli import check_given
 
-    swept = {name: values for name in SWEPT if (values := getattr(args, name))}
+    from eval.pages.sweep import settings_of, sweep
+    from eval.runner import run
+
+    swept = {name: values for name in sweepable() if (values := getattr(args, name))}
     if not swept:
-        raise ValueError(f"nothing to sweep: give one of {', '.join('--' + name.replace('_', '-') for name in SWEPT)}")
+        raise ValueError(f"nothing to sweep: give one of {', '.join(map(flag_name, sweepable()))}")
     args.out = args.out or OUT / subject(args) / f"{args.task.name}-sweep"
     options = running_options(args)
     task = args.task(from_flags(args, args.task.options))
@@ -171,7 +167,7 @@ def add_list(commands: Any) -> None:
 
 def list_tasks(args: argparse.Namespace) -> int:
     """Print every task with its needs."""
-    for task in TASKS:
+    for task in all_tasks():
         print(f"{task.name}: {task.title}")
         for need in task.needs:
             print(f"    {need.flag}  {need.what}: {need.where} ({need.size})")

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.files import read_json, read_json_lines
-from eval.pages.intervals import reaches
-from eval.pages.published import title_and_columns
+from eval.files import file_hash, read_json, read_json_lines
+from eval.intervals import reaches
 from eval.store import ANSWERED, DRAWN, JUDGED, Entry, read_stage, write_json
-from eval.task import MISSING, Drawing, Judged, Problems, Question, Scored, Task, Work, joined
+from eval.task import MISSING, Drawing, Judged, Problems, Question, Record, Scored, Task, Work, joined
 
 RESULT = "result.json"
+SCORED = "scored.json"  # beside the result: what it was made of
 LIMITED = "limited"  # the problem of a result of some of the items only
 PROVENANCE = (*("model", "decoding", "images", "drawn_by", "answers", "batch_size", "libraries", "machine"),)
-Kind = type | tuple[type, ...]
+EACH = "*"  # in a form: every name of an object
 NONE = type(None)
-FIELDS: dict[str, Kind] = {  # of a result, as pages read it
-    **{"task": str, "title": str, "headline": str, "complete": bool, "scores": dict, "overview": list},
-    **{"columns": dict, "problems": dict, "protocol": dict, "provenance": dict, "items": list},
+MODEL = {"checkpoint": str, "resolution": (int, float), "dtype": str}
+FORM = {  # of a result, as pages read it
+    **{"task": str, "title": str, "headline": str, "complete": bool, "overview": [str], "columns": {EACH: str}},
+    **{"scores": {EACH: (int, float, NONE)}, "problems": {EACH: [str]}, "protocol": {"judge": dict}, "items": [dict]},
+    "provenance": {
+        **{"model": (NONE, MODEL), "drawn_by": (NONE, MODEL), "images": (NONE, str)},
+        **{"libraries": dict, "machine": str},
+    },
 }
-ORIGIN: dict[str, Kind] = {  # of a result's provenance, likewise
-    **{"model": (dict, NONE), "drawn_by": (dict, NONE), "images": (str, NONE), "libraries": dict, "machine": str},
-}
-MODEL: dict[str, Kind] = {"checkpoint": str, "resolution": (int, float), "dtype": str}  # of either, likewise
+PICTURE_FORM = {"path": str, "prompt": str}  # of an item with a verdict
 SCORE_TABLE = ("| score | value | 95 % |", "|---|---:|---:|")
 SHOWN = 5  # names of items on a line
 Result = dict[str, Any]
@@ -93,6 +98,28 @@ def collect(
     return result, task.export(folder, work, texts)
 
 
+def title_and_columns(
+    task: Task, scored: Scored, judge: Record, held: int, done: int
+) -> tuple[str, dict[str, str], dict[str, int]]:
+    """What the result is called, the published columns that its scores stand in, and the counts that depart.
+
+    Scores stand there only of the whole benchmark, judged and read as the papers' were: nothing departs from the
+    published protocol (:meth:`Task.departures`: another judge, extractor, resizing, prompt set, variant of the rules
+    …), the files hold as many items as the benchmark officially has, and every item was judged or answered. What
+    departs stands in the title; what is missing marks the score.
+
+    judge: as :meth:`Task.judge_protocol` gives it. held: items in the benchmark's files. done: how many of them were
+    judged or answered.
+    """
+    departures = task.departures(judge)
+    counts = {} if task.size in (None, held) else {"items in the files": held, "items of the benchmark": task.size}
+    said = [task.title]  # what the main score's name says already is not said again
+    said += [what for what in departures if what not in task.title and what not in scored.headline]
+    said += [f"{held} of {task.size} items"] if counts else []
+    stands = not departures and not counts and done == held
+    return ", ".join(said), dict(task.columns) if stands else {}, counts
+
+
 def limit_line(task: Task, work: Work, held: int) -> str:
     """How many of the benchmark's items these are, and of which parts of it."""
     items: list[Drawing | Question] = [*work.drawings, *work.questions]
@@ -143,50 +170,35 @@ def answer_entry(text: str | None) -> Entry:
 def read_result(path: Path) -> Result:
     """A ``result.json``. Raises ``ValueError`` where it is none, or lacks what pages read."""
     result: Result = read_json(path)
-    wrong = next(misfits(result), None)
+    wrong = misfit(result, FORM)
+    for number, item in enumerate([] if wrong else result["items"]):
+        if "verdict" in item:
+            wrong = wrong or misfit(item, PICTURE_FORM, f"items.{number}")
     if wrong is not None:
         raise ValueError(f"{path} is no result of python -m eval run: it has no {wrong}, or another kind of it")
     return result
 
 
-def misfits(result: Any) -> Iterator[str]:
-    """The names of a result's parts that pages read and that are missing or of another kind.
+def misfit(value: Any, form: Any, where: str = "") -> str | None:
+    """The place of the first part of a JSON value that is missing or not of the ``form``; None where all is.
 
-    Wholes come before their parts, so only the first name is sure to come.
+    A form is a type, a tuple of forms (one fits), ``[form]`` of a list, or ``{name or EACH: form}`` of an object.
     """
-    yield from unlike(result, FIELDS)
-    yield from (f"score {name!r}" for name, value in result["scores"].items() if not is_score(value))
-    yield from (f"overview with {name!r}" for name in result["overview"] if not isinstance(name, str))
-    yield from (f"column {name!r}" for name, score in result["columns"].items() if not isinstance(score, str))
-    yield from (f"problem {name!r}" for name, lines in result["problems"].items() if not is_texts(lines))
-    yield from unlike(result["protocol"], {"judge": dict}, "protocol.")
-    origin = result["provenance"]
-    yield from unlike(origin, ORIGIN, "provenance.")
-    for name in ("model", "drawn_by"):
-        if origin[name] is not None:
-            yield from unlike(origin[name], MODEL, f"provenance.{name}.")
-    for number, item in enumerate(result["items"], 1):
-        if not isinstance(item, dict):
-            yield f"item {number}"
-        elif "verdict" in item:
-            yield from unlike(item, {"path": str, "prompt": str}, f"item {number}: ")
-
-
-def unlike(record: Any, kinds: Mapping[str, Kind], where: str = "") -> Iterator[str]:
-    """The names of ``kinds`` that a JSON object does not have, or not of that kind; all of what is no object."""
-    for name, kind in kinds.items():
-        if not isinstance(record, dict) or name not in record or not isinstance(record[name], kind):
-            yield where + name
-
-
-def is_score(value: Any) -> bool:
-    """Whether a score is a number, or None where it could not be computed."""
-    return value is None or type(value) in (int, float)
-
-
-def is_texts(value: Any) -> bool:
-    """Whether it is a list of texts."""
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    if isinstance(form, tuple):
+        found = [misfit(value, one, where) for one in form]
+        return None if None in found else found[-1]
+    if not isinstance(form, (list, dict)):
+        return None if type(value) is form else where or "content"
+    if type(value) is not type(form):
+        return where or "content"
+    parts = {EACH: form[0]} if isinstance(form, list) else form
+    members = dict(enumerate(value)) if isinstance(value, list) else value
+    for name, part in parts.items():
+        for key in members if name == EACH else (name,):
+            place = f"{where}.{key}" if where else str(key)
+            if (wrong := place if key not in members else misfit(members[key], part, place)) is not None:
+                return wrong
+    return None
 
 
 def read_answers(path: Path) -> dict[str, str]:
@@ -244,3 +256,41 @@ def show(value: float | None) -> str:
     if 0 < abs(value) < 0.1:
         return f"{value:.3g}" if abs(value) < 0.01 else f"{value:.3f}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def sources(
+    task: Task, work: Work, settings: Mapping[str, Any], folder: Path, unknown: Sequence[str], held: int
+) -> str:
+    """A hash of everything that a result depends on: items, what is stored of them, options and the code itself."""
+    options = describe_options(task)
+    stored = [path for stage in (DRAWN, ANSWERED, JUDGED) for path in sorted(folder.glob(f"{stage}-*-of-*.jsonl"))]
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    theirs = getattr(sys.modules[type(task).__module__], "__file__", None)  # a task may be yours
+    code += [Path(theirs)] if theirs else []
+    facts = [
+        [task.name, task.title, task.size, dict(task.columns)],
+        [settings, work.protocol, work.problems, list(unknown), held],
+        [options, [file_hash(Path(one)) for one in options.values() if isinstance(one, str) and Path(one).is_file()]],
+        [list(one) for one in work.drawings],
+        [[one.id, one.text, one.gold] for one in work.questions],
+        [[path.name, file_hash(path)] for path in (*stored, *code)],
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def kept_result(folder: Path, key: str) -> Result | None:
+    """The result in ``folder``, if :func:`keep` has noted that it is of ``key``, and nothing was changed since."""
+    try:
+        note = read_json(folder / SCORED)
+        if note["key"] == key and all(file_hash(folder / name) == digest for name, digest in note["files"].items()):
+            return read_result(folder / RESULT)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass  # never scored, or damaged
+    return None
+
+
+def keep(folder: Path, key: str, exported: Sequence[Path]) -> None:
+    """Note what the result in ``folder``, with the files that go with it, was made of."""
+    files = [folder / RESULT, *exported]
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
+    write_json(folder / SCORED, {"key": key, "files": hashes})

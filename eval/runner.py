@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,20 +19,28 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from eval.candidate import Candidate
-from eval.claim import claim, drawn_by
-from eval.features.images import ahead
+from eval.candidate import Candidate, libraries, machine
+from eval.features.workers import ahead
 from eval.files import file_hash, find_folder
-from eval.finished import keep, kept_result, sources
-from eval.picture_folder import find_pictures
-from eval.provenance import libraries, machine
-from eval.result import Result, collect, read_answers
-from eval.store import ANSWERED, DRAWN, JUDGED, WHOLE, Entry, Shard, Store
+from eval.listing import find_pictures
+from eval.result import Result, collect, keep, kept_result, read_answers, sources
+from eval.store import (
+    ANSWERED,
+    DRAWN,
+    JUDGED,
+    PICTURES,
+    WHOLE,
+    Entry,
+    OtherSettings,
+    Shard,
+    Store,
+    claim,
+    drawn_by,
+)
 from eval.task import Drawing, Judge, Question, Task, Work
 from janusflow.inference.answers import DecodingOptions
 from janusflow.pictures import read_image, save_png
 
-PICTURES = "pictures"
 FORMAT = 1  # of the stored items; raised where a change of the code changes what they mean
 
 Item = TypeVar("Item", Drawing, Question)
@@ -115,6 +124,17 @@ def run(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Resul
         return None
     result, exported = collected
     keep(options.out, key, exported)
+    return result
+
+
+def run_anew(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> Result:
+    """As :func:`run`, all of it in this process; what ``options.out`` holds of other settings is removed."""
+    try:
+        result = run(task, options, load)
+    except OtherSettings:
+        shutil.rmtree(options.out)
+        result = run(task, options, load)
+    assert result is not None, "no other shard has a part"
     return result
 
 
@@ -256,13 +276,13 @@ def under_bar(todo: Sequence[Sequence[Item]], done: int, what: str) -> Iterator[
 
 
 def check_prompts(now: Mapping[str, str], entries: Mapping[str, Entry], key: str) -> None:
-    """Raise ``ValueError`` where an item that is done was done with another text, or does not say with which."""
+    """Raise :class:`OtherSettings` where an item was done with another text, ``ValueError`` where it says no text."""
     for name, text in now.items():
         before = entries[name].record.get(key) if name in entries else text
         if before is None:
             raise ValueError(f"the stored line of item {name} has no {key}: remove it, and the item is done again")
         if before != text:
-            raise ValueError(f"item {name} was done with another {key}, {before!r}: choose another --out")
+            raise OtherSettings(f"item {name} was done with another {key}, {before!r}: choose another --out")
 
 
 @lru_cache(maxsize=4096)

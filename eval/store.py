@@ -1,4 +1,6 @@
-"""Finished items of a stage as files, so that a run that is killed at any moment repeats and loses none.
+"""A result folder: the settings that it was begun with, and the finished items of every stage.
+
+A run that is killed at any moment repeats and loses no item. What was drawn and answered depends on the settings.
 
 A shard appends to a file of its own: a line of JSON an item, ``STAGE-I-of-N.jsonl``, and where an item has features,
 a row of ``STAGE-I-of-N.f32``. The line is written after the row, so an item counts once it is whole.
@@ -18,8 +20,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
+from eval.files import read_json
+
 Record = dict[str, Any]
 DRAWN, ANSWERED, JUDGED = "drawn", "answers", "judged"  # stages
+PICTURES = "pictures"  # folder of what was drawn
 ROW = "row"  # key of a line: the index of its row of features, and their width
 LIMIT = "limit"  # key of a line: of which limit's batch an item was a part, where there was one
 TIME = "time"  # key of a line: nanoseconds since 1970, so that of two shards' lines the later one counts
@@ -47,6 +52,13 @@ class Shard:
 ESCAPED = "backslashreplace"  # halves of characters, which UTF-8 has no bytes for, as JSON escapes them
 PART = ".part"  # ends the names of files that are being written
 WHOLE = Shard()
+SETTINGS = "settings.json"
+FREE = ("libraries",)  # of a model's description: may differ when a run goes on
+FREE_OF_ALL = ("machine", "libraries")  # likewise, of the settings
+
+
+class OtherSettings(ValueError):
+    """A folder holds results of other settings."""
 
 
 class Entry(NamedTuple):
@@ -190,3 +202,55 @@ def write_json(path: Path, content: Any) -> None:
         unfinished.replace(path)
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def claim(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that ``folder`` was begun with, and they must be these; a new folder takes them.
+
+    Raises :class:`OtherSettings` that names what differs, and ``ValueError`` for a folder of something else.
+    """
+    path = folder / SETTINGS
+    settings = json.loads(json.dumps(settings))  # as it comes back from a file
+    if not path.exists():
+        held = folder.is_dir() and any(one.suffix != PART for one in folder.iterdir())
+        if held and not path.exists():  # another process may have begun the folder just now
+            raise ValueError(f"{folder} is not empty and holds no results: choose another --out")
+        if not held:
+            write_json(path, settings)
+            return settings
+    before = read_settings(path)
+    different = sorted(set(differences(before, settings)))
+    if different:
+        instead = ", or score its pictures with --images" if before.get("judge") else ""
+        raise OtherSettings(
+            f"{folder} holds results of other settings ({', '.join(different)}): choose another --out{instead}"
+        )
+    return before
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    """The names of settings that differ, those of the model with a dot."""
+    for name in {*before, *now} - set(FREE_OF_ALL):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            free = FREE if name == "model" else ()
+            yield from (f"{name}.{key}" for key in {*old, *new} if old.get(key) != new.get(key) and key not in free)
+        elif old != new:
+            yield name
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a file. Raises ``ValueError`` where they are none."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no settings")
+    return content
+
+
+def drawn_by(images: Path | None) -> Any:
+    """What drew a folder of pictures, where it is that of a result; else None."""
+    try:
+        model = read_settings(images.parent / SETTINGS).get("model") if images else None
+    except ValueError:
+        return None  # none, or somebody else's file of that name
+    return model if isinstance(model, dict) and {"checkpoint", "resolution", "dtype"} <= model.keys() else None

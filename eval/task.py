@@ -139,19 +139,24 @@ class Scored(NamedTuple):
     details: Record = {}  # anything else worth keeping
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a task that has no flags of its own."""
+
+
 class Task(ABC):
     """A benchmark. ``options`` is the dataclass of its own flags, whose fields hold their help texts as metadata."""
 
     name: ClassVar[str]  # on the command line
     title: ClassVar[str]  # what the score is called
-    options: ClassVar[type]
+    options: ClassVar[type] = NoOptions
     draws: ClassVar[bool] = True  # whether there are pictures to draw
     asks: ClassVar[bool] = False  # whether there are questions to answer
     needs: ClassVar[tuple[Need, ...]] = ()
     tolerated: ClassVar[tuple[str, ...]] = ("unparseable",)  # problems that count as wrong and leave a score complete
     of_a_part: ClassVar[tuple[str, ...]] = ()  # problems that the first items of a benchmark have by themselves
     columns: ClassVar[Mapping[str, str]] = {}  # "COLUMN" or "TITLE: COLUMN" of pages/paper_numbers.yaml -> our score;
-    # eval/pages/published.py says when it stands there
+    # eval.result.title_and_columns says when it stands there
     overview: ClassVar[tuple[str, ...]] = ()  # scores beside the headline where a result is a few lines
     max_new_tokens: ClassVar[int] = 48  # of an answer
     system_prompt: ClassVar[str | None] = None  # of the conversations; None: the model's own

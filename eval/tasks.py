@@ -1,47 +1,42 @@
-"""All tasks, in the order of ``python -m eval list``."""
+"""All tasks by name, in the order of ``python -m eval list``; others are named as ``module:Class``."""
 
 from __future__ import annotations
 
-from eval.dpg_bench.task import DPGBench
-from eval.fid.clip_score import CLIPScore
-from eval.fid.task import COCO, MJHQ
-from eval.geneval.task import GenEval
-from eval.shapes.task import ShapesTask
 from eval.task import Task
-from eval.understanding.chartqa import ChartQA
-from eval.understanding.gqa import GQA
-from eval.understanding.mm_vet import MMVet
-from eval.understanding.mmbench import MMBench
-from eval.understanding.mme import Mme
-from eval.understanding.mmmu import Mmmu
-from eval.understanding.pope import Pope
-from eval.understanding.seed import Seed
-from eval.understanding.textvqa import TextVQA
-from eval.understanding.vqav2 import VQAv2
+from janusflow.registry import Registry
 
-TASKS: tuple[type[Task], ...] = (
-    MJHQ,
-    COCO,
-    CLIPScore,
-    GenEval,
-    DPGBench,
-    Pope,
-    Mme,
-    MMBench,
-    Seed,
-    VQAv2,
-    GQA,
-    Mmmu,
-    MMVet,
-    ChartQA,
-    TextVQA,
-    ShapesTask,
+TASKS: Registry[type[Task]] = Registry(
+    "task",
+    "janusflow.tasks",
+    {
+        "mjhq-fid": "eval.fid.task:MJHQ",
+        "coco-fid": "eval.fid.task:COCO",
+        "clip-score": "eval.fid.clip_score:CLIPScore",
+        "geneval": "eval.geneval.task:GenEval",
+        "dpg-bench": "eval.dpg_bench.task:DPGBench",
+        "pope": "eval.understanding.pope:Pope",
+        "mme": "eval.understanding.mme:Mme",
+        "mmbench": "eval.understanding.mmbench:MMBench",
+        "seed": "eval.understanding.seed:Seed",
+        "vqav2": "eval.understanding.vqav2:VQAv2",
+        "gqa": "eval.understanding.gqa:GQA",
+        "mmmu": "eval.understanding.mmmu:Mmmu",
+        "mm-vet": "eval.understanding.mm_vet:MMVet",
+        "chartqa": "eval.understanding.chartqa:ChartQA",
+        "textvqa": "eval.understanding.textvqa:TextVQA",
+        "shapes": "eval.shapes.task:ShapesTask",
+    },
 )
 
 
 def find_task(name: str) -> type[Task]:
-    """The task of that name. Raises ``ValueError`` with the names there are."""
-    for task in TASKS:
-        if task.name == name:
-            return task
-    raise ValueError(f"unknown task {name!r}; choose from {', '.join(task.name for task in TASKS)}")
+    """The task of that name or ``module:Class``. Raises ``ValueError`` where there is none."""
+    task = TASKS.load(name)
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        raise ValueError(f"the task {name!r} is no class derived from eval.task.Task")
+    return task
+
+
+def all_tasks() -> list[type[Task]]:
+    """Every task that has a name."""
+    return [find_task(name) for name in TASKS.paths]

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Interval = tuple[float, float]
@@ -23,43 +23,53 @@ def option(default: Any, text: str, choices: tuple[str, ...] | None = None, **mo
 
 
 def add_flags(parser: Any, options: type, without: Collection[str] = (), optional: bool = False) -> None:
-    """Add a flag for every field of the dataclass ``options``, to a parser or a group of one.
+    """Add a flag for every option of the dataclass ``options``, to a parser or a group of one.
 
     optional: what is not given is absent in the namespace.
     """
     kinds = get_type_hints(options)
     for field in dataclasses.fields(options):
-        if field.name in without:
+        if field.name in without or "help" not in field.metadata:
             continue
-        name, text = flag(field.name), field.metadata["help"]
-        shown = " ".join(f"{x:g}" for x in field.default) if isinstance(field.default, tuple) else field.default
-        if optional and shown is not None and "(default" not in text:
-            text += f" (default: {shown:g})" if isinstance(shown, float) else f" (default: {shown})"
-        arguments: dict[str, Any] = {"default": argparse.SUPPRESS if optional else field.default, "help": text}
-        if kinds[field.name] is bool:
-            parser.add_argument(name, action=argparse.BooleanOptionalAction, **arguments)
-            continue
-        kind, several = _kind(kinds[field.name])
-        arguments |= {"nargs": several, "metavar": field.metadata["metavar"]} if several else {}
-        parser.add_argument(name, type=kind, choices=field.metadata["choices"], **arguments)
+        kind, hint = _kind(kinds[field.name]), kinds[field.name]
+        settings: dict[str, Any] = {"default": field.default, "help": field.metadata["help"]}
+        if kind is bool:
+            settings["action"] = argparse.BooleanOptionalAction
+        else:
+            settings |= {"type": kind, "choices": field.metadata["choices"]}
+        if get_origin(hint) is tuple:
+            several = "+" if get_args(hint)[-1] is Ellipsis else len(get_args(hint))
+            settings |= {"nargs": several, "metavar": field.metadata.get("metavar")}
+        if optional:
+            settings |= {"default": argparse.SUPPRESS, "help": with_default(settings["help"], field.default)}
+        parser.add_argument(flag_name(field.name), **settings)
 
 
-def flag(name: str) -> str:
+def with_default(text: str, default: Any) -> str:
+    """A help text that names the default."""
+    if default is None or "(default" in text:
+        return text
+    values = default if isinstance(default, tuple) else (default,)
+    return f"{text} (default: {' '.join(f'{v:g}' if isinstance(v, float) else str(v) for v in values)})"
+
+
+def flag_name(name: str) -> str:
     """A field's name as a flag."""
     return "--" + name.replace("_", "-")
 
 
-def from_flags(args: argparse.Namespace, options: type[T]) -> T:
-    """The dataclass with the values that the command line gave."""
-    return options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(options)})  # type: ignore[arg-type]
+def from_flags(args: argparse.Namespace, options: type[T], **others: Any) -> T:
+    """The dataclass with the values that the command line gave, and ``others`` of fields that are no flags."""
+    names = [field.name for field in dataclasses.fields(options) if "help" in field.metadata]  # type: ignore[arg-type]
+    given = {name: getattr(args, name) for name in names}
+    return options(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}, **others)
 
 
-def _kind(hint: Any) -> tuple[type, int | None]:
-    """``int`` of ``int`` and of ``int | None``; and how many values a tuple has."""
-    parts = get_args(hint) or (hint,)
-    kinds = {kind for kind in parts if kind is not type(None)}
-    assert len(kinds) == 1 and kinds <= {int, float, str, Path}, f"no flag can be of type {hint}"
-    return kinds.pop(), len(parts) if getattr(hint, "__origin__", None) is tuple else None
+def _kind(hint: Any) -> type:
+    """``int`` of ``int``, of ``int | None`` and of tuples of them."""
+    kinds = {kind for kind in (get_args(hint) or (hint,)) if kind not in (type(None), Ellipsis)}
+    assert len(kinds) == 1 and kinds <= {bool, int, float, str, Path}, f"no flag can be of type {hint}"
+    return kinds.pop()
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,18 @@ class CodeSampling(SamplingOptions):
     @property
     def short(self) -> str:
         return f"T{self.temperature:g}w{self.guidance:g}"
+
+
+def sweepable() -> dict[str, tuple[type, str]]:
+    """The options of our heads that have one number or word, with their types and texts."""
+    found: dict[str, tuple[type, str]] = {}
+    for head, kind in (("flow", FlowSampling), ("codes", CodeSampling)):
+        hints = get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if get_origin(hints[field.name]) is not tuple:
+                text = field.metadata["help"]
+                found[field.name] = _kind(hints[field.name]), text if field.name in found else f"{head}: {text}"
+    return found
 
 
 def with_options(kind: type[SamplingOptions], what: str, *layers: Mapping[str, Any] | None) -> SamplingOptions:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from janusflow.options import option
 
 if TYPE_CHECKING:
     from janusflow.models.head import GenerationHead
-    from janusflow.options import CodeSampling, FlowSampling, SamplingOptions
+    from janusflow.options import SamplingOptions
 
 COUNTS = (
-    "prompts_per_tag",
-    "images_per_prompt",
-    "questions_per_kind",
-    "batch_size",
-    "sweep_prompts_per_tag",
-    "sweep_images_per_prompt",
-    "repeats",
-    "bootstrap",
+    *("prompts_per_tag", "images_per_prompt", "questions_per_kind", "batch_size"),
+    *("sweep_prompts_per_tag", "sweep_images_per_prompt", "repeats", "bootstrap"),
 )
 
 
@@ -26,29 +21,33 @@ COUNTS = (
 class CompareConfig:
     """The settings of a comparison, the same for all of its models. The defaults suit the small models."""
 
-    tasks: tuple[str, ...] = ("generation", "understanding")
-    prompts_per_tag: int = 8
-    images_per_prompt: int = 2
-    questions_per_kind: int = 40
-    reference_images: int = 512  # rendered scenes behind the Fréchet distance
-    batch_size: int = 32
-    flow_steps: int = 30  # main table, flow
-    flow_sampler: str = "euler"  # main table and sweep, flow
-    flow_guidance: float = 4.0  # main table, flow
-    ar_temperature: float = 1.0  # main table, autoregressive
-    ar_guidance: float = 4.0  # main table, autoregressive
-    ar_top_k: int | None = None  # main table, autoregressive
-    ar_top_p: float = 1.0  # main table, autoregressive
+    tasks: tuple[str, ...] = option(("generation", "understanding"), "what is scored: generation, understanding")
+    prompts_per_tag: int = option(8, "prompts of each of GenEval's tags")
+    images_per_prompt: int = option(2, "pictures of each prompt, seeds 0, 1, …")
+    questions_per_kind: int = option(40, "questions of each kind")
+    reference_images: int = option(512, "rendered scenes behind the Fréchet distance")
+    batch_size: int = option(32, "pictures computed together")
+    flow_steps: int = option(30, "main table, flow: solver steps")
+    flow_sampler: str = option("euler", "main table and sweep, flow: euler, heun or midpoint")
+    flow_guidance: float = option(4.0, "main table, flow: classifier-free guidance weight")
+    ar_temperature: float = option(1.0, "main table, autoregressive: temperature, 0 is greedy")
+    ar_guidance: float = option(4.0, "main table, autoregressive: classifier-free guidance weight")
+    ar_top_k: int | None = option(
+        None, "main table, autoregressive: draw from that many likeliest codes only (default: from all)"
+    )
+    ar_top_p: float = option(1.0, "main table, autoregressive: draw from the fewest codes of this probability")
     sweep: bool = True
-    steps: tuple[int, ...] = (1, 2, 4, 8, 16, 30, 64)  # sweep, flow
-    guidance: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)  # sweep, both heads
-    temperatures: tuple[float, ...] = (0.0, 0.7, 1.0)  # sweep, autoregressive
-    sweep_prompts_per_tag: int = 4
-    sweep_images_per_prompt: int = 1
-    repeats: int = 5  # draws behind a median time
-    bootstrap: int = 2000  # resamples
+    steps: tuple[int, ...] = option((1, 2, 4, 8, 16, 30, 64), "sweep, flow: numbers of solver steps")
+    guidance: tuple[float, ...] = option((1.0, 2.0, 4.0, 8.0), "sweep, both heads: guidance weights")
+    temperatures: tuple[float, ...] = option((0.0, 0.7, 1.0), "sweep, autoregressive: temperatures")
+    sweep_prompts_per_tag: int = option(4, "sweep: prompts of each tag, in distribution")
+    sweep_images_per_prompt: int = option(1, "sweep: pictures of each prompt")
+    repeats: int = option(5, "draws behind a median time")
+    bootstrap: int = option(2000, "resamples behind an interval")
 
     def __post_init__(self) -> None:
+        from janusflow.inference.options import check_given  # here: a command line's help needs no network
+
         from janusflow.training.config import REPORT_TASKS
 
         unknown = sorted(set(self.tasks) - set(REPORT_TASKS))
@@ -59,8 +58,8 @@ class CompareConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.reference_images < 2:
             raise ValueError(f"reference_images must be at least 2, got {self.reference_images}")
-        for options in (self._flow(), self._codes(), *self._flow_sweep(), *self._code_sweep()):
-            options.check()
+        for given in (self._main("flow"), self._main("ar"), *self._swept("flow"), *self._swept("ar")):
+            check_given(given)
 
     @property
     def generates(self) -> bool:
@@ -69,35 +68,23 @@ class CompareConfig:
 
     def main_options(self, head: GenerationHead | type[GenerationHead]) -> SamplingOptions:
         """The main table's setting for this head."""
-        flow = self._flow()
-        return flow if head.Options is type(flow) else self._codes()
+        return head.Options(**self._main(_family(head)))
 
     def sweep_options(self, head: GenerationHead) -> list[SamplingOptions]:
         """The sweep's settings for this head; none where there is no sweep."""
-        if not (self.sweep and self.generates):
-            return []
-        return self._flow_sweep() if head.Options is type(self._flow()) else self._code_sweep()
+        swept = self._swept(_family(head)) if self.sweep and self.generates else []
+        return [head.Options(**given) for given in swept]
 
-    def _flow(self) -> FlowSampling:
-        from janusflow.options import FlowSampling  # here: a command line's help needs no network
+    def _main(self, family: str) -> dict[str, Any]:
+        prefix = f"{family}_"
+        return {name.removeprefix(prefix): value for name, value in vars(self).items() if name.startswith(prefix)}
 
-        return FlowSampling(steps=self.flow_steps, guidance=self.flow_guidance, sampler=self.flow_sampler)
-
-    def _codes(self) -> CodeSampling:
-        from janusflow.options import CodeSampling
-
-        return CodeSampling(self.ar_guidance, self.ar_temperature, self.ar_top_k, self.ar_top_p)
-
-    def _flow_sweep(self) -> list[SamplingOptions]:
-        flow = self._flow()
-        pairs = ((weight, steps) for weight in self.guidance for steps in self.steps)
-        return [dataclasses.replace(flow, steps=steps, guidance=weight) for weight, steps in pairs]
-
-    def _code_sweep(self) -> list[SamplingOptions]:
-        codes = type(self._codes())
-        return [codes(weight, temperature) for weight in self.guidance for temperature in self.temperatures]
+    def _swept(self, family: str) -> list[dict[str, Any]]:
+        if family == "flow":
+            main = self._main(family)
+            return [{**main, "steps": steps, "guidance": weight} for weight in self.guidance for steps in self.steps]
+        return [{"guidance": weight, "temperature": one} for weight in self.guidance for one in self.temperatures]
 
 
-def short_name(options: SamplingOptions) -> str:
-    """A setting in a few characters, for file names and plots: 30w4 (steps, guidance) or T1w4 (temperature)."""
-    return options.short
+def _family(head: GenerationHead | type[GenerationHead]) -> str:
+    return "flow" if "steps" in head.Options.names() else "ar"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.compare.config import CompareConfig
+from eval.shapes.judge import side
 from eval.store import write_json
-from janusflow.checkpoints.pretrained import ASSETS, model_folder, read_config
+from janusflow.checkpoints.pretrained import read_config
 from janusflow.config import load_config
-from janusflow.parts.siglip import load_siglip
 from janusflow.training.config import REPORT_TASKS, RunConfig
-from janusflow.weights import read_json_object
+from janusflow.weights import model_folder, read_json_object
 
 NAME = re.compile(r"[\w.+-]+")
 RECORD = "models.json"  # in the output folder: whose comparison it is
@@ -54,7 +54,7 @@ def _parse(text: str) -> Contestant:
 
 def check_comparable(contestants: Sequence[Contestant], compared: CompareConfig) -> None:
     """Raise ``ValueError`` where a model is missing, cannot do what is compared, or has another size of image."""
-    sight = load_siglip(ASSETS / "shapes").config.image_size
+    sight = side()
     for contestant in contestants:
         configs = [read_config(model_folder(path)).model for path in contestant.paths]
         for path, config in zip(contestant.paths, configs, strict=True):

@@ -1,120 +1,153 @@
-"""All measurements of one model, each a file that a later run of the same comparison finds."""
+"""All measurements of one model: results of the shapes task, one a setting, and what drawing costs.
+
+Results are folders that ``eval/runner.py`` resumes, costs are files; a later run of the same comparison finds both.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
+import numpy as np
+import torch
+from janusflow.inference.options import Sampling
 from tqdm import tqdm
 
-from eval.compare.config import CompareConfig, short_name
-from eval.compare.cost import measure_cost
-from eval.compare.judging import judge_answers, judge_pictures
-from eval.compare.points import Result, measured
-from eval.compare.sweep import cost_prompts, measure_point
-from eval.provenance import describe, machine
-from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
-from eval.shapes.prompts import benchmark_prompts
+from eval.candidate import Candidate, describe, machine
+from eval.compare.config import CompareConfig
+from eval.compare.cost import TimedCandidate, count_work, measure_cost
+from eval.result import Result, problem_lines
+from eval.runner import RunOptions, run_anew
+from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS, benchmark_prompts
+from eval.shapes.judge import frechet
+from eval.shapes.report import shapes_task, shown_prompts
+from eval.shapes.task import ShapesOptions, ShapesTask
+from eval.store import JUDGED, PICTURES, read_stage, write_json
+from eval.task import Record
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.options import SamplingOptions
-from janusflow.pictures import read_image, save_png
 
-FORMAT = 2  # of the points; raised where a change of the code changes what they mean
+FORMAT = 3  # of the costs; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side
 SHOWN_SEEDS = 2
-MAIN_SETTINGS = (
-    "tasks",
-    "prompts_per_tag",
-    "images_per_prompt",
-    "questions_per_kind",
-    "reference_images",
-    "batch_size",
-)
-SWEEP_SETTINGS = ("sweep_prompts_per_tag", "sweep_images_per_prompt", "reference_images", "batch_size")
-
-Pictures = list[list[Image.Image]]  # of each shown prompt, seeds 0, 1, …
 
 
 class Measured(NamedTuple):
     """Everything about one training seed of a model."""
 
-    facts: Result  # what it is
-    scores: Result
-    cost: Result | None
-    sweep: list[tuple[SamplingOptions, Result]]
-    shown: Pictures
+    facts: Record  # what it is
+    scores: dict[str, Record]  # of each split, prompt by prompt
+    cost: Record | None
+    sweep: list[tuple[Sampling, Record]]
+    shown: list[tuple[str, list[Path]]]  # prompts with their pictures, seeds 0, 1, …
 
 
 def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str, with_cost: bool) -> Measured:
     """All points of one model, in the folder ``home``. Raises ``ValueError`` where that cannot be written."""
     main, swept = config.main_options(bundle.model.head), config.sweep_options(bundle.model.head)
     facts = describe(bundle)
-    timed = {"machine": machine(bundle.model.llm.device)}
+    protocol = {"format": FORMAT, "benchmark_seed": BENCHMARK_SEED, **facts, "batch_size": config.batch_size}
+    protocol |= {"machine": machine(bundle.model.llm.device)}
     with_cost = with_cost and config.generates
     with tqdm(total=1 + with_cost + len(swept), desc=label, unit="point") as bar:
-
-        def point(name: str, protocol: Result, measure: Callable[[], Result]) -> Result:
-            bar.set_postfix_str(name)
-            result = measured(
-                home / f"{name}.json",
-                {"format": FORMAT, "benchmark_seed": BENCHMARK_SEED, **facts, **protocol},
-                measure,
-            )
-            bar.update()
-            return result
-
-        files = shown_files(home / "pictures", config)
-        if not all(path.exists() for row in files for path in row):
-            (home / "scores.json").unlink(missing_ok=True)  # drawn anew
-        asked = {"sampling": main.stated(), **{name: getattr(config, name) for name in MAIN_SETTINGS}}
-        scores = point("scores", asked, partial(measure_scores, bundle, config, files))
+        side = bundle.model.config.vision.image_size
+        task = shapes_task(config, config.tasks, side=side)
+        result = score(task, Candidate(bundle, main, config.batch_size), home / "scores")
+        shown = shown_prompts(result, config.prompts_per_tag, SHOWN_PROMPTS)
+        scores = by_prompt(result, home / "scores", config.reference_images)
+        bar.update()
         cost = None
         if with_cost:
-            size, repeats = config.batch_size, config.repeats
-            asked = {"sampling": main.stated(), "batch_size": size, "repeats": repeats, **timed}
-            cost = point("cost", asked, partial(measure_cost, bundle, cost_prompts(), main, size, repeats))
+            asked = {**protocol, "sampling": main.stated(), "repeats": config.repeats}
+            measure = partial(measure_cost, bundle, cost_prompts(), main, config.batch_size, config.repeats)
+            cost = measured(home / "cost.json", asked, measure)
+            bar.update()
         sweep = []
         for options in swept:
-            asked = {"sampling": options.stated(), **timed, **{name: getattr(config, name) for name in SWEEP_SETTINGS}}
-            measure = partial(measure_point, bundle, options, config)
-            sweep.append((options, point(f"sweep/{short_name(options)}", asked, measure)))
-    shown = [[read_image(path) for path in row] for row in files]
-    return Measured({**facts, "sampling": main.describe()}, scores, cost, sweep, shown)
+            bar.set_postfix_str(options.short)
+            sweep.append((options, measure_point(bundle, options, config, home / "sweep", protocol)))
+            bar.update()
+    pictures = home / "scores" / PICTURES
+    files = [(prompt, [pictures / path for path in paths[:SHOWN_SEEDS]]) for prompt, paths in shown]
+    return Measured({**facts, "sampling": main.describe()}, scores, cost, sweep, files)
 
 
-def measure_scores(bundle: Bundle, config: CompareConfig, files: list[list[Path]]) -> Result:
-    """The scores of both splits, prompt by prompt; the pictures to show are written to ``files``."""
-    result: Result = {}
-    options = config.main_options(bundle.model.head)
-    for name, split in SPLITS.items():
-        result[name] = {}
-        if config.generates:
-            counts = config.prompts_per_tag, config.images_per_prompt
-            judged, drawn = judge_pictures(bundle, options, split, *counts, config)
-            result[name] |= judged
-            if split == "train":
-                settings = {"sampling": options.describe(), "checkpoint": bundle.digest}
-                for (number, prompt), row in zip(shown_prompts(config).items(), files, strict=True):
-                    for seed, path in enumerate(row):
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        save_png(drawn[number][seed], path, {"prompt": prompt, "seed": seed, **settings})
-        if "understanding" in config.tasks:
-            result[name] |= judge_answers(bundle, split, config)
+def measure_point(bundle: Bundle, options: Sampling, config: CompareConfig, home: Path, protocol: Record) -> Record:
+    """Scores in distribution and cost of a picture at one setting; the seconds are those of drawing the scores."""
+    counts = config.sweep_prompts_per_tag, config.sweep_images_per_prompt
+    task = ShapesTask(ShapesOptions(*counts, 0, config.reference_images), splits=("in_distribution",))
+    candidate = TimedCandidate(bundle, options, config.batch_size)
+    folder = home / options.short
+    point = by_prompt(score(task, candidate, folder), folder)["in_distribution"]
+
+    def measure() -> Record:
+        return {**candidate.timing(task.drawings()), **count_work(bundle, cost_prompts(), options)}
+
+    asked = {**protocol, "sampling": options.stated(), "counts": counts}
+    return {**point, **measured(folder.with_suffix(".json"), asked, measure)}
+
+
+def score(task: ShapesTask, candidate: Candidate, folder: Path) -> Result:
+    """The result, complete. Raises ``ValueError`` where it is not."""
+    place = RunOptions(folder, candidate.batch_size, device=str(candidate.bundle.model.llm.device), workers=0)
+    result = run_anew(task, place, lambda: candidate)
+    if not result["complete"]:
+        raise ValueError(f"{folder} is incomplete: {'; '.join(problem_lines(result))}")
     return result
 
 
-def shown_prompts(config: CompareConfig) -> dict[int, str]:
-    """Number and text of the prompts whose pictures stand side by side; none where nothing is drawn."""
-    if not config.generates:
-        return {}
-    prompts = benchmark_prompts(config.prompts_per_tag, "train", BENCHMARK_SEED)
-    return {n: p["prompt"] for n, p in enumerate(prompts) if n % config.prompts_per_tag < SHOWN_PROMPTS}
+def by_prompt(result: Result, folder: Path, references: int | None = None) -> dict[str, Record]:
+    """What intervals and differences are made of: the values of every prompt and question, in their order.
+
+    With ``references`` also the Fréchet distance with each prompt's pictures left out in turn.
+    """
+    features = {name: one.features for name, one in read_stage(folder, JUDGED).items()} if references else {}
+    found: dict[str, Record] = {}
+    for split, details in result["details"].items():
+        items = [one for one in result["items"] if one["id"].startswith(f"{split}/")]
+        prompts: dict[str, list[Record]] = {}
+        for item in items:
+            if "prompt" in item:
+                prompts.setdefault(item["id"].split("/")[1], []).append(item)
+        asked = [one for one in items if "question" in one]
+        values: Record = {}
+        if prompts:
+            cosines = [torch.tensor([one["verdict"]["cosine"] for one in of_prompt]) for of_prompt in prompts.values()]
+            values |= {
+                "tags": [of_prompt[0]["tag"] for of_prompt in prompts.values()],
+                "correct": [[one["correct"] for one in of_prompt] for of_prompt in prompts.values()],
+                "similarity": [(100 * of_prompt).tolist() for of_prompt in cosines],
+                "frechet": details["frechet_siglip"],
+                "frechet_floor": details["frechet_siglip_floor"],
+            }
+        if prompts and references:
+            rows = [np.array([features[one["id"]] for one in of_prompt]) for of_prompt in prompts.values()]
+            values["frechet_without"] = [
+                frechet(np.concatenate(rows[:left_out] + rows[left_out + 1 :]), SPLITS[split], references)
+                for left_out in tqdm(range(len(rows)), "Fréchet distances", leave=False, disable=None)
+            ]
+        if asked:
+            values |= {"kinds": [one["kind"] for one in asked], "right": [[one["right"]] for one in asked]}
+        found[split] = values
+    return found
 
 
-def shown_files(folder: Path, config: CompareConfig) -> list[list[Path]]:
-    """The files of these pictures, a row for each prompt."""
-    seeds = range(min(config.images_per_prompt, SHOWN_SEEDS))
-    return [[folder / f"{number}-{seed}.png" for seed in seeds] for number in shown_prompts(config)]
+def cost_prompts() -> list[str]:
+    """The prompts whose pictures' operations are counted: the first of every tag."""
+    return [prompt["prompt"] for prompt in benchmark_prompts(1)]
+
+
+def measured(path: Path, protocol: Record, measure: Callable[[], Record]) -> Record:
+    """What ``path`` holds, where it was measured under this very ``protocol``; else ``measure()``, kept there."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None  # there is none, or it is damaged
+    if isinstance(content, dict) and content.get("protocol") == json.loads(json.dumps(protocol)):
+        found: Record = content["result"]
+        return found
+    found = measure()
+    write_json(path, {"protocol": protocol, "result": found})
+    return found

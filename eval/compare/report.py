@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.compare.plots import COST_NAMES, QUALITY_NAMES
-from eval.compare.summary import GENEVAL, MEAN
-from eval.compare.sweep import COSTS, QUALITIES
+from eval.compare.summary import COSTS, GENEVAL, MEAN, QUALITIES
 from eval.pages.page import Part, Picture, Section, Table, Text
 from eval.pages.papers import as_printed, family_rows, published_tables
 from eval.shapes.report import number

@@ -1,4 +1,4 @@
-"""Runs a comparison: measures model after model, then writes the report."""
+"""Runs a comparison: measures model after model, then writes the report; or shows what run folders recorded."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval.candidate import machine
 from eval.compare.config import CompareConfig
 from eval.compare.contestants import Contestant, check_comparable, claim_folder
-from eval.compare.measure import Measured, measure_model, shown_prompts
+from eval.compare.measure import Measured, measure_model
 from eval.compare.plots import DPI, draw_side_by_side, plot_sweep
 from eval.compare.report import build_sections
-from eval.compare.summary import summarize_split
-from eval.compare.sweep import COSTS, QUALITIES, mark_fronts, point_summary
+from eval.compare.summary import COSTS, QUALITIES, mark_fronts, point_summary, summarize_split
 from eval.pages.curves import plot_losses
 from eval.pages.page import write_page
-from eval.provenance import machine
 from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS
+from eval.shapes.report import comparison_table
 from eval.store import write_json
 from janusflow.checkpoints.pretrained import load_pretrained
+from janusflow.pictures import read_image
+from janusflow.weights import read_json_object
 
+PAGE = "recorded.md"
+OWN = {PAGE, "losses.png"}  # what may be written over
 Found = Mapping[str, Sequence[Measured]]  # model -> training seeds
 
 
@@ -100,10 +104,13 @@ def found_in_all(found: Found, name: str) -> Any:
 def draw_pictures(folder: Path, comparison: dict[str, Any], found: Found, config: CompareConfig) -> dict[str, Path]:
     """Write the side-by-side grid and the sweep's plots: name -> file."""
     pictures: dict[str, Path] = {}
-    shown = {name: seeds[0].shown for name, seeds in found.items()}
     if config.generates:
         pictures["samples"] = folder / "samples.png"
-        draw_side_by_side(shown, list(shown_prompts(config).values())).save(pictures["samples"])
+        shown = {
+            name: [[read_image(path) for path in paths] for _, paths in seeds[0].shown] for name, seeds in found.items()
+        }
+        prompts = [prompt for prompt, _ in next(iter(found.values()))[0].shown]
+        draw_side_by_side(shown, prompts).save(pictures["samples"])
     if any(comparison["sweep"].values()):
         for quality in QUALITIES:
             for cost in COSTS:
@@ -125,3 +132,41 @@ def draw_losses(folder: Path, contestants: Sequence[Contestant]) -> dict[str, Pa
         return {}
     plot_losses(metrics).savefig(folder / "losses.png", dpi=DPI)
     return {"losses": folder / "losses.png"}
+
+
+def write_recorded(contestants: Sequence[Contestant], folder: Path) -> tuple[list[str], list[Path]]:
+    """Write the table and the plot into ``folder``, over earlier ones; returns the table's lines and the plot's file.
+
+    Raises ``ValueError`` for a run folder that is missing, damaged scores, and a folder that holds anything else.
+    """
+    scores = read_scores(contestants)
+    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - OWN):
+        raise ValueError(f"{folder} holds something else than recorded scores: choose another --out")
+    table = comparison_table(scores) if scores else []
+    lines = ["# Recorded scores", "", "In distribution / held out.", "", *table]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "losses.png").unlink(missing_ok=True)
+        pictures = list(draw_losses(folder, contestants).values())
+        if pictures:
+            lines += ["", "![Training losses, smoothed](losses.png)"]
+        (folder / PAGE).write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot write into {folder}: {error.strerror or error}") from error
+    return table, pictures
+
+
+def read_scores(contestants: Sequence[Contestant]) -> dict[str, dict[str, Any]]:
+    """The ``scores.json`` of the run folders that have any, by name, and by folder where a model has several."""
+    scores = {}
+    for name, paths in contestants:
+        for path in paths:
+            if not Path(path).is_dir():
+                raise ValueError(f"no run folder at {path}")
+            file = Path(path) / "scores.json"
+            found = read_json_object(file, required=False)
+            if not all(isinstance(found.get(split), dict) for split in SPLITS if found):
+                raise ValueError(f"{file} does not hold the scores of {' and '.join(SPLITS)}")
+            if found:
+                scores[name if len(paths) == 1 else f"{name}: {Path(path).name}"] = found
+    return scores

@@ -1,4 +1,4 @@
-"""From prompt-by-prompt results to scores with intervals, and their differences between models.
+"""From values by prompt to scores with intervals, differences between models, and quality against compute.
 
 Legend: M models, P prompts, S training seeds of a model.
 """
@@ -11,13 +11,16 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from janusflow.inference.options import Sampling
 
-from eval.compare.bootstrap import Array, Interval, group_means, jackknife, percentiles, resampled_means
+from eval.intervals import Array, Interval, group_means, jackknife, percentiles, resampled_means
 from eval.shapes.benchmark import FEATURE_SCORES
 
-Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> what judging gave
+Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> values by prompt
 GENEVAL = "GenEval rules"
 MEAN = "mean of the tags"
+COSTS = ("flops", "seconds")
+QUALITIES = {"overall": True, "frechet": False}  # whether more is better
 ALL_PAIRS = 3  # with more models, differences are to the first only
 
 
@@ -92,3 +95,43 @@ def entry(interval: Interval, seeds: Sequence[float] = ()) -> dict[str, Any]:
     low, high = (None if np.isnan(end) else end for end in (interval.low, interval.high))
     spread = statistics.stdev(seeds) if len(seeds) > 1 else None
     return {"value": interval.value, "low": low, "high": high, "sd": spread, "seeds": list(seeds)}
+
+
+def point_summary(options: Sampling, seeds: Sequence[dict[str, Any]], resamples: int) -> dict[str, Any]:
+    """One setting's scores, averaged over training seeds; ``seeds`` are what :func:`measure_point` gave."""
+    tags = seeds[0]["tags"]
+    overall = mean_rows({"": seeds}, "correct", tags, resamples, GENEVAL, MEAN)[0]["models"][""]
+    return {
+        "setting": options.describe(),
+        "short": options.short,
+        "overall": overall["value"],
+        "low": overall["low"],
+        "high": overall["high"],
+        **{
+            name: float(np.mean([one[name] for one in seeds]))
+            for name in ("frechet", "seconds", "flops", "flops_codec", "llm_rows", "llm_positions")
+        },
+        "timed_batch": seeds[0]["timed_batch"],
+        "similarity": float(np.mean([one["similarity"] for one in seeds])),
+    }
+
+
+def mark_fronts(points: list[dict[str, Any]]) -> None:
+    """Note at every point the planes, (quality, cost), on whose front it is."""
+    for point in points:
+        point["fronts"] = []
+    for quality, more in QUALITIES.items():
+        for cost in COSTS:
+            for index in pareto_front([p[cost] for p in points], [p[quality] for p in points], more):
+                points[index]["fronts"].append([quality, cost])
+
+
+def pareto_front(costs: Sequence[float], qualities: Sequence[float], more_is_better: bool) -> list[int]:
+    """Indices of the points that are better than all that cost no more, cheapest first."""
+    sign = 1 if more_is_better else -1
+    best, front = -np.inf, []
+    for index in sorted(range(len(costs)), key=lambda i: (costs[i], -sign * qualities[i])):
+        if sign * qualities[index] > best:
+            best = sign * qualities[index]
+            front.append(index)
+    return front

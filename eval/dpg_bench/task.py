@@ -14,10 +14,10 @@ from eval.dpg_bench.judges import MPLUG, VQA_MODEL, DPGJudge, find_answerer, loa
 from eval.dpg_bench.questions import PROTOCOLS, Item, Row, check_rows, group_rows, read_prompts, read_rows
 from eval.dpg_bench.score import BROAD, CATEGORIES, CROPS, score_items
 from eval.files import find_data_file
-from eval.flags import flag
 from eval.judge_weights import other_judge, weight_files
 from eval.subsets import evenly
 from eval.task import Drawing, Judged, Need, Question, Record, Scored, Task, Work, joined
+from janusflow.options import option
 
 QUESTION_FILES = ("dpg_bench.csv", "**/dpg_bench.csv")
 JUDGES = {"mplug": "mPLUG-large", "transformers": VQA_MODEL}
@@ -28,13 +28,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 class DPGOptions:
     """Where questions and judge are, and how answers become scores."""
 
-    data: str | None = flag(None, "dpg_bench.csv, or a folder that holds it (and prompts/ or dpg_prompts.json)")
-    protocol: str = flag("official", "official: the official script, its faults included; corrected", PROTOCOLS)
-    judge: str = flag("mplug", "mplug: the benchmark's (extra dpg); transformers: a BLIP or ViLT", tuple(JUDGES))
-    judge_model: str | None = flag(None, f"folder or id of the judge (default: {MPLUG} or {VQA_MODEL})")
-    pic_num: int | None = flag(None, "pictures in a file, 4 as a 2 x 2 grid (default: 4; --images: by --resolution)")
-    resolution: int | None = flag(None, "side of one picture in pixels; files of another size are refused")
-    categories: str = flag(
+    data: str | None = option(None, "dpg_bench.csv, or a folder that holds it (and prompts/ or dpg_prompts.json)")
+    protocol: str = option("official", "official: the official script, its faults included; corrected", PROTOCOLS)
+    judge: str = option("mplug", "mplug: the benchmark's (extra dpg); transformers: a BLIP or ViLT", tuple(JUDGES))
+    judge_model: str | None = option(None, f"folder or id of the judge (default: {MPLUG} or {VQA_MODEL})")
+    pic_num: int | None = option(None, "pictures in a file, 4 as a 2 x 2 grid (default: 4; --images: by --resolution)")
+    resolution: int | None = option(None, "side of one picture in pixels; files of another size are refused")
+    categories: str = option(
         "raw",
         "what categories are means of; raw: the answers, as in the official script; zeroed: without what a failed "
         "parent takes away (with --protocol corrected)",

@@ -16,11 +16,11 @@ from PIL import Image
 
 from eval.clip import CLIP, DEFAULT_CLIP, MAX_TOKENS
 from eval.files import read_json, read_json_lines, read_text
-from eval.flags import flag
 from eval.judge_weights import describe_model, find_model, other_judge
 from eval.picture_folder import match_pictures, no_match
 from eval.subsets import choose, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Record, Scored, Task, Work
+from janusflow.options import option
 
 TEXT_KEYS = ("prompt", "caption")
 MJHQ_PROMPTS, PAPERS_PROMPTS = 30_000, 10_000  # of the file, and of the JanusFlow paper's Table 5 among them
@@ -30,10 +30,10 @@ MJHQ_PROMPTS, PAPERS_PROMPTS = 30_000, 10_000  # of the file, and of the JanusFl
 class CLIPScoreOptions:
     """The prompts and the judge."""
 
-    prompts: str | None = flag(None, "JSON lines with prompt or caption, MJHQ's meta_data.json, or lines of text")
-    subset: int | None = flag(None, "number of prompts, chosen as mjhq-fid chooses them (default: all)")
-    subset_seed: int = flag(0, "fixes which prompts a smaller number means")
-    clip: str = flag(DEFAULT_CLIP, "the CLIP model: hub id or folder in transformers' layout")
+    prompts: str | None = option(None, "JSON lines with prompt or caption, MJHQ's meta_data.json, or lines of text")
+    subset: int | None = option(None, "number of prompts, chosen as mjhq-fid chooses them (default: all)")
+    subset_seed: int = option(0, "fixes which prompts a smaller number means")
+    clip: str = option(DEFAULT_CLIP, "the CLIP model: hub id or folder in transformers' layout")
 
 
 class CLIPJudge(Judge):

@@ -24,10 +24,10 @@ from eval.features.resizing import OF_REFERENCE, RESIZES
 from eval.fid.prompt_lists import Prompt, read_coco, read_mjhq
 from eval.fid.score import BIAS_NOTE, Naming, category_scores, protocol_of_scores, quality_scores
 from eval.files import find_data, find_file
-from eval.flags import flag
 from eval.picture_folder import match_pictures
 from eval.subsets import choose, evenly, list_hash
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work
+from janusflow.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,19 +39,21 @@ CACHE = Path.home() / ".cache" / "janusflow" / "references"
 class FidOptions:
     """What is drawn, and how it is compared."""
 
-    data: str | None = flag(None, "folder of the benchmark, or a hub id of a data set that holds it")
-    subset: int | None = flag(None, "number of prompts, such as 10000 for an FID-10k (default: 30,000)")
-    subset_seed: int = flag(0, "fixes which prompts a smaller number means")
-    extractor: str = flag("inception", "inception, shapes, or a TorchScript file: (B, 3, 299, 299) in 0..255 -> (B, D)")
-    resize: str = flag(
+    data: str | None = option(None, "folder of the benchmark, or a hub id of a data set that holds it")
+    subset: int | None = option(None, "number of prompts, such as 10000 for an FID-10k (default: 30,000)")
+    subset_seed: int = option(0, "fixes which prompts a smaller number means")
+    extractor: str = option(
+        "inception", "inception, shapes, or a TorchScript file: (B, 3, 299, 299) in 0..255 -> (B, D)"
+    )
+    resize: str = option(
         "gigagan",
         "gigagan: central square, Lanczos to 256 first; clean: clean-fid's own alone; bicubic: gigagan, but drawn "
         "pictures by bicubic, as Janus's authors did for COCO",
         tuple(RESIZES),
     )
-    reference: str | None = flag(None, ".npz with reference features, or clean-fid's with mu and sigma")
-    reference_images: int | None = flag(None, "number of reference pictures (default: all)")
-    reference_cache: str | None = flag(None, f"folder where reference features are kept (default: {CACHE})")
+    reference: str | None = option(None, ".npz with reference features, or clean-fid's with mu and sigma")
+    reference_images: int | None = option(None, "number of reference pictures (default: all)")
+    reference_cache: str | None = option(None, f"folder where reference features are kept (default: {CACHE})")
 
     def __post_init__(self) -> None:
         for name in ("subset", "reference_images"):

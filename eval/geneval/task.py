@@ -12,7 +12,6 @@ from PIL import Image
 
 from eval.clip import CLIP, DEFAULT_CLIP
 from eval.files import find_data_file, read_json_lines
-from eval.flags import flag
 from eval.geneval.colors import ColorClassifier
 from eval.geneval.detector import CLASSES, DETECTOR, LONGEST, SHORT_EDGE, Detector
 from eval.geneval.layout import SAMPLES, find_samples, index_of, sample_id, sample_path, write_metadata
@@ -21,6 +20,7 @@ from eval.geneval.score import MIN_SCORE, Detection, Prompt, check_prompt, score
 from eval.judge_weights import describe_model, find_model, other_judge
 from eval.subsets import evenly
 from eval.task import Drawing, Judge, Judged, Need, Question, Record, Scored, Task, Work, first_part, joined
+from janusflow.options import option
 
 PROMPT_FILES = ("evaluation_metadata.jsonl", "geneval.jsonl", "**/evaluation_metadata.jsonl")
 
@@ -29,11 +29,11 @@ PROMPT_FILES = ("evaluation_metadata.jsonl", "geneval.jsonl", "**/evaluation_met
 class GenEvalOptions:
     """Where prompts and judges are."""
 
-    data: str | None = flag(None, "the prompt file (evaluation_metadata.jsonl), or a folder that holds it")
-    prompts_name: str | None = flag(None, "name of a rewriting of the prompts, which its scores are called by")
-    detector: str = flag(DETECTOR, "Mask2Former for COCO instances: a folder (a copy: called like it) or a hub id")
-    detector_edge: int = flag(SHORT_EDGE, "shorter edge of the detector's input in pixels; GenEval's is 800")
-    color_model: str = flag(DEFAULT_CLIP, "CLIP that names colours: a folder or a hub id")
+    data: str | None = option(None, "the prompt file (evaluation_metadata.jsonl), or a folder that holds it")
+    prompts_name: str | None = option(None, "name of a rewriting of the prompts, which its scores are called by")
+    detector: str = option(DETECTOR, "Mask2Former for COCO instances: a folder (a copy: called like it) or a hub id")
+    detector_edge: int = option(SHORT_EDGE, "shorter edge of the detector's input in pixels; GenEval's is 800")
+    color_model: str = option(DEFAULT_CLIP, "CLIP that names colours: a folder or a hub id")
 
 
 class GenEval(Task):

@@ -11,9 +11,9 @@ from PIL import Image
 
 from eval.pages.page import Part, Picture, Section, Table, Text, latex_table, write_page
 from eval.pages.papers import as_printed, column_of, family_rows, published_tables
+from eval.pages.sweep import SWEEP
 from eval.result import RESULT, Result, problem_lines, read_result, show
-from eval.runner import PICTURES
-from eval.sweep import SWEEP
+from eval.store import PICTURES
 from janusflow.cli import make_folder
 from janusflow.pictures import grid, read_image
 

@@ -1,30 +1,82 @@
-"""The page that ends a run: pictures, loss curves and the score table, each number with its protocol."""
+"""The report that ends a run: its scores, a view of the task's result, on a page with pictures and loss curves."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
+from eval.candidate import Candidate
 from eval.pages.curves import plot_losses
-from eval.shapes.benchmark import FEATURE_SCORES
-from eval.shapes.prompts import benchmark_prompts
-from janusflow.pictures import grid
+from eval.result import Result, problem_lines
+from eval.runner import RunOptions, run_anew
+from eval.shapes.benchmark import BENCHMARK_SEED
+from eval.shapes.task import HEADLINES, ShapesOptions, ShapesTask, flat
+from eval.store import PICTURES
+from janusflow.checkpoints.pretrained import Bundle
+from janusflow.pictures import grid, read_image
+from janusflow.training.config import ReportConfig
 
+RESULTS = "shapes"  # folder in a run folder: the result that its scores are a view of
 GRID_PROMPTS_PER_TAG = 2
 
 
-def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Image], minutes: float | None) -> Path:
-    """Write ``report.md`` with its pictures and ``scores.json`` into a run folder; returns the page's path."""
+def score_run(folder: Path, bundle: Bundle, config: ReportConfig) -> dict[str, Any]:
+    """Score the model of a run folder: the content of ``scores.json``, and ``samples.png`` where pictures are drawn.
+
+    What is drawn and answered is kept in the folder: an interrupted call goes on, for the same model and settings.
+    """
+    start, place = time.time(), folder / RESULTS
+    task = shapes_task(config, config.tasks, side=bundle.model.config.vision.image_size)
+    sampling = bundle.model.config.head.sampling(bundle.sampling, config.sampling)
+    candidate = Candidate(bundle, sampling, config.batch_size)
+    result = run_anew(task, RunOptions(place, config.batch_size, workers=0), lambda: candidate)
+    for line in problem_lines(result):
+        print(line, file=sys.stderr)
+    if "generation" in config.tasks:
+        draw_samples(result, place / PICTURES, config).save(folder / "samples.png")
+    model = result["provenance"]["model"]
+    protocol = {
+        **{name: value for name, value in dataclasses.asdict(config).items() if name != "sampling"},
+        "sampling": sampling.stated(),
+        "sampling_text": sampling.describe(),
+        "checkpoint": model["checkpoint"],
+        "benchmark_seed": BENCHMARK_SEED,
+        "image_seeds": f"0..{config.images_per_prompt - 1}",
+        "resolution": model["resolution"],
+        "dtype": model["dtype"],
+        "detector": "shapes oracle",
+        "torch": torch.__version__,
+        "seconds": round(time.time() - start, 1),
+    }
+    return {**result["details"], "protocol": protocol}
+
+
+def shapes_task(counts: Any, tasks: Sequence[str], **others: Any) -> ShapesTask:
+    """The task with the counts of a configuration; only what is among ``tasks``, generation and understanding."""
+    options = ShapesOptions(
+        prompts_per_tag=counts.prompts_per_tag if "generation" in tasks else 0,
+        images_per_prompt=counts.images_per_prompt,
+        questions_per_kind=counts.questions_per_kind if "understanding" in tasks else 0,
+        reference_images=counts.reference_images,
+    )
+    return ShapesTask(options, **others)
+
+
+def write_report(folder: Path, scores: dict[str, Any], minutes: float | None) -> Path:
+    """Write ``report.md`` and ``scores.json`` into a run folder; returns the page's path."""
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
     lines = [f"# {folder.name}", ""]
     if minutes is not None:
         lines += [f"Trained in {minutes:.1f} minutes.", ""]
-    if images:
-        draw_samples(scores, images).save(folder / "samples.png")
+    if scores and "generation" in scores["in_distribution"]:
         lines += ["![Samples of the benchmark's prompts](samples.png)", ""]
     if scores:
         lines += [*score_table(scores), ""]
@@ -42,31 +94,30 @@ def write_report(folder: Path, scores: dict[str, Any], images: Sequence[Image.Im
     return path
 
 
-def draw_samples(scores: dict[str, Any], images: Sequence[Image.Image]) -> Image.Image:
+def draw_samples(result: Result, pictures: Path, config: ReportConfig) -> Image.Image:
     """The first prompts of every tag, a row each."""
-    protocol = scores["protocol"]
-    per_tag, columns = protocol["prompts_per_tag"], protocol["images_per_prompt"]
-    prompts = benchmark_prompts(per_tag, "train", protocol["benchmark_seed"])
-    chosen = [index for index in range(len(prompts)) if index % per_tag < GRID_PROMPTS_PER_TAG]
-    pictures = [images[index * columns + column] for index in chosen for column in range(columns)]
-    return grid(pictures, columns, [prompts[index]["prompt"] for index in chosen])
+    shown = shown_prompts(result, config.prompts_per_tag, GRID_PROMPTS_PER_TAG)
+    images = [read_image(pictures / path) for _, paths in shown for path in paths]
+    return grid(images, config.images_per_prompt, [prompt for prompt, _ in shown])
+
+
+def shown_prompts(result: Result, per_tag: int, shown: int) -> list[tuple[str, list[str]]]:
+    """The first prompts of every tag in distribution, each with its pictures' files."""
+    found: dict[int, tuple[str, list[str]]] = {}
+    for item in result["items"]:
+        split, number, _ = item["id"].split("/")
+        if split == "in_distribution" and "prompt" in item and int(number) % per_tag < shown:
+            found.setdefault(int(number), (item["prompt"], []))[1].append(item["path"])
+    return list(found.values())
 
 
 def score_table(scores: dict[str, Any]) -> list[str]:
     """The scores as Markdown, in distribution beside held out."""
-    seen, held = scores["in_distribution"], scores["held_out"]
-    rows: list[tuple[str, float | None, float | None]] = []
-    if "generation" in seen:
-        drawn, unseen = seen["generation"], held["generation"]
-        rows += [(f"GenEval rules: {tag}", value, unseen["tags"].get(tag)) for tag, value in drawn["tags"].items()]
-        rows.append(("**GenEval rules: mean of the tags**", drawn["overall"], unseen["overall"]))
-    if "answers" in seen:
-        answers, unseen = seen["answers"], held["answers"]
-        rows += [(f"answers: {kind}", value, unseen["kinds"][kind]) for kind, value in answers["kinds"].items()]
-        rows.append(("**answers: all**", answers["overall"], unseen["overall"]))
-    rows += [(label, seen[key], held[key]) for key, label in FEATURE_SCORES.items() if key in seen]
+    seen, held = flat(scores["in_distribution"]), flat(scores["held_out"])
     lines = ["| score | in distribution | held out |", "|---|---:|---:|"]
-    lines += [f"| {name} | {number(a)} | {number(b)} |" for name, a, b in rows]
+    for name, value in seen.items():
+        bold = "**" if name in HEADLINES else ""
+        lines.append(f"| {bold}{name}{bold} | {number(value)} | {number(held.get(name))} |")
     return [*lines, "", *protocol_lines(scores)]
 
 

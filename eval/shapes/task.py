@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from eval.flags import flag
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.picture_folder import strangers
 from eval.shapes.benchmark import (
@@ -20,15 +19,15 @@ from eval.shapes.benchmark import (
     SPLITS,
     Answered,
     answer_scores,
+    benchmark_prompts,
     benchmark_questions,
     tag_scores,
 )
-from eval.shapes.prompts import benchmark_prompts
 from eval.subsets import evenly
 from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
+from janusflow.options import option
 from janusflow.worlds.shapes import render
 
-SIZE = 48  # pixels of the scenes that questions are about, and of the reference
 HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured
 SUFFIXES = {"in_distribution": "", "held_out": " (held out)"}  # of the splits' scores
 LEAST = {"prompts_per_tag": 0, "images_per_prompt": 1, "questions_per_kind": 0, "reference_images": 2}
@@ -38,10 +37,10 @@ LEAST = {"prompts_per_tag": 0, "images_per_prompt": 1, "questions_per_kind": 0, 
 class ShapesOptions:
     """How much of the world is asked for."""
 
-    prompts_per_tag: int = flag(8, "prompts of each of GenEval's tags; 0 draws none")
-    images_per_prompt: int = flag(2, "pictures of each prompt, seeds 0, 1, …")
-    questions_per_kind: int = flag(40, "questions of each kind; 0 asks none")
-    reference_images: int = flag(512, "rendered scenes behind the Fréchet distance")
+    prompts_per_tag: int = option(8, "prompts of each of GenEval's tags; 0 draws none")
+    images_per_prompt: int = option(2, "pictures of each prompt, seeds 0, 1, …")
+    questions_per_kind: int = option(40, "questions of each kind; 0 asks none")
+    reference_images: int = option(512, "rendered scenes behind the Fréchet distance")
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
@@ -63,23 +62,27 @@ class ShapesTask(Task):
         FEATURE_SCORES["frechet_siglip"],
     )
 
+    def __init__(self, options: ShapesOptions, splits: Sequence[str] = tuple(SPLITS), side: int | None = None) -> None:
+        """``side``: pixels of the pictures that questions are about (default: those of the scorer)."""
+        super().__init__(options)
+        self.splits, self.side = splits, side
+
     def prepare(self, limit: int | None = None) -> Work:
         drawings = evenly(self.drawings(), limit, self.place)
         questions = evenly(self.questions(), limit, self.place)
         return Work(drawings, questions, protocol={"benchmark_seed": BENCHMARK_SEED})
 
     def place(self, item: Drawing | Question) -> tuple[str, str]:
-        split = split_of(item.id)
+        split = split_of(item)
         if isinstance(item, Question):
             return f"{split} {item.gold['kind']}", item.id
-        number = item.id.split("/")[1]
-        return f"{split} {self.prompts[split][int(number)]['tag']}", number
+        return f"{split} {self.prompt_of(item)['tag']}", item.id.split("/")[1]
 
     def drawings(self) -> list[Drawing]:
-        """The pictures of both splits, ``SPLIT/PROMPT/SEED.png``."""
+        """The pictures of the splits, ``SPLIT/PROMPT/SEED.png``."""
         return [
             Drawing(key := f"{split}/{number:05d}/{seed:04d}", prompt["prompt"], (seed,), f"{key}.png")
-            for split in SPLITS
+            for split in self.splits
             for number, prompt in enumerate(self.prompts[split])
             for seed in range(self.given.images_per_prompt)
         ]
@@ -87,21 +90,27 @@ class ShapesTask(Task):
     @cached_property
     def prompts(self) -> dict[str, list[dict[str, Any]]]:
         """GenEval's metadata of each split's prompts."""
-        return {name: benchmark_prompts(self.given.prompts_per_tag, of, BENCHMARK_SEED) for name, of in SPLITS.items()}
+        return {name: benchmark_prompts(self.given.prompts_per_tag, SPLITS[name]) for name in self.splits}
+
+    def prompt_of(self, drawing: Drawing) -> dict[str, Any]:
+        """GenEval's metadata of its prompt."""
+        return self.prompts[split_of(drawing)][int(drawing.id.split("/")[1])]
 
     def questions(self) -> list[Question]:
-        """The questions of both splits, ``SPLIT/question/NUMBER``."""
-        return [
-            Question(
-                f"{split}/question/{number:05d}",
-                (png(render(scene, SIZE)),),
-                question.text,
-                {"answer": question.answer, "kind": question.kind},
-            )
-            for split in SPLITS
+        """The questions of the splits, ``SPLIT/question/NUMBER``."""
+        from eval.shapes.judge import side
+
+        pixels = self.side or side()
+        asked = [
+            (f"{split}/question/{number:05d}", scene, question)
+            for split in self.splits
             for number, (scene, question) in enumerate(
                 benchmark_questions(self.given.questions_per_kind, SPLITS[split])
             )
+        ]
+        return [
+            Question(name, (png(render(scene, pixels)),), one.text, {"answer": one.answer, "kind": one.kind})
+            for name, scene, one in asked
         ]
 
     def find_pictures(self, folder: Path, work: Work) -> Work:
@@ -127,45 +136,35 @@ class ShapesTask(Task):
     def resample(
         self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]
     ) -> Mapping[str, float | None]:
-        """Without the distances, for which all references are rendered."""
+        """Without the distances, which take longest."""
         return self._score(work, judged, answers, distances=False).scores
 
     def _score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str], distances: bool) -> Scored:
         scores: dict[str, float | None] = {}
         items: dict[str, Record] = {}
         details: Record = {}
-        for split, suffix in SUFFIXES.items():
-            drawings = [one for one in work.drawings if split_of(one.id) == split]
-            found = self.score_pictures(split, drawings, judged, items, distances)
-            found |= score_answers([one for one in work.questions if split_of(one.id) == split], answers, items)
-            scores |= {name + suffix: value for name, value in flat(found).items()}
-            details[split] = found
+        for split in self.splits:
+            drawings = [one for one in work.drawings if split_of(one) == split]
+            questions = [one for one in work.questions if split_of(one) == split]
+            details[split] = found = {}
+            if drawings:
+                tags = [self.prompt_of(one)["tag"] for one in drawings]
+                verdicts = [verdict_of(judged.get(one.id), self.prompt_of(one)) for one in drawings]
+                found["generation"] = tag_scores(verdicts, tags)
+                for one, tag, verdict in zip(drawings, tags, verdicts, strict=True):
+                    items[one.id] = {"tag": tag, **verdict._asdict()}
+            seen = [judged[one.id] for one in drawings if one.id in judged]
+            if distances and len(seen) > 1:
+                from eval.shapes.judge import feature_scores
+
+                found |= feature_scores(seen, SPLITS[split], self.given.reference_images)
+            if questions:
+                answered = [Answered(one.gold["kind"], answers.get(one.id) == one.gold["answer"]) for one in questions]
+                found["answers"] = answer_scores(answered)
+                items |= {one.id: result._asdict() for one, result in zip(questions, answered, strict=True)}
+            scores |= {name + SUFFIXES[split]: value for name, value in flat(found).items()}
         headline = next((name for name in HEADLINES if name in scores), HEADLINES[0])
         return Scored(headline, scores, items, details=details)
-
-    def score_pictures(
-        self,
-        split: str,
-        drawings: Sequence[Drawing],
-        judged: Mapping[str, Judged],
-        items: dict[str, Record],
-        distances: bool,
-    ) -> Record:
-        """The scores of a split's pictures, from what the judge kept of them; ``items`` takes their verdicts."""
-        prompts = self.prompts[split]
-        wanted = [prompts[int(one.id.split("/")[1])] for one in drawings]
-        verdicts = [verdict_of(judged.get(one.id), prompt) for one, prompt in zip(drawings, wanted, strict=True)]
-        for one, prompt, verdict in zip(drawings, wanted, verdicts, strict=True):
-            items[one.id] = {"tag": prompt["tag"], **verdict._asdict()}
-        if not drawings:
-            return {}
-        result: Record = {"generation": tag_scores(verdicts, [prompt["tag"] for prompt in wanted])}
-        seen = [judged[one.id] for one in drawings if one.id in judged]
-        if distances and len(seen) > 1:
-            from eval.shapes.judge import score_features
-
-            result |= score_features(seen, verdicts, SPLITS[split], self.given.reference_images, SIZE)
-        return result
 
 
 def verdict_of(judged: Judged | None, prompt: dict[str, Any]) -> Verdict:
@@ -174,16 +173,6 @@ def verdict_of(judged: Judged | None, prompt: dict[str, Any]) -> Verdict:
         return Verdict(False, "no picture")
     seen = judged.record["detections"]
     return score_image([Detection(**{**one, "box": tuple(one["box"])}) for one in seen], prompt)
-
-
-def score_answers(questions: Sequence[Question], answers: Mapping[str, str], items: dict[str, Record]) -> Record:
-    """The scores of a split's answers, by exact match; ``items`` takes whether each is right."""
-    if not questions:
-        return {}
-    answered = [Answered(one.gold["kind"], answers.get(one.id) == one.gold["answer"]) for one in questions]
-    for one, result in zip(questions, answered, strict=True):
-        items[one.id] = result._asdict()
-    return {"answers": answer_scores(answered)}
 
 
 def flat(found: Record) -> dict[str, float | None]:
@@ -198,9 +187,9 @@ def flat(found: Record) -> dict[str, float | None]:
     return scores | {label: found[key] for key, label in FEATURE_SCORES.items() if key in found}
 
 
-def split_of(name: str) -> str:
+def split_of(item: Drawing | Question) -> str:
     """The split of an item."""
-    return name.split("/")[0]
+    return item.id.split("/")[0]
 
 
 def png(image: Image.Image) -> bytes:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from eval.files import find_data, find_images
-from eval.flags import flag
 from eval.subsets import evenly
 from eval.task import Drawing, Judged, Problems, Question, Record, Scored, Task, Work
+from janusflow.options import option
 
 SHORT = "Answer the question using a single word or phrase."
 
@@ -29,7 +29,7 @@ SHORT = "Answer the question using a single word or phrase."
 class UnderstandingOptions:
     """Where the benchmark is."""
 
-    data: str | None = flag(None, "folder with the benchmark's files, or a hub id of a data set that holds them")
+    data: str | None = option(None, "folder with the benchmark's files, or a hub id of a data set that holds them")
 
 
 class Reading(NamedTuple):

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from eval.flags import flag
 from eval.task import Record
 from eval.understanding.benchmark import Benchmark, Reading, UnderstandingOptions
+from janusflow.options import option
 
 LETTER = "Answer with the option's letter from the given choices directly."
 DIRECT = "Answer the question directly."
@@ -38,7 +38,7 @@ STATED = re.compile(r"answer\s+is\s+\**([a-d])", re.IGNORECASE)
 class ChoiceOptions(UnderstandingOptions):
     """Where the benchmark is, and how letters are read."""
 
-    matching: str = flag(MATCHINGS[0], "the year of VLMEvalKit's exact matching; the papers' is 2024's", MATCHINGS)
+    matching: str = option(MATCHINGS[0], "the year of VLMEvalKit's exact matching; the papers' is 2024's", MATCHINGS)
 
 
 class ChoiceBenchmark(Benchmark):

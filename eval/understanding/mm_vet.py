@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from eval.files import find_file, read_table
-from eval.flags import flag
 from eval.task import Drawing, Need, Problems, Question, Record, Scored, Work
 from eval.understanding.benchmark import Asked, Benchmark, Reading, UnderstandingOptions, with_images
+from janusflow.options import option
 
 OFFICIAL_JUDGE = re.compile(r"gpt-4(-(?!o)[\w-]+)?")  # GPT-4 and its dated releases, as the evaluator notes them
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
@@ -41,7 +41,7 @@ Grades = Mapping[str, Sequence[Any]]  # by question id: what the judge gave, a g
 class MMVetOptions(UnderstandingOptions):
     """Where the judge's grades are."""
 
-    graded: str | None = flag(None, "the judge's grades of the answers, in the official evaluator's JSON format")
+    graded: str | None = option(None, "the judge's grades of the answers, in the official evaluator's JSON format")
 
 
 class MMVet(Benchmark):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from eval.files import find_file, read_rows
-from eval.flags import flag
 from eval.task import Need, Problems, Question, Record, Scored
 from eval.understanding.benchmark import Asked, Benchmark, Reading, UnderstandingOptions, short_answer, with_images
+from janusflow.options import option
 
 SPLITS = ("random", "popular", "adversarial")
 REQUEST = " Please answer yes or no."  # left out of the prompt
@@ -35,7 +35,7 @@ class Rates(NamedTuple):
 class PopeOptions(UnderstandingOptions):
     """Where the questions are, and the pictures."""
 
-    images_root: str | None = flag(None, "folder with COCO val2014, where POPE's pictures are not with its questions")
+    images_root: str | None = option(None, "folder with COCO val2014, where POPE's pictures are not with its questions")
 
 
 def parse_yes_no(text: str) -> str:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from eval.files import Row, find_file, read_rows
-from eval.flags import flag
 from eval.task import Need, Problems, Question, Record, Scored, Work
 from eval.understanding.benchmark import (
     Asked,
@@ -34,6 +33,7 @@ from eval.understanding.benchmark import (
     with_images,
 )
 from eval.understanding.vqa_normalize import listed_answers, normalize, one_line, soft_accuracy
+from janusflow.options import option
 
 ANNOTATORS = 10
 ANSWER_TYPES = ("yes/no", "number", "other")
@@ -59,7 +59,7 @@ def score_answer(prediction: str, answers: Sequence[str]) -> Reading:
 class VQAv2Options(UnderstandingOptions):
     """Which part of VQAv2."""
 
-    split: str = flag("val", "part of the benchmark; the test parts are scored by a server", tuple(SPLITS))
+    split: str = option("val", "part of the benchmark; the test parts are scored by a server", tuple(SPLITS))
 
 
 class VQAv2(Benchmark):

@@ -12,7 +12,7 @@ SCRIPT = f"""
 import sys
 import eval.__main__, eval.tasks, janusflow.cli, train
 lines = [["--help"], ["list"], ["run", "--help"], ["sweep", "--help"], ["report", "--help"], ["compare", "--help"]]
-lines += [["run", task.name, "--help"] for task in eval.tasks.TASKS]
+lines += [["run", task, "--help"] for task in eval.tasks.TASKS.paths]
 calls = [(eval.__main__.main, line) for line in lines]
 calls += [(janusflow.cli.main, ["--help"]), (janusflow.cli.main, ["generate", "--help"]), (train.main, ["--help"])]
 for main, line in calls:

@@ -1,11 +1,14 @@
 """``python -m eval compare`` from end to end on tiny random models of both heads."""
 
 import json
+import os
+import shutil
 
 import pytest
 
 from eval.__main__ import main
 from eval.compare import measure
+from eval.compare.contestants import RECORD, Contestant, claim_folder
 
 SMALL = [
     *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "4"),
@@ -29,7 +32,9 @@ def finished(models, tmp_path_factory):
 
 
 def points(out):
-    return {path.relative_to(out / "points"): path.stat().st_mtime_ns for path in out.glob("points/**/*.json")}
+    """Costs, and one stage of the results."""
+    files = [*out.glob("points/*/*.json"), *out.glob("points/*/sweep/*.json"), *out.glob("points/**/drawn*.jsonl")]
+    return {str(path.relative_to(out / "points")): path.stat().st_mtime_ns for path in files}
 
 
 def test_everything_is_measured_and_said(finished):
@@ -70,20 +75,20 @@ def test_report_has_all_sections_and_pictures(finished):
 
 def test_finished_points_stay_and_the_missing_one_is_measured(models, finished):
     before = points(finished)
-    assert len(before) == 3 + 2 + 4, "scores of each seed, cost of each model, points of the sweep"
-    (finished / "points" / "ar-1" / "sweep" / "T1w4.json").unlink()
+    assert len(before) == 3 + 2 + 2 * 4, "scores of each seed, cost of each model, points of the sweep and their costs"
+    shutil.rmtree(finished / "points" / "ar-1" / "sweep" / "T1w4")
     assert compare(models, finished, *SMALL) == 0
     after = points(finished)
     assert set(after) == set(before)
-    assert [str(name) for name in after if after[name] != before[name]] == ["ar-1/sweep/T1w4.json"]
+    assert [name for name in after if after[name] != before[name]] == ["ar-1/sweep/T1w4/drawn-0-of-1.jsonl"]
 
 
 def test_a_changed_setting_is_measured_anew(models, finished):
     before = points(finished)
     cut = ["--ar-temperature", "0.5", "--ar-top-k", "32", "--ar-top-p", "0.9"]
     assert compare(models, finished, *SMALL, *cut) == 0
-    changed = {str(name) for name, time in points(finished).items() if time != before[name]}
-    assert changed == {"ar-0/scores.json", "ar-1/scores.json", "ar-0/cost.json"}
+    changed = {name for name, time in points(finished).items() if time != before[name]}
+    assert changed == {*(f"ar-{seed}/scores/drawn-0-of-1.jsonl" for seed in (0, 1)), "ar-0/cost.json"}
     assert "temperature 0.5, top-k 32, top-p 0.9" in (finished / "report.md").read_text()
 
 
@@ -98,7 +103,7 @@ def test_a_kill_loses_one_point(models, tmp_path, monkeypatch):
 
     monkeypatch.setattr(measure, "measure_point", killed)
     assert compare(models, tmp_path / "out", *SMALL) == 130
-    assert len(points(tmp_path / "out")) == 2 + 1
+    assert len(points(tmp_path / "out")) == 2 + 2
     assert not list(tmp_path.glob("**/*.part"))
 
 
@@ -165,3 +170,21 @@ def test_models_for_other_tasks_are_refused(models, tmp_path, capsys):
     (run / "model").symlink_to(models / "flow")
     (run / "config.yaml").write_text("report: {tasks: [understanding]}\nstages: {one: {}}\n")
     fails(capsys, [run, models / "ar", "--out", tmp_path / "out"], "not trained for generation")
+
+
+def test_paths_of_one_folder_are_one_model(tmp_path, monkeypatch):
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for path in ("runs/a", str(tmp_path / "runs" / "a"), "./runs/../runs/a"):
+        claim_folder(tmp_path / "out", [Contestant("a", (path, "hub/name"))])
+    record = json.loads((tmp_path / "out" / RECORD).read_text())
+    assert record == {"a": [os.path.realpath(tmp_path / "runs" / "a"), "hub/name"]}
+    with pytest.raises(ValueError, match="another comparison, of a: "):
+        claim_folder(tmp_path / "out", [Contestant("a", ("runs", "hub/name"))])
+
+
+@pytest.mark.parametrize("damage", ["", '{"a": ', "[1]"])
+def test_a_damaged_record_is_named(tmp_path, damage):
+    (tmp_path / RECORD).write_text(damage)
+    with pytest.raises(ValueError, match=str(tmp_path / RECORD)):
+        claim_folder(tmp_path, [Contestant("a", ("runs/a",))])

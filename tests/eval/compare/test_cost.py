@@ -4,12 +4,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from eval.compare.cost import count_work, measure_cost
+from eval.compare import cost
+from eval.compare.cost import LiveMemory, TimedCandidate, count_work, measure_cost
+from eval.task import Drawing
 from janusflow.models.ar_head import CodeSampling
 from janusflow.models.flow_head import FlowSampling
 
 PROMPTS = ["a red circle", "two green stars"]
 CODES = 36
+KIB = 256  # fp32 numbers in it
 
 
 def test_passes_of_the_llm_are_counted_with_the_prompts_and_guidance(bundles):
@@ -56,3 +59,62 @@ def test_whole_cost_of_both_heads(bundles, head, options):
     assert small["parameters"] == sum(p.numel() for p in bundle.model.parameters())
     assert small["seconds_alone"] > 0 and large["seconds"] > 0
     assert not bundle.model.llm._forward_hooks
+
+
+def test_seconds_are_of_whole_batches_after_one_picture_to_warm_up(bundles, monkeypatch):
+    """The first draw is slow, whatever its size; a smaller last batch is not timed either."""
+    clock, sizes = [0.0], []
+
+    def slow_at_first(self, drawings):
+        clock[0] += len(drawings) if sizes else 100
+        sizes.append(len(drawings))
+        return [None] * len(drawings)
+
+    monkeypatch.setattr(cost.Candidate, "draw", slow_at_first)
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock[0])
+    drawings = [Drawing(str(number), "a red circle", (0,), f"{number}.png") for number in range(5)]
+    candidate = TimedCandidate(bundles["flow"], FlowSampling(1, 1.0), 4)
+    candidate.draw(drawings[:4])
+    candidate.draw(drawings[4:])
+    assert candidate.timing(drawings) == {"seconds": 1.0, "timed_batch": 4} and sizes == [1, 4, 1]
+    drawn_before = TimedCandidate(bundles["flow"], FlowSampling(1, 1.0), 32)
+    assert drawn_before.timing(drawings)["timed_batch"] == 5 and sizes[3:] == [1, 5]
+
+
+def test_peak_counts_what_lives_at_once():
+    with LiveMemory() as memory:
+        first = torch.ones(4 * KIB)
+        second = first + 1  # 8 KiB live
+        del first
+        third = second * 2  # again 8
+        del second
+        fourth = third[:KIB].clone()  # 5
+    assert memory.peak == 8 * 1024
+    assert memory.now == 5 * 1024
+    del third, fourth
+    assert memory.now == 0
+
+
+def test_views_and_older_tensors_count_nothing():
+    weight = torch.ones(64 * KIB)
+    with torch.inference_mode(), LiveMemory() as memory:
+        rows = weight.view(KIB, 64)
+        rows.mul_(2)
+        half = rows[:2].t()
+        assert memory.peak == 0
+        copy = half.contiguous()  # 128 numbers
+        other = copy.view(-1)
+        del copy
+        assert memory.now == 512, "a view keeps its storage alive"
+        del other
+    assert memory.now == 0 and memory.peak == 512
+    assert weight[0] == 2
+
+
+def test_several_outputs_and_lists():
+    with LiveMemory() as memory:
+        kept = list(torch.ones(KIB).split(64))
+        values, places = torch.ones(KIB).topk(16)
+    assert len(kept) == 4 and values.nbytes + places.nbytes == 16 * 12
+    assert memory.now == 1024 + 16 * 12
+    assert memory.peak >= 2048

@@ -16,7 +16,7 @@ from torchvision.transforms.functional import center_crop
 from eval.features import extractors as features
 from eval.features.extractors import INCEPTION_FILE, Inception, ShapesExtractor, TorchScriptExtractor, find_extractor
 from eval.features.resizing import bicubic, clean_pixels, gigagan, unchanged
-from eval.shapes.score import embed
+from eval.shapes.judge import embed
 from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.parts.siglip import load_siglip
 from janusflow.pictures import read_image
@@ -133,8 +133,8 @@ def test_shapes_features_are_those_of_the_shapes_scores():
     images = [render(sample_scene(rng), siglip.config.image_size) for _ in range(3)]
     extractor = find_extractor("shapes")
     found = extractor(images)
-    assert found.shape == (3, siglip.config.width)
-    np.testing.assert_allclose(found, embed(siglip, images).numpy(), atol=1e-6)
+    assert found.shape == (3, extractor.dim)
+    np.testing.assert_allclose(found, embed(images).numpy(), atol=1e-6)
     assert extractor([gigagan(images[0])]).shape == (1, siglip.config.width)
 
 

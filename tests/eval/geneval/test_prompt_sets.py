@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from eval.geneval.score import COLORS, TAGS, Box, Detection, check_prompt, relations, score_image
-from eval.shapes.prompts import benchmark_prompts, prompt_of
+from eval.shapes.benchmark import benchmark_prompts, prompt_of
 from janusflow.worlds.shapes.scenes import Scene, sample_scene
 
 GENEVAL_PROMPTS = Path(__file__).parents[3] / "../shared/data/prompts/geneval.jsonl"

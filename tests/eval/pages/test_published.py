@@ -14,12 +14,13 @@ from eval.fid.task import COCO, MJHQ
 from eval.geneval.detector import DETECTOR
 from eval.geneval.task import GenEval
 from eval.judge_weights import PUBLISHED
-from eval.pages.published import title_and_columns
+from eval.result import title_and_columns
 from eval.task import Scored, Task
-from eval.tasks import TASKS
+from eval.tasks import all_tasks
 from eval.understanding.mm_vet import MMVet, MMVetOptions
 from eval.understanding.mmbench import SIZES, MMBench
 
+TASKS = all_tasks()
 CLIP = {"name": "copies/clip", "sha256": PUBLISHED[DEFAULT_CLIP][0]}
 RANDOM_CLIP = {"name": DEFAULT_CLIP, "sha256": "0123456789ab"}  # called like the official one
 MASK2FORMER = {"name": DETECTOR, "sha256": "0123456789ab"}

@@ -1,22 +1,30 @@
-"""The shapes world's scores: right pictures are right, wrong ones wrong, and both ways of scoring a model agree."""
+"""The shapes world's scores: right pictures are right, wrong ones wrong, and a run's report shows them."""
 
 from __future__ import annotations
+
+import dataclasses
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from eval.__main__ import main
+from eval.geneval.score import score_image
 from eval.result import RESULT, read_result
+from eval.shapes.benchmark import KINDS, Answered, answer_scores, prompt_of, tag_scores
+from eval.shapes.judge import detections
 from eval.shapes.oracle import Detection as Seen
-from eval.shapes.prompts import prompt_of
-from eval.shapes.score import KINDS, Answered, answer_scores, score_model, tag_scores, verdicts
+from eval.shapes.report import score_run, write_report
 from eval.shapes.task import flat
-from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
 from janusflow.training.config import ReportConfig
 from janusflow.worlds.shapes import render, sample_scene
 
 SIZE = 48
+
+
+def verdicts(images, prompts):
+    return [score_image(detections(image), prompt) for image, prompt in zip(images, prompts, strict=True)]
 
 
 def scenes_and_prompts(split, count=4):
@@ -47,7 +55,7 @@ def test_an_empty_picture_meets_no_prompt():
 
 def test_of_shapes_seen_equally_well_the_oracles_first_is_judged(monkeypatch):
     seen = [Seen("circle", color, 1.0, (x, 0, x + 9, 9)) for color, x in (("red", 0), ("blue", 20))]
-    monkeypatch.setattr("eval.shapes.score.detect", lambda image: seen)
+    monkeypatch.setattr("eval.shapes.judge.detect", lambda image: seen)
     of_first, of_second = (
         {"tag": "colors", "prompt": "", "include": [{"class": "circle", "count": 1, "color": color}]}
         for color in ("red", "blue")
@@ -61,20 +69,26 @@ def test_answers_are_counted_by_kind():
     assert scores == {"kinds": {"shape": 0.5, "color": 1.0}, "overall": 2 / 3, "questions": 3}
 
 
-@pytest.mark.slow
-def test_a_runs_report_and_the_task_agree(tmp_path):
-    """One draws in memory, the other resumably through files."""
-    config = ReportConfig(steps=4, prompts_per_tag=1, images_per_prompt=2, questions_per_kind=2, reference_images=8)
-    reported, pictures = score_model(load_pretrained(SHIPPED), config, log=lambda _: None)
-    flags = ["--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "2"]
-    sampling = ["--steps", "4", "--guidance", str(reported["protocol"]["sampling"]["guidance"])]
-    out = ["--reference-images", "8", "--batch-size", str(config.batch_size), "--out", str(tmp_path / "out")]
-    assert main(["run", "shapes", *flags, *sampling, *out]) == 0
+def test_a_runs_report_is_a_view_of_the_tasks_result(models, bundles, tmp_path, capsys):
+    few = {"prompts_per_tag": 1, "images_per_prompt": 1, "questions_per_kind": 1, "reference_images": 8}
+    config = ReportConfig(steps=2, batch_size=4, **few)
+    scores = score_run(tmp_path, bundles["flow"], config)
+    assert scores["protocol"]["sampling_text"] == "2 euler steps, w = 4" and scores["protocol"]["image_seeds"] == "0..0"
+    page = write_report(tmp_path, scores, 3.0).read_text()
+    assert "Trained in 3.0 minutes." in page and "(samples.png)" in page and "**answers: all**" in page
+    assert json.loads((tmp_path / "scores.json").read_text())["held_out"] == scores["held_out"]
+
+    flags = [word for name, value in few.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = ["run", "shapes", "--model", str(models / "flow"), *flags, "--steps", "2", "--guidance", "4"]
+    assert main([*command, "--batch-size", "4", "--out", str(tmp_path / "out")]) == 0
     result = read_result(tmp_path / "out" / RESULT)
-    expected = flat(reported["in_distribution"])
-    expected |= {f"{name} (held out)": value for name, value in flat(reported["held_out"]).items()}
-    assert result["scores"].keys() == expected.keys()
-    for name, value in expected.items():
-        assert result["scores"][name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
-    with Image.open(tmp_path / "out" / "pictures" / "in_distribution/00000/0000.png") as first:
-        assert np.abs(np.asarray(first, int) - np.asarray(pictures[0], int)).max() <= 2
+    expected = flat(scores["in_distribution"])
+    expected |= {f"{name} (held out)": value for name, value in flat(scores["held_out"]).items()}
+    assert result["scores"] == expected
+
+    drawn = tmp_path / "shapes" / "drawn-0-of-1.jsonl"
+    before = drawn.stat().st_mtime_ns
+    assert score_run(tmp_path, bundles["flow"], config)["held_out"] == scores["held_out"]
+    assert drawn.stat().st_mtime_ns == before, "kept for the same model and settings"
+    understood = score_run(tmp_path, bundles["flow"], dataclasses.replace(config, steps=1, tasks=["understanding"]))
+    assert set(understood["in_distribution"]) == {"answers"} and not drawn.exists()

@@ -1,21 +1,32 @@
-"""Intervals of scores over prompts: the percentile bootstrap, and the jackknife where resampling is biased.
+"""How far a score may be from that of other prompts and pictures: 95 % intervals.
+
+The percentile bootstrap over prompts, the jackknife where resampling is biased, and for any task's scores the
+delete-a-group jackknife: items that belong together (all pictures of one prompt, all questions about one picture) are
+dealt into groups at random, and the task scores what is left without each group.
 
 Legend: M models, P prompts, N resamples, T tags (or other groups of prompts).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
+
+from eval.task import Drawing, Judged, Question, Task, Work
 
 Array = NDArray[np.float64]
 
 LEVEL = 0.95
 NORMAL = 1.959964  # half the width of the level's interval, in standard errors of a normal distribution
 SEED = 95_000
+GROUPS = 30
+FEWEST = 10  # clusters of which an interval says something
+GROUPS_SEED = 0
 
 
 class Interval(NamedTuple):
@@ -74,3 +85,50 @@ def jackknife(value: float, without: Array, groups: Sequence[str]) -> Interval:
         variance += (len(members) - 1) / len(members) * float(((members - members.mean()) ** 2).sum())
     reach = NORMAL * variance**0.5
     return Interval(float(value), float(value) - reach, float(value) + reach)
+
+
+def reaches(task: Task, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> dict[str, float]:
+    """Half the width of the 95 % interval of every score that has one, by its name.
+
+    None of few items, and none of a score that no group changes, such as an accuracy of 1.
+    """
+    group_of = groups(work)
+    if not group_of or not (scores := task.resample(work, judged, answers)):
+        return {}
+    without = []
+    for group in tqdm(sorted(set(group_of.values())), "intervals", unit="group", leave=False, disable=None):
+        kept = {name for name, own in group_of.items() if own != group}
+        part = dataclasses.replace(
+            work,
+            drawings=[one for one in work.drawings if one.id in kept],
+            questions=[one for one in work.questions if one.id in kept],
+        )
+        verdicts = {name: one for name, one in judged.items() if name in kept}
+        without.append(task.resample(part, verdicts, {name: one for name, one in answers.items() if name in kept}))
+    found = {}
+    for name, value in scores.items():
+        values = [float(one[name] or 0) for one in without if one.get(name) is not None]
+        if value is not None and len(values) == len(without):
+            reach = jackknife(value, np.array(values), [""] * len(values)).high - value
+            if reach > 0:
+                found[name] = reach
+    return found
+
+
+def groups(work: Work) -> dict[str, int]:
+    """The group of every item, by its id; empty where there are few clusters."""
+    items: list[Drawing | Question] = [*work.drawings, *work.questions]
+    cluster_of = {one.id: cluster(one) for one in items}
+    clusters = list(dict.fromkeys(cluster_of.values()))
+    if len(clusters) < FEWEST:
+        return {}
+    order = np.random.default_rng(GROUPS_SEED).permutation(len(clusters))
+    group = {clusters[place]: rank % GROUPS for rank, place in enumerate(order)}
+    return {name: group[own] for name, own in cluster_of.items()}
+
+
+def cluster(item: Drawing | Question) -> object:
+    """What an item shares with those that belong to it: its prompt, or its pictures."""
+    if isinstance(item, Drawing):
+        return item.prompt or item.id  # pictures from anywhere may have no prompt
+    return item.images or item.id
