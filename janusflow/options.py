@@ -118,7 +118,7 @@ class FlowSampling(SamplingOptions):
     guidance_form: str = option("plain", "how both halves are combined: plain, or a path module:function", quiet=True)
 
     def check(self) -> None:
-        from janusflow.guidance import check_guidance
+        from janusflow.guidance import check_guidance  # here: both import torch
         from janusflow.samplers import check_solver
 
         check_solver(self.steps, self.sampler, self.shift)

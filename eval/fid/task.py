@@ -42,9 +42,7 @@ class FidOptions:
     data: str | None = option(None, "folder of the benchmark, or a hub id of a data set that holds it")
     subset: int | None = option(None, "number of prompts, such as 10000 for an FID-10k (default: 30,000)")
     subset_seed: int = option(0, "fixes which prompts a smaller number means")
-    extractor: str = option(
-        "inception", "inception, shapes, or a TorchScript file: (B, 3, 299, 299) in 0..255 -> (B, D)"
-    )
+    extractor: str = option("inception", "inception, shapes, or a TorchScript file: (B, 3, 299, 299) 0..255 -> (B, D)")
     resize: str = option(
         "gigagan",
         "gigagan: central square, Lanczos to 256 first; clean: clean-fid's own alone; bicubic: gigagan, but drawn "

@@ -12,13 +12,13 @@ from eval.tasks import TASKS, all_tasks
 MINE = '''
 from dataclasses import dataclass
 
-from eval.flags import flag
+from janusflow.options import option
 from eval.task import Drawing, Judge, Judged, Scored, Task, Work
 
 
 @dataclass(frozen=True)
 class Options:
-    pictures: int = flag(2, "how many")
+    pictures: int = option(2, "how many")
 
 
 class Red(Judge):
