@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from janusflow.options import ALWAYS, Interval
 from janusflow.registry import Registry
 from janusflow.samplers import Velocity
 
+Interval = tuple[float, float]
+ALWAYS: Interval = (0.0, 1.0)
 VelocityPair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Form = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (v_cond, v_uncond, z, t), all fp32, to the guided velocity
 

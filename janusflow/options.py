@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-Interval = tuple[float, float]
-ALWAYS: Interval = (0.0, 1.0)
 
 
 def option(default: Any, text: str, choices: tuple[str, ...] | None = None, **more: Any) -> Any:
@@ -113,7 +111,7 @@ class FlowSampling(SamplingOptions):
     sampler: str = option("euler", "euler, heun or midpoint, or the path module:function of a solver")
     shift: float = option(1.0, "time shift; over 1 spends more steps near the noise")
     guidance_interval: tuple[float, float] = option(
-        ALWAYS, "times in which guidance acts; 0 is noise", metavar=("FROM", "TO")
+        (0.0, 1.0), "times in which guidance acts; 0 is noise", metavar=("FROM", "TO")
     )
     guidance_form: str = option("plain", "how both halves are combined: plain, or a path module:function", quiet=True)
 
@@ -127,7 +125,7 @@ class FlowSampling(SamplingOptions):
     def describe(self) -> str:
         shift = "" if self.shift == 1 else f", time shift {self.shift:g}"
         low, high = self.guidance_interval
-        interval = "" if (low, high) == ALWAYS else f" in {low:g} <= t <= {high:g}"
+        interval = "" if (low, high) == (0, 1) else f" in {low:g} <= t <= {high:g}"
         form = "" if self.guidance_form == "plain" else f" ({self.guidance_form})"
         return f"{self.steps} {self.sampler} steps, w = {self.guidance:g}{form}{interval}{shift}"
 
