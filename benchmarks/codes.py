@@ -18,7 +18,7 @@ from timing import measure, store
 from torch import Tensor
 from transformers import JanusForConditionalGeneration, JanusVQVAE, JanusVQVAEConfig
 
-from janusflow.checkpoints.pretrained import SHIPPED, Bundle, save_pretrained
+from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
@@ -27,6 +27,7 @@ from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
 from janusflow.options import CodeSampling
+from janusflow.weights import SHIPPED
 
 PROMPT = "a red circle left of two blue stars"
 GRIDS = {"wide": 24, "small": 6}
@@ -34,7 +35,7 @@ GRIDS = {"wide": 24, "small": 6}
 
 def build(args: argparse.Namespace) -> Bundle:
     """A random model: Janus-1.3B's widths (``wide``) or the shapes world's (``small``)."""
-    tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
+    tokenizer = TextTokenizer.from_file(SHIPPED["shapes-flow"] / "tokenizer.json")
     grid = GRIDS[args.size]
     if args.size == "wide":
         llm = LLMConfig(vocab_size=len(tokenizer), num_layers=args.layers)

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from timing import store
 
-from janusflow.checkpoints.pretrained import SHIPPED, Bundle, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained, save_pretrained
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
@@ -28,7 +28,7 @@ from janusflow.inference.images import sample_latents
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.options import FlowSampling
 from janusflow.pictures import save_png
-from janusflow.weights import safetensors_files
+from janusflow.weights import SHIPPED, safetensors_files
 
 PROMPT = "a photo of a lighthouse"
 
@@ -48,7 +48,7 @@ def write(folder: Path, layers: int | None) -> None:
     torch.set_default_dtype(torch.bfloat16)
     model = UnifiedModel(config)
     torch.set_default_dtype(torch.float32)
-    tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
+    tokenizer = TextTokenizer.from_file(SHIPPED["shapes-flow"] / "tokenizer.json")
     bundle = Bundle(model, None, tokenizer, ChatConfig(), Preprocessing(), "")
     save_pretrained(bundle, folder, "deepseek", shard_size="2GB")
 

@@ -17,7 +17,7 @@ import torch
 from timing import measure, store
 from torch import Tensor
 
-from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
@@ -25,6 +25,7 @@ from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.models.llm import KeyValues
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.options import FlowSampling
+from janusflow.weights import SHIPPED
 
 VARIANTS = ("naive", "cached", "cached+compile", "cached+bf16", "cached+bf16+compile")
 DECODED_TOKENS = 16
@@ -76,7 +77,7 @@ def peak_memory_gib(device: str, call: Callable[[], object]) -> float | None:
 
 def answer_latency(model: UnifiedModel, args: argparse.Namespace) -> dict[str, float]:
     """Seconds to the first token behind an image and a question, and to each further one."""
-    tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
+    tokenizer = TextTokenizer.from_file(SHIPPED["shapes-flow"] / "tokenizer.json")
     template = ChatTemplate(tokenizer, ChatConfig(), model.head.num_tokens)
     ids = torch.tensor([template.question("how many circles are there?")], device=args.device)
     side = model.config.vision.image_size
@@ -107,7 +108,7 @@ def answer_latency(model: UnifiedModel, args: argparse.Namespace) -> dict[str, f
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=SHIPPED, help="model folder (default: the shipped shapes-world model)")
+    parser.add_argument("--model", default="shapes-flow", help="model folder, or the name of a shipped model")
     parser.add_argument("--layers", type=int, help="random JanusFlow-1.3B with this many blocks instead")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--variants", nargs="+", default=["naive", "cached", "cached+bf16"], choices=VARIANTS)

@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 from timing import store
 
-from janusflow.checkpoints.pretrained import SHIPPED
 from janusflow.config import load_config
 from janusflow.data.rows import RowBuilder, TokenSequence
 from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
@@ -29,6 +28,7 @@ from janusflow.training.config import RunConfig
 from janusflow.training.optim import OptimConfig, build_optimizer
 from janusflow.training.run import TrainerConfig, prepare_blocks
 from janusflow.training.throughput import peak_flops, step_flops
+from janusflow.weights import SHIPPED
 
 VARIANTS = ("padded", "packed", "packed+compile", "packed+checkpointing")
 CHARACTERS_PER_TOKEN = 5  # of WORDS, about
@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         repa.block = min(repa.block, args.layers)
     device = torch.device(args.device)
     length = args.row or (4096 if args.released else 512)
-    tokenizer = TextTokenizer.from_file(SHIPPED / "tokenizer.json")
+    tokenizer = TextTokenizer.from_file(SHIPPED["shapes-flow"] / "tokenizer.json")
     template = ChatTemplate(tokenizer, ChatConfig(), config.vision.grid**2)
     builder = RowBuilder(template, config.vision.image_size, length)
     parts = samples(builder, args.samples, length, args.documents)

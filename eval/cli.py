@@ -222,9 +222,9 @@ def running_options(args: argparse.Namespace) -> RunOptions:
 
 def subject(args: argparse.Namespace) -> str:
     """What is scored, as the name of a folder."""
-    from janusflow.checkpoints.pretrained import SHIPPED
+    from janusflow.checkpoints.pretrained import DEFAULT
 
-    scored = args.images or args.answers or Path(args.model or SHIPPED)
+    scored = args.images or args.answers or Path(args.model or DEFAULT)
     path = Path(scored)
     return path.resolve().name if path.exists() else str(scored).replace("/", "--")
 

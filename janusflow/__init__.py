@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
+    from janusflow.pipeline import Pipeline, load_pretrained
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_pretrained", "save_pretrained"]
+__all__ = ["Pipeline", "__version__", "load_pretrained"]
 
 
 def __getattr__(name: str) -> Any:
     """Import what loads a model when it is first asked for: it takes torch and transformers with it."""
-    if name in ("load_pretrained", "save_pretrained"):
-        from janusflow import checkpoint
+    if name in ("Pipeline", "load_pretrained"):
+        from janusflow import pipeline
 
-        return getattr(checkpoint, name)
+        return getattr(pipeline, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ import yaml
 from janusflow import __version__
 from janusflow.command_line import Parser, run_command
 from janusflow.options import CodeSampling, FlowSampling, SamplingOptions, add_flags, with_options
+from janusflow.training import command
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,9 @@ SHARD_SIZE = "a weights file is at most this large, such as 500MB"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code (see :func:`run_command`)."""
+    argv = sys.argv[1:] if argv is None else [*argv]
+    if argv[:1] == ["train"]:
+        return command.main(argv[1:], "janusflow train")  # whose arguments may stand in any order
     args = build_parser().parse_args(argv)
     return run_command(lambda: args.run(args))
 
@@ -70,6 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--temperature", type=float, default=0.0, help="of sampled answers; 0 is greedy")
     chat.add_argument("--top-p", type=float, default=1.0, help="sample from the fewest tokens of this probability")
     chat.add_argument("--seed", type=int, default=0, help="seed of sampled answers")
+
+    commands.add_parser("train", help="train a model, as python train.py does", description=command.__doc__)
 
     export = commands.add_parser("export", help="write a model folder", description=run_export.__doc__)
     add_loading(export)
@@ -117,7 +123,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """The options that say which model, and how it is loaded (see :func:`load`)."""
     parser.add_argument(
         "--model",
-        help="model folder, run folder or hub id, such as deepseek-ai/JanusFlow-1.3B (default: the shipped one)",
+        help="shapes-flow or shapes-ar, which are shipped; model folder, run folder or hub id, such as "
+        "deepseek-ai/JanusFlow-1.3B (default: shapes-flow)",
     )
     add_loading(parser)
 
@@ -276,10 +283,10 @@ def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["sto
     """The model that the flags name, on the device and in the type they name; ``vae`` and ``dtype`` are defaults."""
     import torch
 
-    from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
+    from janusflow.checkpoints.pretrained import DEFAULT, load_pretrained
 
     return load_pretrained(
-        args.model or SHIPPED,
+        args.model or DEFAULT,
         dtype=getattr(torch, args.dtype) if args.dtype else dtype,
         device=find_device(args.device),
         revision=args.revision,

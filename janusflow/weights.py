@@ -24,6 +24,8 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 HUB_SETTINGS = ("*.json", "*.jinja")  # what a model needs without its weights …
 HUB_FILES = (*HUB_SETTINGS, "*.safetensors", "vae/*", "vq/*")  # … and with them; never pickles
 SHOWN_FAULTS = 4
+ASSETS = Path(__file__).parent / "assets"
+SHIPPED = {"shapes-flow": ASSETS / "janusflow-shapes", "shapes-ar": ASSETS / "janus-shapes"}  # models by name
 
 View = Callable[[Tensor], Tensor]  # a whole tensor to a part of it that shares its memory
 
@@ -76,9 +78,12 @@ def model_folder(
 ) -> Path:
     """The local folder that holds ``config.json``: ``path``, its ``model``, or a download of ``files`` from the hub.
 
-    Raises ``ValueError`` where there is no such ``what``.
+    path: a folder, a hub id, or the name of a shipped model. Raises ``ValueError`` where there is no such ``what``.
     """
-    for folder in (Path(path), Path(path) / "model"):
+    shipped = SHIPPED.get(str(path))
+    if shipped is not None and not shipped.exists():
+        raise ValueError(f"the model {path} is not in this installation: the repository has it")
+    for folder in (shipped or Path(path), Path(path) / "model"):
         if (folder / "config.json").exists():
             return folder
     if Path(path).exists() or not is_hub_id(str(path)):

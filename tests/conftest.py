@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
-from janusflow.checkpoints.pretrained import ASSETS, Bundle
+from janusflow.checkpoints.pretrained import Bundle
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
@@ -22,6 +22,7 @@ from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
 from janusflow.repa import RepaConfig
+from janusflow.weights import ASSETS
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from janusflow.checkpoints.pretrained import SHIPPED, Bundle, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained, save_pretrained
 from janusflow.cli import main
 from janusflow.data.template import ChatConfig
 from janusflow.models.unified import UnifiedModel
+from janusflow.weights import SHIPPED
 from janusflow.worlds.shapes import render, sample_scene
 from tests.conftest import ROOT
 
@@ -137,8 +138,8 @@ def test_shards_have_a_size(tmp_path, capsys, size):
 def test_damaged_model_is_named(tmp_path, capsys):
     model = tmp_path / "model"
     model.mkdir()
-    (model / "config.json").write_bytes((SHIPPED / "config.json").read_bytes())
-    (model / "model.safetensors").write_bytes((SHIPPED / "model.safetensors").read_bytes()[:1000])
+    (model / "config.json").write_bytes((SHIPPED["shapes-flow"] / "config.json").read_bytes())
+    (model / "model.safetensors").write_bytes((SHIPPED["shapes-flow"] / "model.safetensors").read_bytes()[:1000])
     fails(capsys, ["generate", "a circle", "--model", model, "--out", tmp_path], "model.safetensors")
 
 

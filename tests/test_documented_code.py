@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from janusflow.checkpoints.pretrained import SHIPPED
+from janusflow.weights import SHIPPED
 from tests.conftest import ROOT
 
 LIBRARY = "docs/evaluation.md"
@@ -27,7 +27,7 @@ def test_the_readme_s_shipped_model_draws_and_answers(capsys):
 
 def test_the_readme_s_released_model_is_loaded_by_its_name():
     code = next(block for block in blocks("README.md") if "deepseek-ai" in block)
-    local = code.replace('"deepseek-ai/JanusFlow-1.3B", device="cuda"', f"{str(SHIPPED)!r}")
+    local = code.replace('"deepseek-ai/JanusFlow-1.3B", device="cuda"', f"{str(SHIPPED['shapes-flow'])!r}")
     assert local != code
     names: dict = {}
     exec(local, names)

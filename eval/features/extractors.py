@@ -136,7 +136,7 @@ class ShapesExtractor(FeatureExtractor):
     name = "shapes"
 
     def __init__(self, device: str = "cpu") -> None:
-        from janusflow.checkpoints.pretrained import ASSETS
+        from janusflow.weights import ASSETS
 
         self.folder = ASSETS / "shapes"
         self.device = device

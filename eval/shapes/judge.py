@@ -17,10 +17,9 @@ from eval.geneval.score import Detection
 from eval.shapes.benchmark import BENCHMARK_SEED, KINDS
 from eval.shapes.oracle import detect
 from eval.task import Drawing, Judge, Judged, Record
-from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.data.transforms import to_tensor
 from janusflow.parts.siglip import FILE, SigLIP, load_siglip
-from janusflow.weights import digest
+from janusflow.weights import ASSETS, digest
 from janusflow.worlds.shapes import render, sample_scene
 from janusflow.worlds.shapes.scenes import Split
 

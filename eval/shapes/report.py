@@ -28,6 +28,15 @@ RESULTS = "shapes"  # folder in a run folder: the result that its scores are a v
 GRID_PROMPTS_PER_TAG = 2
 
 
+def report_run(folder: Path, bundle: Bundle | None, config: ReportConfig, minutes: float | None) -> tuple[Path, str]:
+    """Score the model of a run folder (None: there is nothing to score) and write its page; also a line of scores."""
+    scores = score_run(folder, bundle, config) if bundle is not None else {}
+    page = write_report(folder, scores, minutes)
+    seen = scores.get("in_distribution", {})
+    names = {"generation": "GenEval rules", "answers": "answers"}
+    return page, "   ".join(f"{name}: {seen[key]['overall']:.3f}" for key, name in names.items() if key in seen)
+
+
 def score_run(folder: Path, bundle: Bundle, config: ReportConfig) -> dict[str, Any]:
     """Score the model of a run folder: the content of ``scores.json``, and ``samples.png`` where pictures are drawn.
 

@@ -34,9 +34,10 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
         return layout.read_codec(model_folder(path, revision), torch.float32)
     if isinstance(layout, OwnLayout):
         folder = model_folder(path, revision)
-        for kind in (VQCodec, LatentCodec):
-            if (folder / kind.folder / "config.json").exists():
-                return kind.from_pretrained(folder / kind.folder)
+        model = layout.read(folder, config).model
+        codec = layout.codec(folder, model, True, torch.float32, torch.device("cpu"))
+        assert codec is not None
+        return codec
     return LatentCodec.from_pretrained(path, revision)
 
 

@@ -30,7 +30,7 @@ from janusflow.data.transforms import Preprocessing
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, paper_losses
 from janusflow.registry import Registry
-from janusflow.weights import SAME, KeyMap
+from janusflow.weights import SAME, KeyMap, read_json_object
 
 if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
@@ -57,6 +57,7 @@ class FolderConfig:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     sampling: dict[str, Any] = field(default_factory=dict)  # how pictures are best drawn, over the head's defaults
     world: str | None = None  # toy world that is all it knows (see janusflow.worlds.notes)
+    codec: str | None = None  # where the image codec is, from the folder (default: vae or vq in it)
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +144,14 @@ class OwnLayout(Layout):
 
     def keys(self, model: ModelConfig) -> KeyMap:
         return SAME
+
+    def other_codec(self, own: Path) -> ImageCodec:
+        """That which ``config.json`` names: models of one codec may share it."""
+        elsewhere = read_json_object(own.parent / "config.json").get("codec")
+        if elsewhere is None:
+            return super().other_codec(own)
+        kind = VQCodec if own.name == VQCodec.folder else LatentCodec
+        return kind.from_pretrained(own.parent / str(elsewhere))
 
     def export(self, bundle: Bundle, weights: dict[str, Tensor], dtype: torch.dtype | None) -> Export:
         settings = (bundle.chat, bundle.preprocessing, bundle.sampling, bundle.world)

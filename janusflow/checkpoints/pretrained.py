@@ -29,8 +29,7 @@ from janusflow.weights import (
     writing,
 )
 
-ASSETS = Path(__file__).parents[1] / "assets"
-SHIPPED = ASSETS / "janusflow-shapes"  # the checkpoint that the command line uses by default
+DEFAULT = "shapes-flow"  # the model that the command line uses
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from janusflow.checkpoints.codecs import check_codec, load_codec
-from janusflow.checkpoints.pretrained import ASSETS, Bundle, load_pretrained, read_config
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained, read_config
 from janusflow.codecs.base import ImageCodec
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatTemplate
@@ -16,7 +16,7 @@ from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.head import GenerationHead, HeadConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.config import PartsConfig, RunConfig
-from janusflow.weights import HUB_SETTINGS, KeyMap, load_weights, model_folder
+from janusflow.weights import ASSETS, HUB_SETTINGS, KeyMap, load_weights, model_folder
 from janusflow.worlds.notes import SHAPES
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.cli import main
-from janusflow.weights import INDEX
+from janusflow.weights import INDEX, SHIPPED
 
 
 class Malicious:
@@ -22,8 +22,8 @@ def pickled(tmp_path):
     folder = tmp_path / "released"
     folder.mkdir()
     for name in ("config.json", "tokenizer.json"):
-        (folder / name).write_bytes((SHIPPED / name).read_bytes())
-    weights = list(load_file(SHIPPED / "model.safetensors").items())
+        (folder / name).write_bytes((SHIPPED["shapes-flow"] / name).read_bytes())
+    weights = list(load_file(SHIPPED["shapes-flow"] / "model.safetensors").items())
     for number, part in enumerate((weights[:100], weights[100:]), start=1):
         torch.save(dict(part), folder / f"pytorch_model-0000{number}-of-00002.bin")
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {}}))

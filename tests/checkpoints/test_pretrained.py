@@ -12,13 +12,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from janusflow.checkpoints.deepseek import read_vision_config, vision_params
-from janusflow.checkpoints.pretrained import ASSETS, Bundle, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained, save_pretrained
 from janusflow.checkpoints.processor_files import RELEASED_SYSTEM
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.latents import write_latents
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
 from janusflow.models.vision import VisionConfig
+from janusflow.weights import ASSETS
 
 LAYOUTS = ("janusflow", "deepseek")
 

@@ -9,12 +9,13 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import AutoProcessor, AutoTokenizer
 
 from janusflow.checkpoints import processor_files
-from janusflow.checkpoints.pretrained import ASSETS, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 from janusflow.cli import main
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
 from janusflow.models.unified import UnifiedModel
+from janusflow.weights import ASSETS
 
 FOREIGN = ("deepseek", "transformers")
 PRO = ("<|User|>", "<|Assistant|>")

@@ -8,9 +8,9 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.transforms import generation_pixels
+from janusflow.weights import ASSETS
 
 SIZE = 384
 

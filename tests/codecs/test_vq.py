@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from janusflow.checkpoints.codecs import load_codec
-from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.transforms import to_tensor
 from janusflow.training.config import PartsConfig
+from janusflow.weights import ASSETS
 from janusflow.worlds.shapes import render, sample_scene
 
 

@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 
 from janusflow import cli
 from janusflow.checkpoints.codecs import load_codec
-from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.config import DataConfig, source_config
 from janusflow.data.encode import encode_source
 from janusflow.data.sources import MixedSource, open_reader
+from janusflow.weights import ASSETS
 from tests.data.conftest import picture, write_shard
 
 VAE = ASSETS / "shapes" / "vae"

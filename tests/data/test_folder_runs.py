@@ -14,7 +14,8 @@ from janusflow.data.config import DataConfig
 from janusflow.data.sources import MixedSource
 from janusflow.pictures import CAPTION_HEIGHT, CELL, GAP
 from janusflow.training.config import RunConfig
-from tests.conftest import ASSETS, ROOT
+from janusflow.weights import ASSETS
+from tests.conftest import ROOT
 
 SMALL = """
 base: {base}

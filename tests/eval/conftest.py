@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
-from janusflow.checkpoints.pretrained import ASSETS, Bundle, save_pretrained
+from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.codecs.vae import LatentCodec
 from janusflow.codecs.vq import VQCodec
 from janusflow.models.ar_head import ARHeadConfig
@@ -13,6 +13,7 @@ from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
 from janusflow.repa import RepaConfig
+from janusflow.weights import ASSETS
 from tests.eval.geneval_judges import clip_folder, detector_folder  # noqa: F401 - fixtures
 from tests.eval.vqa_judges import blip_folder, vilt_folder  # noqa: F401 - fixtures
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from janusflow.checkpoints.pretrained import ASSETS, Bundle
+from janusflow.checkpoints.pretrained import Bundle
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import understanding_pixels
 from janusflow.inference.answers import Conversation, DecodingOptions, answer
+from janusflow.weights import ASSETS
 
 
 class Hook:

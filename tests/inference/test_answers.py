@@ -5,11 +5,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from janusflow.checkpoints.pretrained import ASSETS, Bundle
+from janusflow.checkpoints.pretrained import Bundle
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import understanding_pixels
 from janusflow.inference.answers import Conversation, DecodingOptions, answer, answer_questions, stream
+from janusflow.weights import ASSETS
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from janusflow.checkpoints.pretrained import ASSETS, Bundle
+from janusflow.checkpoints.pretrained import Bundle
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.inference.images import generate_images, largest_batch, sample_latents
 from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
 from janusflow.options import FlowSampling
+from janusflow.weights import ASSETS
 
 PROMPTS = ["a red circle", "three green triangles left of a blue star", "a ring"]
 SEEDS = [5, 6, 7]

@@ -7,12 +7,13 @@ import pytest
 from PIL import Image
 
 import train
-from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 from janusflow.config import load_config
 from janusflow.options import CodeSampling, FlowSampling
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.training.stages import quota
+from janusflow.weights import SHIPPED
 from tests.conftest import ROOT
 from tests.data.test_readers import picture, write_shard
 
@@ -104,7 +105,7 @@ def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
     overrides = [*SIZES, *sources(found), f"out={tmp_path}", "model.llm.max_positions=256"]
     overrides += [f"stages.{stage}.{value}" for stage in found.stages for value in STAGE]
     if found.parts.checkpoint is not None:
-        overrides.append(f"parts.checkpoint={SHIPPED}")
+        overrides.append(f"parts.checkpoint={SHIPPED['shapes-flow']}")
     assert train.main([str(CONFIGS / name), *overrides]) == 0
     model = load_pretrained(tmp_path / found.name).model
     assert (model.config.head, model.config.und_encoder) == (found.model.head, found.model.und_encoder)

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import train
-from janusflow.checkpoints.pretrained import SHIPPED
 from janusflow.training.module import UnifiedModule
+from janusflow.weights import SHIPPED
 
 
 def test_resume_takes_the_latest_run_that_did_a_step(finished, config, tmp_path, monkeypatch, capsys):
@@ -70,7 +70,7 @@ def test_more_processes_than_gpus_are_refused(config, tmp_path, monkeypatch, cap
 def test_data_is_looked_at_before_a_checkpoint_is_loaded(config, monkeypatch, capsys):
     monkeypatch.setattr("janusflow.training.build.load_pretrained", pytest.fail)
     data = "data.sources={p: {kind: text, path: nowhere}}"
-    for checkpoint in ("some/model", str(SHIPPED)):
+    for checkpoint in ("some/model", str(SHIPPED["shapes-flow"])):
         assert train.main([str(config), f"parts.checkpoint={checkpoint}", data]) == 2
         assert "no file matches nowhere" in capsys.readouterr().err
 

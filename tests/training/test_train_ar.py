@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 
 import train
-from janusflow.checkpoints.pretrained import SHIPPED, load_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.cli import main as janusflow
 from janusflow.config import load_config
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
+from janusflow.weights import SHIPPED
 from tests.conftest import ROOT
 from tests.training.test_train import equal, losses, weights
 
@@ -99,7 +100,7 @@ def test_stored_codes_train_as_the_tokenizer_in_the_step_does(config, tmp_path):
         (["parts.vq=shapes/vae"], ["48 pixels into 4 x 12 x 12", "head expects 36"]),
         (["model.head.codebook_size=512"], ["2048 codes", "512"]),
         (["model.head.grid=5"], ["5 x 5", "6 x 6"]),
-        ([f"parts.checkpoint={SHIPPED}"], ["flow", "model.head=flow"]),
+        ([f"parts.checkpoint={SHIPPED['shapes-flow']}"], ["flow", "model.head=flow"]),
         (["model.head=diffusion"], ["diffusion"]),
         (["preview.top_p=2"], ["top_p"]),
         (["report.temperature=-1"], ["-1"]),

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from eval.shapes.benchmark import benchmark_prompts
-from janusflow.checkpoints.pretrained import ASSETS, SHIPPED, load_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.cli import main
 from janusflow.config import load_config
 from janusflow.inference.answers import answer_questions
@@ -17,6 +17,7 @@ from janusflow.models.flow_head import FlowSampling
 from janusflow.parts import tokenizer
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
+from janusflow.weights import ASSETS, SHIPPED
 from janusflow.worlds.shapes import render, sample_scene
 from janusflow.worlds.shapes.foreign import WORD, WORDS, foreign_words, is_foreign
 from janusflow.worlds.shapes.source import CAPTION_REQUEST
@@ -84,7 +85,7 @@ def test_the_shipped_models_say_it_on_the_command_line(tmp_path, capsys, name):
 
 
 def test_python_users_are_told_once(caplog):
-    bundle = load_pretrained(SHIPPED)
+    bundle = load_pretrained("shapes-flow")
     prompts = [one["prompt"] for one in benchmark_prompts(1)]
     drawn = generate_images(bundle, prompts, range(len(prompts)), FlowSampling(steps=4))
     answer_questions(bundle, drawn, ["is there a star?"] * len(drawn))
@@ -104,4 +105,4 @@ def test_a_run_states_its_world_unless_it_saw_other_data(tmp_path):
 
     own = f"data.sources={{own: {{kind: text, path: {tmp_path}}}}}"
     assert (world(), world(own)) == ("shapes", None)
-    assert world("model.repa.enabled=false", f"parts.checkpoint={SHIPPED}") == "shapes"
+    assert world("model.repa.enabled=false", f"parts.checkpoint={SHIPPED['shapes-flow']}") == "shapes"

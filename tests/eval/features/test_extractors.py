@@ -17,9 +17,9 @@ from eval.features import extractors as features
 from eval.features.extractors import INCEPTION_FILE, Inception, ShapesExtractor, TorchScriptExtractor, find_extractor
 from eval.features.resizing import bicubic, clean_pixels, gigagan, unchanged
 from eval.shapes.judge import embed
-from janusflow.checkpoints.pretrained import ASSETS
 from janusflow.parts.siglip import load_siglip
 from janusflow.pictures import read_image
+from janusflow.weights import ASSETS
 from janusflow.worlds.shapes import render, sample_scene
 from tests.eval.pictures import picture, stand_in, write_pictures
 

@@ -1,0 +1,116 @@
+"""A loaded model as notebooks and scripts use it: draw, ask, move, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+
+from janusflow.checkpoints.pretrained import Bundle, save_pretrained
+from janusflow.checkpoints.pretrained import load_pretrained as load_bundle
+from janusflow.inference.answers import Conversation, DecodingOptions, answer
+from janusflow.inference.images import generate_images
+from janusflow.pictures import read_image
+from janusflow.progress import progress_bar
+from janusflow.samplers import OnStep
+
+Picture = Image.Image | str | Path
+
+
+@dataclass(repr=False)
+class Pipeline(Bundle):
+    """A model with its codec, tokenizer and chat format, and what one does with them."""
+
+    def __repr__(self) -> str:
+        weights = list(self.model.parameters())
+        size = sum(weight.numel() for weight in weights) / 1e6
+        kind, side = str(weights[0].dtype).removeprefix("torch."), self.model.config.vision.image_size
+        what = f"{self.model.head.family}, {size:,.1f} M parameters, {side} px"
+        return f"Pipeline({what}, {kind} on {weights[0].device}, {self.digest})"
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        num_images: int = 1,
+        seed: int = 0,
+        *,
+        batch_size: int = 16,
+        memory_gib: float | None = None,
+        progress: bool = False,
+        on_step: OnStep | None = None,
+        **options: Any,
+    ) -> list[Image.Image]:
+        """``num_images`` of each prompt in turn, with the seeds ``seed``, ``seed`` + 1, …
+
+        An image depends on its prompt, its seed and the options, not on its batch. options: of the model's head, such
+        as ``guidance`` and ``steps`` (``pipeline.options``); what is not given is the model's own, else the head's
+        default. on_step: ``on_step(done, steps, latents)`` within a batch. memory_gib: what a batch may take beside the
+        weights. Raises ``ValueError`` for an unknown or impossible option, or a prompt that does not fit.
+        """
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if num_images < 1 or seed < 0:
+            raise ValueError(f"num_images must be at least 1 and seed 0 or more, got {num_images} and {seed}")
+        chosen = self.model.config.head.sampling(self.sampling, options)
+        texts = [prompt for prompt in prompts for _ in range(num_images)]
+        seeds = [seed + number for _ in prompts for number in range(num_images)]
+        with progress_bar("drawing", "step", disable=None if progress else True) as report:
+            return generate_images(self, texts, seeds, chosen, batch_size, report, memory_gib, on_step)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What ``generate`` draws with where nothing is given."""
+        return self.model.config.head.sampling(self.sampling).stated()
+
+    def ask(
+        self,
+        images: Picture | Sequence[Picture],
+        question: str,
+        *,
+        system: str | None = None,
+        max_new_tokens: int = 48,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> str:
+        """The answer to a question about an image or several, which may be files; greedy at temperature 0.
+
+        system: another system prompt than the model's own ('' is none).
+        """
+        shown = [images] if isinstance(images, Picture) else images
+        pictures = [image if isinstance(image, Image.Image) else read_image(image) for image in shown]
+        options = DecodingOptions(max_new_tokens, temperature, top_p)
+        (text,) = answer(self, [Conversation(pictures, [(question, None)], system)], options, seeds=[seed])
+        return text
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Pipeline:
+        """Move the model, or change its weights' type (the codec's stay in fp32); returns self."""
+        if dtype is not None:
+            self.model.to(dtype=dtype)
+        if device is not None:
+            self.model.to(device=device)
+            if self.codec is not None:
+                self.codec.to(torch.device(device))
+        return self
+
+    def save_pretrained(self, folder: str | Path, layout: str = "janusflow", **settings: Any) -> None:
+        """Write a model folder in our layout, DeepSeek's or transformers'; settings: ``dtype``, ``shard_size``."""
+        save_pretrained(self, folder, layout, **settings)
+
+
+def load_pretrained(
+    path: str | Path = "shapes-flow",
+    *,
+    dtype: torch.dtype | Literal["stored"] | None = None,
+    device: torch.device | str = "cpu",
+    revision: str | None = None,
+    vae: str | Path | None = "auto",
+) -> Pipeline:
+    """A shipped model by name (shapes-flow, shapes-ar), a model or run folder, or a hub id, ready to draw and answer.
+
+    The arguments are those of :func:`janusflow.checkpoints.pretrained.load_pretrained`.
+    """
+    return Pipeline(**vars(load_bundle(path, dtype=dtype, device=device, revision=revision, vae=vae)))

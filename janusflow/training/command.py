@@ -1,0 +1,121 @@
+"""Train a model: ``python train.py [CONFIG] [key=value …]`` or ``janusflow train``; or go on with ``--resume``.
+
+Without arguments it runs the whole pipeline in the shapes world (configs/shapes.yaml) on a CPU and ends with
+runs/shapes/report.md: pictures, loss curves and scores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from janusflow.command_line import Parser
+from janusflow.registry import Registry
+
+if TYPE_CHECKING:
+    from janusflow.training.run import Run
+
+DEFAULT_CONFIG = "configs/shapes.yaml"
+LATEST = "latest"
+OVERRIDES = """overrides (quote them for the shell):
+  trainer.devices=8                      set a value
+  'model.llm={num_layers: 4}'            merge into a mapping: its other keys stay
+  'data.sources={mine: {kind: …}}'       but sources, and stages, are named all at once: the others go
+  '~data.sources.chat'                   remove a key
+  '~chat' 'chat={user: Q, assistant: A}' replace a mapping whole: remove it, then set it
+"""
+
+
+# What scores and shows the model of a run folder, report(folder, bundle, config, minutes) -> (page, a line of scores):
+# a package beside this one, which imports it.
+REPORTS: Registry[Callable[..., tuple[Path, str]]] = Registry(
+    "report", "janusflow.reports", {"shapes": "eval.shapes.report:report_run"}
+)
+
+
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
+    parser = Parser(prog=prog, description=__doc__, epilog=OVERRIDES)
+    parser.add_argument("config", nargs="?", help=f"YAML file (default: {DEFAULT_CONFIG})")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the file's settings, in order")
+    parser.add_argument(
+        "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)"
+    )
+    args = parser.parse_intermixed_args(argv)
+    if args.config and ("=" in args.config or args.config.startswith("~")):
+        args.overrides.insert(0, args.config)
+        args.config = None
+    from janusflow.training import distributed
+    from janusflow.training.run import Stopped
+
+    try:
+        return run(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        if distributed.is_main():
+            print(f"{stopped}: state saved; go on with: python train.py --resume {stopped.folder}", file=sys.stderr)
+        return 128 + stopped.number
+    except KeyboardInterrupt:
+        print("interrupted; go on with: python train.py --resume RUN", file=sys.stderr)
+        return 130
+    finally:
+        distributed.disconnect()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, score, report."""
+    from janusflow.checkpoints.pretrained import load_pretrained
+    from janusflow.training import distributed
+    from janusflow.training.run import Run
+
+    start = time.time()
+    distributed.connect()
+    current = distributed.together(lambda: choose_run(args))
+    distributed.launch(current.config.trainer.devices)
+    current = Run(distributed.from_main(current.folder), current.config)
+    if distributed.is_main():
+        print(f"run folder: {current.folder}")
+    current.train()
+    if not distributed.is_main():
+        return 0
+    minutes = None if args.resume else (time.time() - start) / 60
+    config = current.config.report
+    bundle = load_pretrained(current.folder / "model") if config.tasks else None
+    page, scores = REPORTS.load("shapes")(current.folder, bundle, config, minutes)
+    if scores:
+        print(scores)
+    print(f"done in {(time.time() - start) / 60:.1f} minutes, peak memory {peak_memory_gib():.1f} GiB: {page}")
+    return 0
+
+
+def choose_run(args: argparse.Namespace) -> Run:
+    """The run to go on with, or a new one, checked as far as that takes no time."""
+    from janusflow.config import load_config
+    from janusflow.training.config import RunConfig
+    from janusflow.training.preflight import check_start
+    from janusflow.training.run import Run
+
+    if args.resume and args.resume != LATEST:
+        current = Run.resume(Path(args.resume), args.overrides)
+    else:
+        config = load_config(RunConfig, args.config or DEFAULT_CONFIG, args.overrides)
+        current = Run.resume(Run.latest(config), args.overrides) if args.resume else Run.create(config)
+    check_start(current.config)
+    return current
+
+
+def peak_memory_gib() -> float:
+    """The most memory that this process and the largest of its workers held (0 where the system does not say)."""
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit / 2**30
