@@ -1,14 +1,12 @@
-"""The prompts of MJHQ-30K and of COCO's captions, and lists of some of them that a seed fixes for good."""
+"""The prompts of MJHQ-30K and of COCO's captions."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-from eval.files import read_json
+from eval.files import read_rows, read_table
 
-Item = TypeVar("Item")
 CATEGORIES = ("animals", "art", "fashion", "food", "indoor", "landscape", "logo", "people", "plants", "vehicles")
 
 
@@ -25,19 +23,16 @@ def read_mjhq(path: Path) -> list[Prompt]:
 
     Raises ``ValueError``, with the stem, where the file has another form.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path} must hold an object of stems")
     prompts = []
-    for stem in sorted(content):
-        entry = content[stem]
-        if not isinstance(entry, dict) or not isinstance(entry.get("prompt"), str):
-            raise ValueError(f"{path}: {stem!r} has no prompt")
-        if entry.get("category") not in CATEGORIES:
-            raise ValueError(f"{path}: {stem!r} has the unknown category {entry.get('category')!r}")
+    for stem, row in sorted(read_table(path).items()):
+        text, category = row.values.get("prompt"), row.values.get("category")
+        if not isinstance(text, str):
+            raise ValueError(f"{row.where} has no prompt")
+        if category not in CATEGORIES:
+            raise ValueError(f"{row.where} has the unknown category {category!r}")
         if not stem or stem != Path(stem).name:
-            raise ValueError(f"{path}: {stem!r} is no file name")
-        prompts.append(Prompt(stem, entry["prompt"], entry["category"]))
+            raise ValueError(f"{row.where} is no file name")
+        prompts.append(Prompt(stem, text, category))
     return prompts
 
 
@@ -46,23 +41,12 @@ def read_coco(path: Path) -> list[Prompt]:
 
     Raises ``ValueError``, with the number of the annotation, where the file has another form.
     """
-    content = read_json(path)
-    annotations = content.get("annotations") if isinstance(content, dict) else None
-    if not isinstance(annotations, list) or not annotations:
-        raise ValueError(f"{path} holds no annotations")
-    for number, one in enumerate(annotations):
-        if not _is_caption(one):
-            raise ValueError(f"{path}: annotation {number} is no caption: {one!r}")
-    ordered = sorted(annotations, key=lambda one: one["id"])
-    for one, following in pairwise(ordered):
-        if one["id"] == following["id"]:
-            raise ValueError(f"{path}: two captions have the id {one['id']}")
-    return [Prompt(f"{one['image_id']:012d}_{one['id']}", one["caption"].strip()) for one in ordered]
-
-
-def _is_caption(one: Any) -> bool:
-    return (
-        isinstance(one, dict)
-        and isinstance(one.get("caption"), str)
-        and all(isinstance(one.get(key), int) and one[key] >= 0 for key in ("id", "image_id"))
-    )
+    found: dict[int, Prompt] = {}
+    for row in read_rows(path, "annotations"):
+        caption, (key, image) = row.values.get("caption"), row.take(id=int, image_id=int)
+        if not isinstance(caption, str) or min(key, image) < 0:
+            raise ValueError(f"{row.where} is no caption: {row.values!r}")
+        if key in found:
+            raise ValueError(f"{row.where}: two captions have the id {key}")
+        found[key] = Prompt(f"{image:012d}_{key}", caption.strip())
+    return [found[key] for key in sorted(found)]
