@@ -70,19 +70,17 @@ class Layout(ABC):
     """A form of model folders, read and written. What cannot be raises ``ValueError``, in one line."""
 
     format: str  # what users call it; layouts of one format are for different heads
+    head: str | None = None  # the only generation head that it has a place for
     extras: tuple[str, ...] = ()  # prefixes of what else than the model's parameters the weights hold
+    default_codec: str | None = None  # hub id of the image codec of folders that hold none
 
     @abstractmethod
     def is_mine(self, values: dict[str, Any]) -> bool:
         """Whether a ``config.json`` is of this layout."""
 
     @abstractmethod
-    def holds(self, model: ModelConfig) -> bool:
-        """Whether it is for models with such a head."""
-
-    @abstractmethod
-    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
-        """The configuration of a folder whose ``config.json`` holds ``values``."""
+    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
+        """Sizes out of ``config.json``, which ``source`` names in errors: of missing and unsupported fields."""
 
     @abstractmethod
     def keys(self, model: ModelConfig) -> KeyMap:
@@ -91,6 +89,11 @@ class Layout(ABC):
     @abstractmethod
     def export(self, bundle: Bundle, weights: dict[str, Tensor], dtype: torch.dtype | None) -> Export:
         """A model whose ``weights``, by our names, are in ``dtype`` (None: as they were)."""
+
+    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
+        """The configuration of a folder whose ``config.json`` holds ``values``; chat and pixels as in releases."""
+        model = self.model_config(values, str(folder / "config.json"))
+        return FolderConfig(self.format, model, read_chat(folder), read_preprocessing(folder))
 
     def file_keys(self, model: ModelConfig, folder: Path, values: dict[str, Any], files: list[Path]) -> KeyMap:
         """As :meth:`keys`, for the ``files`` of a folder."""
@@ -109,13 +112,11 @@ class Layout(ABC):
         """
         kind = codec_kind(model)
         own = folder / kind.folder
-        if own.exists():
-            return kind.from_pretrained(own).to(device)
-        return self.other_codec(own).to(device) if required else None
-
-    def other_codec(self, own: Path) -> ImageCodec:
-        """That of folders without the folder ``own``."""
-        raise ValueError(f"no image codec at {own}: there is no config.json in it")
+        if not own.exists() and not required:
+            return None
+        if not own.exists() and self.default_codec is None:
+            raise ValueError(f"no image codec at {own}: there is no config.json in it")
+        return kind.from_pretrained(own if own.exists() else str(self.default_codec)).to(device)
 
 
 class OwnLayout(Layout):
@@ -126,8 +127,8 @@ class OwnLayout(Layout):
     def is_mine(self, values: dict[str, Any]) -> bool:
         return values.get("format") == self.format
 
-    def holds(self, model: ModelConfig) -> bool:
-        return True
+    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
+        return from_dict(FolderConfig, values, source).model
 
     def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
         return from_dict(FolderConfig, values, str(folder / "config.json"))
@@ -142,18 +143,6 @@ class OwnLayout(Layout):
         return Export(weights, {"config.json": values}, bundle.codec)
 
 
-class ReleasedLayout(Layout):
-    """That of a released checkpoint: sizes in ``config.json``, chat and pixels in the processor's files."""
-
-    @abstractmethod
-    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
-        """Sizes out of ``config.json``, which ``source`` names in errors: of missing and unsupported fields."""
-
-    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
-        model = self.model_config(values, str(folder / "config.json"))
-        return FolderConfig(self.format, model, read_chat(folder), read_preprocessing(folder))
-
-
 def find_layout(values: dict[str, Any]) -> Layout | None:
     """The layout of a ``config.json``; None where it is of none."""
     return next((layout for layout in layouts() if layout.is_mine(values)), None)
@@ -161,7 +150,7 @@ def find_layout(values: dict[str, Any]) -> Layout | None:
 
 def choose_layout(name: str, model: ModelConfig) -> Layout:
     """The layout that users call ``name``, for models like this one. Raises ``ValueError`` where there is none."""
-    fitting = {layout.format: layout for layout in layouts() if layout.holds(model)}
+    fitting = {layout.format: layout for layout in layouts() if layout.head in (None, model.head)}
     if name not in fitting:
         known = any(layout.format == name for layout in layouts())
         fault = f"the {name} format has no models with this head" if known else f"unknown format {name!r}"
