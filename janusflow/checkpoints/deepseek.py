@@ -7,7 +7,6 @@ additional fields and read where it is there; released files lack them and mean 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from janusflow.checkpoints.layouts import (
     Export,
-    ReleasedLayout,
+    Layout,
     check_sayable,
     check_settings,
     llm_params,
@@ -24,8 +23,6 @@ from janusflow.checkpoints.layouts import (
     type_name,
 )
 from janusflow.checkpoints.processor_files import companion_files
-from janusflow.codecs.base import ImageCodec
-from janusflow.codecs.vae import LatentCodec
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig
@@ -72,7 +69,6 @@ JANUSFLOW_KEYS = KeyMap(
     }
 )
 
-DEFAULT_VAE = "stabilityai/sdxl-vae"
 VAE_FACTOR = 8  # pixels per latent position of the SDXL-VAE
 
 # Settings of the released generation encoder and decoder that our blocks have built in.
@@ -94,22 +90,16 @@ FIXED_DECODER = {
 }
 
 
-class JanusFlowLayout(ReleasedLayout):
+class JanusFlowLayout(Layout):
     """DeepSeek's of JanusFlow."""
 
-    format = "deepseek"
+    format, head, default_codec = "deepseek", "flow", "stabilityai/sdxl-vae"
 
     def is_mine(self, values: dict[str, Any]) -> bool:
         return values.get("model_type") == MODEL_TYPE and "gen_vision_config" not in values
 
-    def holds(self, model: ModelConfig) -> bool:
-        return model.head.kind == "flow"
-
     def keys(self, model: ModelConfig) -> KeyMap:
         return JANUSFLOW_KEYS
-
-    def other_codec(self, own: Path) -> ImageCodec:
-        return LatentCodec.from_pretrained(DEFAULT_VAE)
 
     def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
         with reading(source, "JanusFlow"):

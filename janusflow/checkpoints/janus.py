@@ -19,7 +19,7 @@ from janusflow.checkpoints.deepseek import MODEL_TYPE, config_file, read_llm_con
 from janusflow.checkpoints.layouts import (
     Export,
     FolderConfig,
-    ReleasedLayout,
+    Layout,
     check_sayable,
     check_settings,
     reading,
@@ -72,14 +72,12 @@ CLASSES = {
 PROJECTOR = "mlp_gelu"
 
 
-class JanusLayout(ReleasedLayout):
+class JanusLayout(Layout):
     """A layout whose weights hold the VQ tokenizer too. vq_keys: its parameters, from transformers' names."""
 
+    head = "ar"
     vq_keys: KeyMap
     unused: tuple[str, ...] = ()  # names that are left out
-
-    def holds(self, model: ModelConfig) -> bool:
-        return model.head.kind == "ar"
 
     @abstractmethod
     def vq_config(self, values: dict[str, Any], source: str) -> JanusVQVAEConfig:

@@ -79,19 +79,17 @@ class Layout(ABC):
     """A form of model folders, read and written. What cannot be raises ``ValueError``, in one line."""
 
     format: str  # what users call it; layouts of one format are for different heads
+    head: str | None = None  # the only generation head that it has a place for
     extras: tuple[str, ...] = ()  # prefixes of what else than the model's parameters the weights hold
+    default_codec: str | None = None  # hub id of the image codec of folders that hold none
 
     @abstractmethod
     def is_mine(self, values: dict[str, Any]) -> bool:
         """Whether a ``config.json`` is of this layout."""
 
     @abstractmethod
-    def holds(self, model: ModelConfig) -> bool:
-        """Whether it is for models with such a head."""
-
-    @abstractmethod
-    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
-        """The configuration of a folder whose ``config.json`` holds ``values``."""
+    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
+        """Sizes out of ``config.json``, which ``source`` names in errors: of missing and unsupported fields."""
 
     @abstractmethod
     def keys(self, model: ModelConfig) -> KeyMap:
@@ -100,6 +98,11 @@ class Layout(ABC):
     @abstractmethod
     def export(self, bundle: Bundle, weights: dict[str, Tensor], dtype: torch.dtype | None) -> Export:
         """A model whose ``weights``, by our names, are in ``dtype`` (None: as they were)."""
+
+    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
+        """The configuration of a folder whose ``config.json`` holds ``values``; chat and pixels as in releases."""
+        model = self.model_config(values, str(folder / "config.json"))
+        return FolderConfig(self.format, model, read_chat(folder), read_preprocessing(folder))
 
     def file_keys(self, model: ModelConfig, folder: Path, values: dict[str, Any], files: list[Path]) -> KeyMap:
         """As :meth:`keys`, for the ``files`` of a folder."""
@@ -118,13 +121,14 @@ class Layout(ABC):
         """
         kind = codec_kind(model)
         own = folder / kind.folder
-        if own.exists():
-            return kind.from_pretrained(own).to(device)
-        return self.other_codec(own).to(device) if required else None
+        place = str(own) if own.exists() else self.codec_elsewhere(folder)
+        if place is None and required:
+            raise ValueError(f"no image codec at {own}: there is no config.json in it")
+        return None if place is None or not (own.exists() or required) else kind.from_pretrained(place).to(device)
 
-    def other_codec(self, own: Path) -> ImageCodec:
-        """That of folders without the folder ``own``."""
-        raise ValueError(f"no image codec at {own}: there is no config.json in it")
+    def codec_elsewhere(self, folder: Path) -> str | None:
+        """Where the codec of a folder without one is: a folder or hub id."""
+        return self.default_codec
 
 
 class OwnLayout(Layout):
@@ -135,8 +139,8 @@ class OwnLayout(Layout):
     def is_mine(self, values: dict[str, Any]) -> bool:
         return values.get("format") == self.format
 
-    def holds(self, model: ModelConfig) -> bool:
-        return True
+    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
+        return from_dict(FolderConfig, values, source).model
 
     def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
         config = from_dict(FolderConfig, values, str(folder / "config.json"))
@@ -145,31 +149,16 @@ class OwnLayout(Layout):
     def keys(self, model: ModelConfig) -> KeyMap:
         return SAME
 
-    def other_codec(self, own: Path) -> ImageCodec:
-        """That which ``config.json`` names: models of one codec may share it."""
-        elsewhere = read_json_object(own.parent / "config.json").get("codec")
-        if elsewhere is None:
-            return super().other_codec(own)
-        kind = VQCodec if own.name == VQCodec.folder else LatentCodec
-        return kind.from_pretrained(own.parent / str(elsewhere))
+    def codec_elsewhere(self, folder: Path) -> str | None:
+        """What ``config.json`` names: models of one codec may share it."""
+        elsewhere = read_json_object(folder / "config.json").get("codec")
+        return None if elsewhere is None else str(folder / elsewhere)
 
     def export(self, bundle: Bundle, weights: dict[str, Tensor], dtype: torch.dtype | None) -> Export:
         settings = (bundle.chat, bundle.preprocessing, bundle.sampling, bundle.world)
         values = to_dict(FolderConfig("janusflow", bundle.model.config, *settings))
         values["model"]["losses"] = {name: {"weight": 0.0} for name in paper_losses()}  # a saved model has none
         return Export(weights, {"config.json": values}, bundle.codec)
-
-
-class ReleasedLayout(Layout):
-    """That of a released checkpoint: sizes in ``config.json``, chat and pixels in the processor's files."""
-
-    @abstractmethod
-    def model_config(self, values: dict[str, Any], source: str) -> ModelConfig:
-        """Sizes out of ``config.json``, which ``source`` names in errors: of missing and unsupported fields."""
-
-    def read(self, folder: Path, values: dict[str, Any]) -> FolderConfig:
-        model = self.model_config(values, str(folder / "config.json"))
-        return FolderConfig(self.format, model, read_chat(folder), read_preprocessing(folder))
 
 
 def find_layout(values: dict[str, Any]) -> Layout | None:
@@ -179,7 +168,7 @@ def find_layout(values: dict[str, Any]) -> Layout | None:
 
 def choose_layout(name: str, model: ModelConfig) -> Layout:
     """The layout that users call ``name``, for models like this one. Raises ``ValueError`` where there is none."""
-    fitting = {layout.format: layout for layout in layouts() if layout.holds(model)}
+    fitting = {layout.format: layout for layout in layouts() if layout.head in (None, model.head.kind)}
     if name not in fitting:
         known = any(layout.format == name for layout in layouts())
         fault = f"the {name} format has no models with this head" if known else f"unknown format {name!r}"

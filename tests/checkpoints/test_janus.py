@@ -29,9 +29,8 @@ DEEPSEEK, TRANSFORMERS = DeepSeekJanusLayout(), TransformersJanusLayout()
 
 
 @pytest.fixture(params=LAYOUTS)
-def folder(request, tmp_path, janus_bundle):
-    save_pretrained(janus_bundle, tmp_path / "model", request.param)
-    return tmp_path / "model"
+def folder(request, saved):
+    return saved("janus", request.param)
 
 
 def unused(name):

@@ -41,7 +41,6 @@ def add_field(folder, name, template):
     path.write_text(json.dumps({**values, "chat_template": template}))
 
 
-@pytest.mark.parametrize("layout", FOREIGN)
 @pytest.mark.parametrize(
     ("change", "pro"),
     [
@@ -55,12 +54,12 @@ def add_field(folder, name, template):
         (lambda f: (with_token(f), add_field(f, "chat_template.json", "User: {{ m }}")), False),
     ],
 )
-def test_roles_without_a_statement(tmp_path, janus_bundle, layout, change, pro):
+def test_roles_without_a_statement(tmp_path, janus_bundle, change, pro):
     config = janus_bundle.model.config
     roomy = UnifiedModel(dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab_size=512)))
     folder = tmp_path / "model"
-    save_pretrained(dataclasses.replace(janus_bundle, model=roomy), folder, layout)
-    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    save_pretrained(dataclasses.replace(janus_bundle, model=roomy), folder, "transformers")
+    (folder / "chat_template.json").unlink()
     change(forget_roles(folder))
     chat = load_pretrained(folder, vae=None).chat
     assert (chat.user, chat.assistant) == (PRO if pro else ("User", "Assistant"))

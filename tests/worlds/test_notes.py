@@ -18,8 +18,8 @@ from janusflow.parts import tokenizer
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.weights import ASSETS, SHIPPED
+from janusflow.worlds.notes import WORD, WORDS, foreign_words, is_foreign
 from janusflow.worlds.shapes import render, sample_scene
-from janusflow.worlds.shapes.foreign import WORD, WORDS, foreign_words, is_foreign
 from janusflow.worlds.shapes.source import CAPTION_REQUEST
 from tests.conftest import ROOT
 
