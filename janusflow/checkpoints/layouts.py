@@ -121,14 +121,14 @@ class Layout(ABC):
         """
         kind = codec_kind(model)
         own = folder / kind.folder
-        place = str(own) if own.exists() else self.codec_elsewhere(folder)
+        place = str(own) if own.exists() else self.codec_elsewhere(folder, required)
         if place is None and required:
             raise ValueError(f"no image codec at {own}: there is no config.json in it")
-        return None if place is None or not (own.exists() or required) else kind.from_pretrained(place).to(device)
+        return None if place is None else kind.from_pretrained(place).to(device)
 
-    def codec_elsewhere(self, folder: Path) -> str | None:
+    def codec_elsewhere(self, folder: Path, required: bool) -> str | None:
         """Where the codec of a folder without one is: a folder or hub id."""
-        return self.default_codec
+        return self.default_codec if required else None
 
 
 class OwnLayout(Layout):
@@ -149,7 +149,7 @@ class OwnLayout(Layout):
     def keys(self, model: ModelConfig) -> KeyMap:
         return SAME
 
-    def codec_elsewhere(self, folder: Path) -> str | None:
+    def codec_elsewhere(self, folder: Path, required: bool) -> str | None:
         """What ``config.json`` names: models of one codec may share it."""
         elsewhere = read_json_object(folder / "config.json").get("codec")
         return None if elsewhere is None else str(folder / elsewhere)
