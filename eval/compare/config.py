@@ -47,7 +47,6 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         from janusflow.cli import check_given
-
         from janusflow.training.config import REPORT_TASKS
 
         unknown = sorted(set(self.tasks) - set(REPORT_TASKS))

@@ -14,6 +14,7 @@ import numpy as np
 
 from eval.intervals import Array, Interval, group_means, jackknife, percentiles, resampled_means
 from eval.shapes.benchmark import FEATURE_SCORES
+from janusflow.options import SamplingOptions
 
 Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> values by prompt
 GENEVAL = "GenEval rules"
