@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -36,9 +37,11 @@ def read_curves(metrics: Path, group: str = "loss/") -> tuple[dict[str, Curve], 
 def plot_losses(runs: Mapping[str, Path]) -> Figure:
     """The losses of the ``metrics.csv`` files in ``runs``, a panel each and a smoothed line for every run's name.
 
-    With one run the raw points stand behind the line; dotted lines separate its stages.
+    With one run the raw points stand behind the line; dotted lines separate its stages. The losses of held-out samples
+    are marked, a mark for each source.
     """
     read = {name: read_curves(path) for name, path in runs.items()}
+    held = {name: read_curves(path, "validation/")[0] for name, path in runs.items()}
     panels = list(dict.fromkeys(metric for curves, _ in read.values() for metric in curves))
     columns = max(len(panels), 1)
     figure = Figure(figsize=(4 * columns, 3))
@@ -50,12 +53,16 @@ def plot_losses(runs: Mapping[str, Path]) -> Figure:
             steps, values = zip(*curves[metric], strict=True)
             if len(read) == 1:
                 axis.plot(steps, values, color="0.8")
-            axis.plot(steps, smooth(values), label=name)
+            (line,) = axis.plot(steps, smooth(values), label=name)
+            marks = {source: points for source, points in held[name].items() if source.endswith(f"/{metric}")}
+            for mark, (source, points) in zip(cycle("os^Dv"), marks.items(), strict=False):
+                label = f"{name}: {source.rpartition('/')[0]}, held out"
+                axis.plot(*zip(*points, strict=True), mark, linestyle="--", color=line.get_color(), label=label)
             for end in ends[:-1]:
                 axis.axvline(end, color="0.6", linestyle=":")
         axis.set(title=metric, xlabel="step")
-        if len(read) > 1:
-            axis.legend()
+        if len(read) > 1 or any(metric == source.rpartition("/")[2] for curves in held.values() for source in curves):
+            axis.legend(fontsize="small")
     figure.tight_layout()
     return figure
 
