@@ -61,7 +61,7 @@ def head_of(sizes: ModelConfig) -> GenerationHead:
 def build_bundle(config: RunConfig) -> Bundle:
     """The untrained model with its pretrained parts."""
     parts = config.parts
-    world = None if config.data.sources else SHAPES
+    world = SHAPES if {source.kind for source in config.data.used_sources.values()} == {SHAPES} else None
     sizes, template = read_start(config)
     if parts.checkpoint is not None:
         return build_from_checkpoint(config, parts.checkpoint, sizes, world)
