@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from janusflow import __version__
-from janusflow.command_line import Parser, run_command
-from janusflow.options import CodeSampling, FlowSampling, SamplingOptions, add_flags, with_options
+from janusflow.command_line import Parser, find_device, make_folder, run_command
+from janusflow.options import SAMPLING, add_flags, check_given
 from janusflow.training import command
 
 if TYPE_CHECKING:
-    import torch
-
     from janusflow.checkpoints.pretrained import Bundle
 
 FORMATS = ("janusflow", "deepseek", "transformers")
@@ -139,12 +137,6 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help=DEVICE)
     parser.add_argument("--dtype", choices=DTYPES, help="the weights' type (default: bfloat16 on cuda, else float32)")
-
-
-SAMPLING: dict[str, type[SamplingOptions]] = {  # of the heads that are ours; --option sets those of others
-    "models that draw by rectified flow (JanusFlow)": FlowSampling,
-    "models that draw code by code (Janus, Janus-Pro)": CodeSampling,
-}
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -307,37 +299,10 @@ def sampling_flags(args: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def check_given(given: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` with the value where one is impossible for a head that takes it."""
-    for options in SAMPLING.values():
-        own = {name: value for name, value in given.items() if name in options.names()}
-        with_options(options, "", own)
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of that name, or the best there is. Raises ``ValueError`` where it cannot be used."""
-    import torch
-
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"cannot use the device {name!r}: {str(error).splitlines()[0]}") from error
-    return device
-
-
 def check_empty(folder: Path) -> None:
     """Raise ``ValueError`` where ``folder`` holds anything, or is none."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not empty")
-
-
-def make_folder(path: Path) -> None:
-    """Create ``path``. Raises ``ValueError`` where that is impossible."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot write to {path}: {error.strerror}") from error
 
 
 def file_names(prompts: Sequence[str]) -> dict[str, str]:

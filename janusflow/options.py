@@ -187,3 +187,16 @@ def with_options(kind: type[SamplingOptions], what: str, *layers: Mapping[str, A
     options = kind(**values)
     options.check()
     return options
+
+
+SAMPLING: dict[str, type[SamplingOptions]] = {  # of the heads that are ours
+    "models that draw by rectified flow (JanusFlow)": FlowSampling,
+    "models that draw code by code (Janus, Janus-Pro)": CodeSampling,
+}
+
+
+def check_given(given: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` with the value where one is impossible for a head that takes it."""
+    for options in SAMPLING.values():
+        own = {name: value for name, value in given.items() if name in options.names()}
+        with_options(options, "", own)

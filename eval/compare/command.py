@@ -50,7 +50,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from eval.compare.report import score_tables
     from eval.compare.run import compare, write_recorded
     from eval.pages.page import markdown_table
-    from janusflow.cli import find_device
+    from janusflow.command_line import find_device
     from janusflow.weights import read_json_object
 
     contestants = parse_contestants(args.models)

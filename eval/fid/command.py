@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 
 def run_fid(args: argparse.Namespace) -> int:
     """Print the scores of two sets of pictures, and how they were computed."""
-    from janusflow.cli import find_device
+    from janusflow.command_line import find_device
 
     for name, least in (("batch_size", 1), ("workers", 0)):
         if (given := getattr(args, name)) is not None and given < least:

@@ -14,7 +14,7 @@ from eval.pages.papers import as_printed, column_of, family_rows, published_tabl
 from eval.pages.sweep import SWEEP
 from eval.result import RESULT, Result, problem_lines, read_result, show
 from eval.store import PICTURES
-from janusflow.cli import make_folder
+from janusflow.command_line import make_folder
 from janusflow.pictures import grid, read_image
 
 SHOWN_PROMPTS = 6
