@@ -70,9 +70,12 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Train, score, report."""
+    import torch
+
     from janusflow.checkpoints.pretrained import load_pretrained
     from janusflow.training import distributed
     from janusflow.training.run import Run
+    from janusflow.training.throughput import memory_gib
 
     start = time.time()
     distributed.connect()
@@ -90,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     page, scores = REPORTS.load("shapes")(current.folder, bundle, config, minutes)
     if scores:
         print(scores)
-    print(f"done in {(time.time() - start) / 60:.1f} minutes, peak memory {peak_memory_gib():.1f} GiB: {page}")
+    memory = memory_gib(torch.device("cpu"), children=True)
+    print(f"done in {(time.time() - start) / 60:.1f} minutes, peak memory {memory:.1f} GiB: {page}")
     return 0
 
 
@@ -108,14 +112,3 @@ def choose_run(args: argparse.Namespace) -> Run:
         current = Run.resume(Run.latest(config), args.overrides) if args.resume else Run.create(config)
     check_start(current.config)
     return current
-
-
-def peak_memory_gib() -> float:
-    """The most memory that this process and the largest of its workers held (0 where the system does not say)."""
-    if sys.platform == "win32":
-        return 0.0
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
-    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit / 2**30

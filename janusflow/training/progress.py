@@ -10,7 +10,7 @@ import lightning as L
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
-from janusflow.training.callbacks import Meter
+from janusflow.training.metrics import Meter
 from janusflow.training.module import UnifiedModule
 from janusflow.training.stages import StageConfig
 

@@ -25,20 +25,11 @@ from janusflow.data.rows import RowBuilder
 from janusflow.models.unified import UnifiedModel
 from janusflow.precision import fast_bf16
 from janusflow.training import checkpoints, distributed
-from janusflow.training.callbacks import (
-    Faults,
-    LossBands,
-    Meter,
-    MetricsCSV,
-    RestoreState,
-    SaveStates,
-    StopOnSignals,
-    Validation,
-    has_lines,
-)
+from janusflow.training.callbacks import Faults, RestoreState, SaveStates, StopOnSignals
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.config import RunConfig, TrainerConfig
 from janusflow.training.data import StageData
+from janusflow.training.metrics import LossBands, Meter, MetricsCSV, Validation, has_lines
 from janusflow.training.module import UnifiedModule
 from janusflow.training.plan import check_disk, describe_model, describe_stage, stage_needs
 from janusflow.training.preflight import Start, open_start

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from torch import Tensor, nn
 
@@ -56,3 +58,19 @@ def multiplied(module: nn.Module) -> int:
     """The number of weights that every token is multiplied with: all but those that are looked up."""
     looked_up = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
     return sum(p.numel() for p in module.parameters() if id(p) not in looked_up)
+
+
+def memory_gib(device: torch.device, children: bool = False) -> float:
+    """The most memory that this process held on its GPU, else of the machine, in GiB (0 where the system does not say).
+
+    children: with the largest of its workers.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
+    kinds = (resource.RUSAGE_SELF, *([resource.RUSAGE_CHILDREN] if children else []))
+    return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) * unit / 2**30
