@@ -46,8 +46,7 @@ class CompareConfig:
     bootstrap: int = option(2000, "resamples behind an interval")
 
     def __post_init__(self) -> None:
-        from janusflow.inference.options import check_given  # here: a command line's help needs no network
-
+        from janusflow.cli import check_given
         from janusflow.training.config import REPORT_TASKS
 
         unknown = sorted(set(self.tasks) - set(REPORT_TASKS))

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from janusflow.inference.options import Sampling
 from tqdm import tqdm
 
 from eval.candidate import Candidate, describe, machine
@@ -28,6 +27,7 @@ from eval.shapes.task import ShapesOptions, ShapesTask
 from eval.store import JUDGED, PICTURES, read_stage, write_json
 from eval.task import Record
 from janusflow.checkpoints.pretrained import Bundle
+from janusflow.options import SamplingOptions
 
 FORMAT = 3  # of the costs; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
     facts: Record  # what it is
     scores: dict[str, Record]  # of each split, prompt by prompt
     cost: Record | None
-    sweep: list[tuple[Sampling, Record]]
+    sweep: list[tuple[SamplingOptions, Record]]
     shown: list[tuple[str, list[Path]]]  # prompts with their pictures, seeds 0, 1, …
 
 
@@ -74,7 +74,9 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
     return Measured({**facts, "sampling": main.describe()}, scores, cost, sweep, files)
 
 
-def measure_point(bundle: Bundle, options: Sampling, config: CompareConfig, home: Path, protocol: Record) -> Record:
+def measure_point(
+    bundle: Bundle, options: SamplingOptions, config: CompareConfig, home: Path, protocol: Record
+) -> Record:
     """Scores in distribution and cost of a picture at one setting; the seconds are those of drawing the scores."""
     counts = config.sweep_prompts_per_tag, config.sweep_images_per_prompt
     task = ShapesTask(ShapesOptions(*counts, 0, config.reference_images), splits=("in_distribution",))

@@ -11,10 +11,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from janusflow.inference.options import Sampling
 
 from eval.intervals import Array, Interval, group_means, jackknife, percentiles, resampled_means
 from eval.shapes.benchmark import FEATURE_SCORES
+from janusflow.options import SamplingOptions
 
 Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> values by prompt
 GENEVAL = "GenEval rules"
@@ -97,7 +97,7 @@ def entry(interval: Interval, seeds: Sequence[float] = ()) -> dict[str, Any]:
     return {"value": interval.value, "low": low, "high": high, "sd": spread, "seeds": list(seeds)}
 
 
-def point_summary(options: Sampling, seeds: Sequence[dict[str, Any]], resamples: int) -> dict[str, Any]:
+def point_summary(options: SamplingOptions, seeds: Sequence[dict[str, Any]], resamples: int) -> dict[str, Any]:
     """One setting's scores, averaged over training seeds; ``seeds`` are what :func:`measure_point` gave."""
     tags = seeds[0]["tags"]
     overall = mean_rows({"": seeds}, "correct", tags, resamples, GENEVAL, MEAN)[0]["models"][""]
