@@ -182,7 +182,7 @@ def run_task(args: argparse.Namespace) -> int:
     from eval.runner import run
 
     options = running_options(args)
-    sampling = sampling_flags(args)
+    sampling = sampling_flags(args) if args.task.draws else {}
     result = run(args.task(from_flags(args, args.task.options)), options, partial(load_candidate, args, sampling))
     if result is None:
         print(f"this part is done; others are left to do in {options.out}")

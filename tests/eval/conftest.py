@@ -7,46 +7,36 @@ from transformers import JanusVQVAE, JanusVQVAEConfig
 from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.codecs.vae import LatentCodec
 from janusflow.codecs.vq import VQCodec
+from janusflow.losses import AnswerLossConfig, LossConfig
 from janusflow.models.ar_head import ARHeadConfig
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
-from janusflow.repa import RepaConfig
 from janusflow.weights import ASSETS
 from tests.eval.geneval_judges import clip_folder, detector_folder  # noqa: F401 - fixtures
 from tests.eval.vqa_judges import blip_folder, vilt_folder  # noqa: F401 - fixtures
 
 LLM = LLMConfig(480, 32, 64, num_layers=2, num_heads=2, num_kv_heads=2, max_positions=256)
-VISION = VisionConfig(image_size=48, patch_size=8, width=24, depth=1, num_heads=2)
 
 
-def vq_codec():
-    config = JanusVQVAEConfig(
-        base_channels=32,
-        channel_multiplier=[1, 1, 1, 1],
-        num_res_blocks=1,
-        latent_channels=32,
-        num_patches=6,
-        embed_dim=4,
-        num_embeddings=32,
-    )
-    return VQCodec(JanusVQVAE(config))
+SMALL_VQ = JanusVQVAEConfig(
+    **{"base_channels": 32, "channel_multiplier": [1, 1, 1, 1, 1], "num_res_blocks": 1, "latent_channels": 32},
+    **{"num_patches": 3, "embed_dim": 4, "num_embeddings": 32},
+)
+HEADS = {
+    "flow": FlowHeadConfig(latent_channels=4, latent_size=12, width=16, encoder_blocks=1, decoder_blocks=1),
+    "ar": ARHeadConfig(codebook_size=32, code_channels=4, grid=3, head_width=16),
+}
 
 
 def build(head, tokenizer, seed=0):
     """A random model of this head with its codec."""
     torch.manual_seed(seed)
-    config = ModelConfig(
-        llm=LLM,
-        vision=VISION,
-        head=head,
-        flow_head=FlowHeadConfig(latent_channels=4, latent_size=12, width=16, encoder_blocks=1, decoder_blocks=1),
-        ar_head=ARHeadConfig(codebook_size=32, code_channels=4, grid=6, head_width=16),
-        repa=RepaConfig(enabled=False, block=1),
-    )
-    model = UnifiedModel(config).eval()
-    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae") if head == "flow" else vq_codec()
+    losses = {"ar": AnswerLossConfig(), "image": LossConfig("image")}
+    vision = VisionConfig(image_size=48, patch_size=48 // HEADS[head].grid, width=24, depth=1, num_heads=2)
+    model = UnifiedModel(ModelConfig(LLM, vision, HEADS[head], losses)).eval()
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae") if head == "flow" else VQCodec(JanusVQVAE(SMALL_VQ))
     return Bundle(model, codec, tokenizer)
 
 

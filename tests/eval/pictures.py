@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,17 @@ class StandIn(nn.Module):
         return nn.functional.adaptive_avg_pool2d(pixels, 2).flatten(1) / 128 - 1
 
 
-def stand_in(folder: Path) -> Path:
+@cache
+def script() -> bytes:
+    buffer = BytesIO()
+    torch.jit.save(torch.jit.script(StandIn()), buffer)
+    return buffer.getvalue()
+
+
+def stand_in(folder: Path, end: bytes = b"") -> Path:
     """The file of a stand-in extractor."""
-    path = folder / "standin.pt"
-    torch.jit.script(StandIn()).save(str(path))
-    return path
+    (folder / "standin.pt").write_bytes(script() + end)
+    return folder / "standin.pt"
 
 
 def picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:

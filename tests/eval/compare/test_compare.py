@@ -2,13 +2,16 @@
 
 import json
 import os
+import platform
 import shutil
 
+import numpy as np
 import pytest
 
 from eval.__main__ import main
 from eval.compare import measure
 from eval.compare.contestants import RECORD, Contestant, claim_folder
+from eval.result import read_result
 
 SMALL = [
     *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "4"),
@@ -54,18 +57,22 @@ def test_everything_is_measured_and_said(finished):
         assert said["protocol"][key], key
 
 
+def test_values_are_by_prompt_and_a_prompt_can_be_left_out(finished):
+    folder = finished / "points" / "flow-0" / "scores"
+    scores = measure.by_prompt(read_result(folder / "result.json"), folder, 4)
+    for split, tags in (("in_distribution", 6), ("held_out", 3)):
+        values = scores[split]
+        assert len(values["tags"]) == len(values["frechet_without"]) == tags
+        assert np.shape(values["correct"]) == np.shape(values["similarity"]) == (tags, 2)
+        assert np.shape(values["right"]) == (len(values["kinds"]), 1)
+        assert all(one != values["frechet"] for one in values["frechet_without"])
+
+
 def test_report_has_all_sections_and_pictures(finished):
     page = (finished / "report.md").read_text()
+    names = ("Scores", "Differences", "Side by side", "Cost of an image", "Quality against compute")
     sections = [line[3:] for line in page.splitlines() if line.startswith("## ")]
-    assert sections == [
-        "Scores",
-        "Differences",
-        "Side by side",
-        "Cost of an image",
-        "Quality against compute",
-        "The papers' numbers",
-        "Protocol",
-    ]
+    assert sections == [*names, "The papers' numbers", "Protocol"]
     assert "Each point is 6 images" in page and "timed at batch 6 " in page and "| seconds, batch 8 |" in page
     assert "| shapes world: flow | 0.000 |" in page.replace("| – ", "") and "not comparable" in page
     for name in ("samples", "overall-flops", "overall-seconds", "frechet-flops", "frechet-seconds"):
@@ -73,22 +80,20 @@ def test_report_has_all_sections_and_pictures(finished):
     assert (finished / "report.html").read_text().count("data:image/png;base64,") == 5
 
 
-def test_finished_points_stay_and_the_missing_one_is_measured(models, finished):
+def test_finished_points_stay_and_the_missing_and_times_of_another_machine_are_measured(models, finished, monkeypatch):
     before = points(finished)
+    costs = {name for name in before if name.endswith(".json") and "drawn" not in name}
     assert len(before) == 3 + 2 + 2 * 4, "scores of each seed, cost of each model, points of the sweep and their costs"
     shutil.rmtree(finished / "points" / "ar-1" / "sweep" / "T1w4")
     assert compare(models, finished, *SMALL) == 0
     after = points(finished)
     assert set(after) == set(before)
     assert [name for name in after if after[name] != before[name]] == ["ar-1/sweep/T1w4/drawn-0-of-1.jsonl"]
-
-
-def test_a_changed_setting_is_measured_anew(models, finished):
-    before = points(finished)
-    cut = ["--ar-temperature", "0.5", "--ar-top-k", "32", "--ar-top-p", "0.9"]
+    monkeypatch.setattr(platform, "machine", lambda: "another")
+    cut = ["--ar-temperature", "0.5", "--ar-top-k", "32", "--ar-top-p", "0.9"]  # and another setting of a head
     assert compare(models, finished, *SMALL, *cut) == 0
-    changed = {name for name, time in points(finished).items() if time != before[name]}
-    assert changed == {*(f"ar-{seed}/scores/drawn-0-of-1.jsonl" for seed in (0, 1)), "ar-0/cost.json"}
+    changed = {name for name, time in points(finished).items() if time != after[name]}
+    assert changed == costs | {f"ar-{seed}/scores/drawn-0-of-1.jsonl" for seed in (0, 1)}
     assert "temperature 0.5, top-k 32, top-p 0.9" in (finished / "report.md").read_text()
 
 
@@ -102,25 +107,30 @@ def test_a_kill_loses_one_point(models, tmp_path, monkeypatch):
         return measure_point(*args)
 
     monkeypatch.setattr(measure, "measure_point", killed)
-    assert compare(models, tmp_path / "out", *SMALL) == 130
+    assert main(["compare", str(models / "flow"), "--out", str(tmp_path / "out"), *SMALL]) == 130
     assert len(points(tmp_path / "out")) == 2 + 2
     assert not list(tmp_path.glob("**/*.part"))
 
 
-def test_one_task_without_sweep(models, tmp_path, capsys):
+def test_half_a_cost_is_none(tmp_path):
+    path = tmp_path / "cost.json"
+    for value, kept in ((1, 1), (2, 1)):
+        assert measure.measured(path, {"steps": (1, 2)}, lambda value=value: {"value": value}) == {"value": kept}
+    path.write_text(path.read_text()[:20])
+    assert measure.measured(path, {"steps": (1, 2)}, lambda: {"value": 3}) == {"value": 3}
+    assert measure.measured(path, {"steps": (2,)}, lambda: {"value": 4}) == {"value": 4}
+
+
+def test_one_task_without_sweep_and_a_model_may_join(models, tmp_path, capsys):
     out = tmp_path / "answers"
-    assert main(["compare", str(models / "flow"), "--tasks", "understanding", "--out", str(out), *SMALL]) == 0
+    few = ["--tasks", "understanding", "--out", str(out), *SMALL]
+    assert main(["compare", str(models / "flow"), *few]) == 0
     assert "| answers: all |" in capsys.readouterr().out
     page = (out / "report.md").read_text()
     assert "## Cost" not in page and "## Quality" not in page and "Fréchet distance, SigLIP" not in page
     assert not (out / "samples.png").exists()
-
-
-def test_a_model_may_join(models, tmp_path):
-    few = ["--tasks", "understanding", "--questions-per-kind", "1", "--bootstrap", "5", "--out", str(tmp_path / "out")]
-    assert main(["compare", str(models / "flow"), *few]) == 0
     assert main(["compare", str(models / "flow"), str(models / "ar"), *few]) == 0
-    assert set(json.loads((tmp_path / "out" / "comparison.json").read_text())["models"]) == {"flow", "ar"}
+    assert set(json.loads((out / "comparison.json").read_text())["models"]) == {"flow", "ar"}
 
 
 @pytest.mark.parametrize(
@@ -134,7 +144,7 @@ def test_a_model_may_join(models, tmp_path):
         (["{flow}", "--bootstrap", "0"], "bootstrap"),
         (["{flow}", "--ar-top-k", "0"], "0"),
         (["{flow}", "--ar-top-p", "1.5"], "1.5"),
-        (["{flow}", "{ar}", "--ar-top-k", "33"], "ar_top_k 33 is more than the 32 codes of"),
+        (["{flow}", "{ar}", "--ar-top-k", "33"], "top_k 33 is more than the codebook's 32 codes"),
         (["{flow}", "--tasks", "dancing"], "dancing"),
         (["{flow}", "{flow}"], "two models are called flow"),
         (["both={flow},{ar}"], "no seeds of one model"),
@@ -157,14 +167,11 @@ def fails(capsys, arguments, value):
     assert line.startswith("error: ") and value in line
 
 
-def test_folders_of_others_are_left_alone(models, finished, tmp_path, capsys):
+def test_folders_of_others_and_models_for_other_tasks_are_refused(models, finished, tmp_path, capsys):
     fails(capsys, [models / "ar", "--out", finished], "another comparison, of flow, ar")
     fails(capsys, [f"flow={models / 'ar'}", f"ar={models / 'ar'}", "--out", finished], "another comparison")
     (tmp_path / "letter.txt").write_text("dear")
     fails(capsys, [models / "ar", "--out", tmp_path], "not empty")
-
-
-def test_models_for_other_tasks_are_refused(models, tmp_path, capsys):
     run = tmp_path / "run"
     run.mkdir()
     (run / "model").symlink_to(models / "flow")
@@ -172,7 +179,7 @@ def test_models_for_other_tasks_are_refused(models, tmp_path, capsys):
     fails(capsys, [run, models / "ar", "--out", tmp_path / "out"], "not trained for generation")
 
 
-def test_paths_of_one_folder_are_one_model(tmp_path, monkeypatch):
+def test_paths_of_one_folder_are_one_model_and_a_damaged_record_is_named(tmp_path, monkeypatch):
     (tmp_path / "runs" / "a").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     for path in ("runs/a", str(tmp_path / "runs" / "a"), "./runs/../runs/a"):
@@ -181,10 +188,7 @@ def test_paths_of_one_folder_are_one_model(tmp_path, monkeypatch):
     assert record == {"a": [os.path.realpath(tmp_path / "runs" / "a"), "hub/name"]}
     with pytest.raises(ValueError, match="another comparison, of a: "):
         claim_folder(tmp_path / "out", [Contestant("a", ("runs", "hub/name"))])
-
-
-@pytest.mark.parametrize("damage", ["", '{"a": ', "[1]"])
-def test_a_damaged_record_is_named(tmp_path, damage):
-    (tmp_path / RECORD).write_text(damage)
-    with pytest.raises(ValueError, match=str(tmp_path / RECORD)):
-        claim_folder(tmp_path, [Contestant("a", ("runs/a",))])
+    for damage in ("", '{"a": ', "[1]"):
+        (tmp_path / "out" / RECORD).write_text(damage)
+        with pytest.raises(ValueError, match=str(tmp_path / "out" / RECORD)):
+            claim_folder(tmp_path / "out", [Contestant("a", ("runs/a",))])

@@ -11,7 +11,7 @@ from janusflow.models.ar_head import CodeSampling
 from janusflow.models.flow_head import FlowSampling
 
 PROMPTS = ["a red circle", "two green stars"]
-CODES = 36
+CODES = 9
 KIB = 256  # fp32 numbers in it
 
 
@@ -28,7 +28,7 @@ def test_passes_of_the_llm_are_counted_with_the_prompts_and_guidance(bundles):
 def test_operations_are_those_of_the_layers(bundles):
     """Every matrix product of a code-by-code draw, by hand, but for the rotary angles."""
     bundle = bundles["ar"]
-    llm, head = bundle.model.config.llm, bundle.model.config.ar_head
+    llm, head = bundle.model.config.llm, bundle.model.config.head
     prefix = len(bundle.template.generation_prompt(PROMPTS[0])) - 1
     width, deep = llm.hidden_size, llm.intermediate_size
     spans = [(prefix, prefix), *((1, prefix + number + 1) for number in range(CODES))]  # queries and keys of each pass
@@ -81,7 +81,7 @@ def test_seconds_are_of_whole_batches_after_one_picture_to_warm_up(bundles, monk
     assert drawn_before.timing(drawings)["timed_batch"] == 5 and sizes[3:] == [1, 5]
 
 
-def test_peak_counts_what_lives_at_once():
+def test_live_memory_is_of_storages_made_inside():
     with LiveMemory() as memory:
         first = torch.ones(4 * KIB)
         second = first + 1  # 8 KiB live
@@ -94,27 +94,21 @@ def test_peak_counts_what_lives_at_once():
     del third, fourth
     assert memory.now == 0
 
-
-def test_views_and_older_tensors_count_nothing():
     weight = torch.ones(64 * KIB)
     with torch.inference_mode(), LiveMemory() as memory:
         rows = weight.view(KIB, 64)
         rows.mul_(2)
         half = rows[:2].t()
-        assert memory.peak == 0
+        assert memory.peak == 0, "views and older tensors count nothing"
         copy = half.contiguous()  # 128 numbers
         other = copy.view(-1)
         del copy
         assert memory.now == 512, "a view keeps its storage alive"
         del other
-    assert memory.now == 0 and memory.peak == 512
-    assert weight[0] == 2
+    assert memory.now == 0 and memory.peak == 512 and weight[0] == 2
 
-
-def test_several_outputs_and_lists():
-    with LiveMemory() as memory:
+    with LiveMemory() as memory:  # several outputs
         kept = list(torch.ones(KIB).split(64))
         values, places = torch.ones(KIB).topk(16)
     assert len(kept) == 4 and values.nbytes + places.nbytes == 16 * 12
-    assert memory.now == 1024 + 16 * 12
-    assert memory.peak >= 2048
+    assert memory.now == 1024 + 16 * 12 and memory.peak >= 2048

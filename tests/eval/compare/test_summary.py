@@ -1,7 +1,10 @@
-"""Scores, spreads, paired differences and Pareto fronts of made-up results, and what the report prints of them."""
+"""Scores, spreads, paired differences, Pareto fronts and plots of made-up results, and what the report prints."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from eval.compare.plots import draw_side_by_side, plot_sweep
 from eval.compare.report import cell, gap, score_sections
 from eval.compare.summary import mark_fronts, pairs, pareto_front, point_summary, summarize_split
 from janusflow.models.flow_head import FlowSampling
@@ -47,11 +50,8 @@ def test_training_seeds_give_mean_and_sample_deviation():
     assert mean["seeds"] == [0.25, 0.875] and mean["sd"] == pytest.approx(0.625 / 2**0.5)
     assert rows["GenEval rules: mean of the tags"]["differences"] == {}
     assert rows_of({"one": [result(WEAK)]})["GenEval rules: colors"]["models"]["one"]["sd"] is None
-
-
-def test_many_models_are_compared_with_the_first():
     assert pairs(["a", "b", "c"]) == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert pairs(["a", "b", "c", "d"]) == [("a", "b"), ("a", "c"), ("a", "d")]
+    assert pairs(["a", "b", "c", "d"]) == [("a", "b"), ("a", "c"), ("a", "d")], "many are compared with the first"
 
 
 def test_front_is_what_nothing_cheaper_or_equal_beats():
@@ -82,47 +82,68 @@ def test_training_seeds_are_averaged():
     assert point["low"] is point["high"] is None, "one prompt of each tag"
 
 
-def results(prompts, answers=4):
-    """Two tags of ``prompts`` each, and one kind of question; two models that differ in every prompt."""
-
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_one_prompt_of_a_tag_gives_no_interval_and_the_report_says_why(prompts):
     def model(right):
-        return {
-            "tags": ["colors"] * prompts + ["position"] * prompts,
-            "correct": [[right]] * 2 * prompts,
-            "similarity": [[50.0 + right]] * 2 * prompts,
-            "frechet": 0.5,
-            "frechet_floor": 0.25,
-            "frechet_without": [0.5] * 2 * prompts,
-            "kinds": ["color"] * answers,
-            "right": [[right]] * answers,
+        rows = {
+            **{"tags": ["colors"] * prompts + ["position"] * prompts, "correct": [[right]] * 2 * prompts},
+            **{"similarity": [[50.0 + right]] * 2 * prompts, "frechet_without": [0.5] * 2 * prompts},
         }
+        return [{**rows, "frechet": 0.5, "frechet_floor": 0.25, "kinds": ["color"] * 4, "right": [[right]] * 4}]
 
-    return {"weak": [model(0)], "strong": [model(1)]}
+    rows = summarize_split({"weak": model(0), "strong": model(1)}, 50)
+    scores = {"in_distribution": rows}
+    models = {name: {"checkpoints": [""]} for name in ("weak", "strong")}
+    sections = score_sections({"models": models, "scores": scores, "protocol": {"bootstrap": 50}})
+    said = " ".join(part.text for section in sections for part in section.parts if part.kind == "text")
+    assert ("[–] is no interval" in said) == ("[–]" in said) == (prompts == 1)
+    if prompts == 1:  # score of the strong model, difference
+        both = {row["label"]: (cell(row["models"]["strong"]), *map(gap, row["differences"].values())) for row in rows}
+        assert both["GenEval rules: mean of the tags"] == both["GenEval rules: colors"] == ("1.000 [–]", "+1.000 [–]")
+        starts = {label.split(" ")[0].rstrip(","): cells for label, cells in both.items()}
+        assert starts["Fréchet"] == ("0.500 [–]", "+0.000 [–]") and starts["image-text"] == ("51.0 [–]", "+1.000 [–]")
+        assert [cells for label, cells in both.items() if label.startswith("…")] == [("0.250",)], "never has one"
+        assert both["answers: all"] == ("1.000 [1.000, 1.000]", "+1.000 [+1.000, +1.000] *")
 
 
-def printed(rows):
-    """label -> (score of the strong model, difference)."""
-    return {
-        row["label"]: (cell(row["models"]["strong"]), *(gap(one) for one in row["differences"].values()))
-        for row in rows
+def points(offset):
+    """28 points, as close together as those of a real sweep."""
+    rng = np.random.default_rng(offset)
+    return [
+        {
+            "flops": 1e9 * (steps + 1) * (1 + (weight > 1)),
+            "seconds": 0.02 * steps,
+            "overall": min(1.0, 0.1 * weight + steps / 80 + 0.02 * rng.random()),
+            "frechet": 1 / steps,
+            "short": f"{steps}w{weight}",
+            "fronts": [["overall", "flops"]] if weight == 2 else [],
+        }
+        for weight in (1, 2, 4, 8)
+        for steps in (1, 2, 4, 8, 16, 30, 64)
+    ]
+
+
+def test_labels_do_not_overlap():
+    figure = plot_sweep({"flow": points(0), "ar": points(1)}, "overall", "flops")
+    (axis,) = figure.axes
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in axis.texts]
+    assert len(boxes) > 25
+    assert not any(box.count_overlaps(boxes[:number]) for number, box in enumerate(boxes))
+    frame = axis.get_window_extent(renderer)
+    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
+    fronts = {point["short"] for point in points(0) if point["fronts"]}
+    assert fronts <= {text.get_text() for text in axis.texts}
+    assert [line.get_label() for line in axis.lines] == ["flow", "ar"] and len(axis.lines[0].get_xdata()) == 7
+
+
+def test_models_stand_side_by_side():
+    colors = {"first": ["red", "lime"], "second": ["blue", "yellow"]}
+    shown = {
+        name: [[Image.new("RGB", (48, 48), color)] * 2 for color in of_prompts] for name, of_prompts in colors.items()
     }
-
-
-def test_one_prompt_of_a_tag_gives_no_interval():
-    rows = printed(summarize_split(results(prompts=1), 50))
-    assert rows["GenEval rules: mean of the tags"] == ("1.000 [–]", "+1.000 [–]")
-    assert rows["GenEval rules: colors"] == ("1.000 [–]", "+1.000 [–]")
-    assert [both for label, both in rows.items() if label.startswith("Fréchet")] == [("0.500 [–]", "+0.000 [–]")]
-    assert [both for label, both in rows.items() if label.startswith("image-text")] == [("51.0 [–]", "+1.000 [–]")]
-    assert [both for label, both in rows.items() if label.startswith("…")] == [("0.250",)], "never has one"
-    assert rows["answers: all"] == ("1.000 [1.000, 1.000]", "+1.000 [+1.000, +1.000] *")
-
-
-def test_the_report_says_why_there_is_no_interval():
-    def said(prompts):
-        models = {name: {"checkpoints": [""]} for name in ("weak", "strong")}
-        scores = {"in_distribution": summarize_split(results(prompts), 50)}
-        sections = score_sections({"models": models, "scores": scores, "protocol": {"bootstrap": 50}})
-        return " ".join(part.text for section in sections for part in section.parts if part.kind == "text")
-
-    assert "[–] is no interval" in said(1) and "[–]" not in said(2)
+    sheet = np.asarray(draw_side_by_side(shown, ["a red circle", "a ring"])).astype(int)
+    row = sheet[100]
+    found = [tuple(row[x]) for x in (50, 150, 250, 350)]
+    assert found == [(255, 0, 0), (255, 0, 0), (0, 0, 255), (0, 0, 255)]
+    assert tuple(sheet[220, 50]) == (0, 255, 0) and tuple(sheet[220, 250]) == (255, 255, 0)

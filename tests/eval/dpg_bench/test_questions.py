@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def write(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_rows_in_file_order(tmp_path):
+def test_rows_in_file_order_of_which_official_grouping_lacks_the_first(tmp_path):
     rows = read_rows(write(tmp_path, *LINES))
     assert [(row.number, row.item, row.id, row.parents, row.category) for row in rows] == [
         (0, "p97", 1, (), "entity - whole"),
@@ -37,10 +38,6 @@ def test_rows_in_file_order(tmp_path):
     ]
     assert rows[0].text == "A dog, red" and rows[2].question == 'Is this a "photo"?'
     assert check_rows(rows) == {}
-
-
-def test_official_grouping_lacks_the_first_row(tmp_path):
-    rows = read_rows(write(tmp_path, *LINES))
     assert {item: list(ids) for item, ids in group_rows(rows, "corrected").items()} == {"p97": [1, 2], "12": [1, 2]}
     assert {item: list(ids) for item, ids in group_rows(rows, "official").items()} == {"p97": [2], "12": [1, 2]}
 
@@ -51,72 +48,47 @@ def test_official_grouping_lacks_the_first_row(tmp_path):
         ("a,t,,x,0,e,w,e (x),Is it?", "line 2: the column proposition_id holds 'x'"),
         ("a,t,,1,1;2,e,w,e (x),Is it?", "line 2: the column dependency holds '1;2'"),
         ("a,t,,1,,e,w,e (x),Is it?", "line 2 has no 'dependency'"),
-        ("a,t,,1,0,e,w,e (x),", "line 2 has no 'question_natural_language'"),
         ("../a,t,,1,0,e,w,e (x),Is it?", "cannot be a file's name"),
-        ("a,t,,1,0,e,w,e (x),Is it?,more", "line 2 has 10 cells for 9 columns"),
+        ("a,,,1,0,e,w,e (x),Is it?", "the item a has no prompt"),
     ],
 )
 def test_damaged_rows_are_refused_with_their_line(tmp_path, line, message):
-    with pytest.raises(ValueError, match=r"dpg_bench\.csv") as error:
-        read_rows(write(tmp_path, line))
-    assert message in str(error.value)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_prompts(read_rows(write(tmp_path, line)), tmp_path)
 
 
-def test_missing_column_and_empty_file_are_refused(tmp_path):
-    path = write(tmp_path)
-    with pytest.raises(ValueError, match="holds no rows"):
-        read_rows(path)
-    path.write_text("item_id,text\na,b\n")
-    with pytest.raises(ValueError, match="has no column proposition_id, dependency"):
-        read_rows(path)
-    with pytest.raises(ValueError, match="cannot read"):
-        read_rows(tmp_path / "none.csv")
+def test_other_files_are_refused(tmp_path):
+    for name, content, message in (
+        ("dpg_bench.csv", "item_id,text\na,b\n", "has no column proposition_id, dependency"),
+        ("dpg_prompts.json", '[{"prompt": "A dog"}]', "is no list of prompts"),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=message):
+            (read_rows if name.endswith("csv") else prompts_of_json)(tmp_path / name)
 
 
 def test_faults_that_do_not_stop_the_reader_are_named(tmp_path):
     lines = [*LINES, LINES[0], "12,A cow,,3,7,e,w,e (x),Is it?"]
     problems = check_rows(read_rows(write(tmp_path, *lines)))
     assert problems == {
-        "duplicate question": ["p97/1"],
-        "divided item": ["p97", "12"],
-        "unknown parent": ["12/3"],
-        "several prompts": ["12"],
+        **{"duplicate question": ["p97/1"], "divided item": ["p97", "12"]},
+        **{"unknown parent": ["12/3"], "several prompts": ["12"]},
     }
 
 
-def test_prompts_come_from_the_csv_where_nothing_lies_beside_it(tmp_path):
+def test_prompts_come_from_the_mirror_from_files_or_else_from_the_csv(tmp_path):
     rows = read_rows(write(tmp_path, *LINES))
-    assert read_prompts(rows, tmp_path) == ({"p97": "A dog, red", "12": "A cat"}, {})
-
-
-def test_prompt_files_come_first_and_are_compared(tmp_path):
-    rows = read_rows(write(tmp_path, *LINES))
+    ours = {"p97": "A dog, red", "12": "A cat"}
+    assert read_prompts(rows, tmp_path) == (ours, {})
+    (tmp_path / "dpg_prompts.json").write_text(json.dumps([{"prompt": "A dog, red", "prompt_file_name": "p97"}]))
+    assert read_prompts(rows, tmp_path) == (ours, {"missing": ["prompt of 12"]})
+    (tmp_path / "dpg_prompts.json").unlink()
     (tmp_path / "prompts").mkdir()
-    (tmp_path / "prompts" / "p97.txt").write_text("A  dog, red\n")  # space does not matter
-    (tmp_path / "prompts" / "12.txt").write_text("A white cat")
-    (tmp_path / "prompts" / "13.txt").write_text("A cow")
+    for name, text in (("p97", "A  dog, red\n"), ("12", "A white cat"), ("13", "A cow")):  # space does not matter
+        (tmp_path / "prompts" / f"{name}.txt").write_text(text)
     prompts, problems = read_prompts(rows, tmp_path)
     assert prompts == {"p97": "A  dog, red", "12": "A white cat"}
     assert problems == {"unexpected": ["prompt of 13"], "contradiction": ["prompt of 12"]}
-
-
-def test_prompts_of_the_mirror(tmp_path):
-    rows = read_rows(write(tmp_path, *LINES))
-    (tmp_path / "dpg_prompts.json").write_text(json.dumps([{"prompt": "A dog, red", "prompt_file_name": "p97"}]))
-    assert read_prompts(rows, tmp_path) == ({"p97": "A dog, red", "12": "A cat"}, {"missing": ["prompt of 12"]})
-
-
-def test_item_without_prompt_is_refused(tmp_path):
-    rows = read_rows(write(tmp_path, "a,,,1,0,e,w,e (x),Is it?"))
-    with pytest.raises(ValueError, match="the item a has no prompt"):
-        read_prompts(rows, tmp_path)
-
-
-def test_other_json_is_refused(tmp_path):
-    path = tmp_path / "dpg_prompts.json"
-    path.write_text('[{"prompt": "A dog"}]')
-    with pytest.raises(ValueError, match="is no list of prompts"):
-        prompts_of_json(path)
 
 
 @pytest.mark.skipif(not DPG_PROMPTS.exists(), reason=f"no DPG-Bench prompts at {DPG_PROMPTS}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from eval.dpg_bench.questions import Row
@@ -33,12 +32,8 @@ CHAIN = rows(("a", 1, [], "entity - whole"), ("a", 2, [1], "attribute - color"),
 ALL = same(YES, YES, YES)
 
 
-@pytest.mark.parametrize(
-    ("answer", "counts"),
-    [("yes", True), ("Yes", False), (" yes", False), ("no", False), ("yes it is", False), ("yes.", False), ("", False)],
-)
-def test_answer_counts_when_it_equals_yes(answer, counts):
-    assert is_yes(answer) == counts
+def test_answer_counts_when_it_equals_yes():
+    assert [text for text in ("yes", "Yes", " yes", "no", "yes it is", "yes.", "") if is_yes(text)] == ["yes"]
 
 
 @pytest.mark.parametrize(
@@ -87,23 +82,6 @@ def test_readings_of_categories(protocol, categories, expected):
     assert scored.scores["overall"] == 75, "zeroed in either"
 
 
-def test_the_readings_of_categories_differ_by_what_failed_parents_take_away():
-    """Synthetic answers: 60 % of entities are there, 70 % of attributes are met, whether or not their entity is."""
-    rng = np.random.default_rng(0)
-    items = [f"item{number}" for number in range(1000)]
-    questions = rows(*(row for item in items for row in ((item, 1, [], "entity"), (item, 2, [1], "attribute"))))
-    answers = {
-        item: [{1: YES if a < 0.6 else NO, 2: YES if b < 0.7 else NO} for a, b in rng.random((4, 2))] for item in items
-    }
-    for protocol, categories, expected, margin in (
-        ("official", "raw", 70, 3),  # of 1,000 answers
-        ("corrected", "raw", 70, 1.5),  # of 4,000
-        ("corrected", "zeroed", 42, 1.5),
-    ):
-        found = score(questions, answers, protocol, categories).scores["attribute"]
-        assert found == pytest.approx(expected, abs=margin)
-
-
 def test_level_1_pools_the_questions_of_its_level_2():
     kinds = ("entity - whole", "entity - part", "entity - part", "other")
     questions = rows(*(("a", number, [], kind) for number, kind in enumerate(kinds, 1)))
@@ -143,15 +121,12 @@ def test_what_the_dropped_row_takes_along(parents, answers, overall, problems):
     assert scored.scores["overall"] == overall and scored.problems == problems
 
 
-def test_a_part_of_the_file_without_its_first_row_loses_nothing():
-    assert score(CHAIN, {"a": ALL}, "official").scores["overall"] == 100
-
-
 def test_divided_item_keeps_its_last_rows_officially():
     questions = rows(("a", 1, [], "global"), ("b", 1, [], "global"), ("a", 2, [], "global"))
     answers = {"a": same(NO, YES), "b": same(YES)}
     assert score(questions, answers, "official").items["a"]["score"] == 100
     assert score(questions, answers).items["a"]["score"] == 50
+    assert score(CHAIN, {"a": ALL}, "official").scores["overall"] == 100, "a part of the file without its first row"
 
 
 # --- what is missing ---
@@ -175,15 +150,9 @@ def test_missing_answers_and_crops_are_wrong_and_named(last, crop):
 
 def test_unknown_parent_is_no_condition_when_corrected_and_an_error_officially():
     questions = rows(("a", 1, [9], "global"))
-    assert score(questions, {"a": same(YES)}).scores["overall"] == 100
-    assert score(questions, {"a": same(YES)}, "official").problems == {"failed": ["a"]}
-
-
-# --- what a library is handed ---
-
-
-def test_answers_may_come_from_json():
-    assert score(CHAIN, {"a": [{"1": YES, "2": YES, "3": YES}] * 4}).scores["overall"] == 100
+    answers = {"a": [{"1": YES}] * 4}  # as from JSON
+    assert score(questions, answers).scores["overall"] == 100
+    assert score(questions, answers, "official").problems == {"failed": ["a"]}
 
 
 @pytest.mark.parametrize(
@@ -194,14 +163,10 @@ def test_answers_may_come_from_json():
         (lambda: score(CHAIN, {}, "corrected", "all"), "the corrected protocol has no 'all' categories"),
         (lambda: score_items(CHAIN, {}, ["z"], "official"), "no question is about the item 'z'"),
         (lambda: score_items(CHAIN, {"a": ALL}, ["a", "a"], "corrected"), "'a' is there twice"),
-        *((lambda given=given, protocol=protocol: score(CHAIN, {"a": given}, protocol), f"the item 'a' .*{value}")
-          for given, value in (
-              (ALL * 2, "the answers of 4 crops"),
-              (ALL[0], "the answers of 4 crops"),
-              ([{1: True}] * 4, "1: True"),
-              ([{1: 1.0}] * 4, "1: 1.0"),
-              ([{"first": YES}] * 4, "'first': 'yes'"),
-          ) for protocol in ("official", "corrected")),
+        *((lambda given=given: score(CHAIN, {"a": given}), f"the item 'a' .*{value}") for given, value in (
+            (ALL * 2, "the answers of 4 crops"), (ALL[0], "the answers of 4 crops"),
+            ([{1: True}] * 4, "1: True"), ([{"first": YES}] * 4, "'first': 'yes'"),
+        )),
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused(call, message):

@@ -55,12 +55,14 @@ def four(*colors):
     return grid
 
 
-def test_one_grid_a_prompt_with_four_seeds(data):
+def test_one_grid_a_prompt_with_four_seeds_or_one_picture_where_it_is_asked_for(data):
     work = DPGBench(DPGOptions(data)).prepare().check()
     assert work.drawings[0] == ("p97", "A red dog", (0, 1, 2, 3), "p97.png")
-    assert [drawing.id for drawing in work.drawings] == ["p97", "12", "13"]
+    assert [drawing.id for drawing in work.drawings] == ["p97", "12", "13"] and work.problems == {}
     assert len(DPGBench(DPGOptions(f"{data}/dpg_bench.csv")).prepare(limit=2).drawings) == 2
-    assert work.problems == {}
+    assert "pictures in a file" not in work.protocol, "as in older folders"
+    one = DPGBench(DPGOptions(data, pic_num=1)).prepare()
+    assert one.drawings[0].seeds == (0,) and one.protocol["pictures in a file"] == 1
 
 
 def test_grid_is_cut_row_by_row():
@@ -79,7 +81,7 @@ def run(data, blip_folder, tmp_path):
         for name, size in zip(("p97", "12", "13"), sizes, strict=True):
             Image.new("RGB", size, "red").save(folder / f"{name}.png")
         out = tmp_path / "out"
-        judge = ["--judge", "transformers", "--judge-model", str(blip_folder)]
+        judge = ["--judge", "transformers", "--judge-model", str(blip_folder), "--workers", "0"]
         code = main(["run", "dpg-bench", "--data", data, *judge, "--images", str(folder), "--out", str(out), *flags])
         path = out / "result.json"
         return code, json.loads(path.read_text()) if path.exists() else None
@@ -88,12 +90,7 @@ def run(data, blip_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "count"),
-    [
-        (["--pic-num", "1"], 1),
-        (["--resolution", "8"], 1),
-        (["--pic-num", "4", "--resolution", "4"], 4),
-    ],
+    ("flags", "count"), [(["--pic-num", "1"], 1), (["--resolution", "8"], 1), (["--resolution", "4"], 4)]
 )
 def test_the_number_of_pictures_is_said_by_option_or_by_size(run, flags, count):
     code, result = run(*flags)
@@ -131,13 +128,6 @@ def test_a_folder_of_grids_takes_no_single_pictures(run, capsys):
     assert run("--pic-num", "4", "--protocol", "corrected", "--categories", "zeroed")[0] == 0, "scored anew"
 
 
-def test_one_picture_a_prompt_is_drawn_where_it_is_asked_for(data):
-    task = DPGBench(DPGOptions(data, pic_num=1))
-    assert task.prepare().drawings[0].seeds == (0,) and task.given.pic_num == 1
-    assert task.prepare().protocol["pictures in a file"] == 1
-    assert "pictures in a file" not in DPGBench(DPGOptions(data)).prepare().protocol, "as in older folders"
-
-
 @pytest.mark.parametrize(("protocol", "overall"), [("official", 62.5), ("corrected", 200 / 3)])
 def test_judged_grids_are_scored_from_their_json(data, protocol, overall):
     task = DPGBench(DPGOptions(data, protocol=protocol))
@@ -153,12 +143,6 @@ def test_judged_grids_are_scored_from_their_json(data, protocol, overall):
     scored = task.score(work, stored, {})
     assert scored.scores["overall"] == pytest.approx(overall)
     assert scored.problems == ({"left out": ["p97"]} if protocol == "official" else {})
-
-
-def test_title_names_judge_and_protocol(data):
-    assert DPGBench(DPGOptions(data)).title == "DPG-Bench (judge mPLUG-large, official protocol)"
-    other = DPGBench(DPGOptions(data, protocol="corrected", judge="transformers"))
-    assert other.title == "DPG-Bench (judge Salesforce/blip-vqa-capfilt-large, corrected protocol)"
 
 
 def test_folder_of_pictures(data, tmp_path):
@@ -183,31 +167,23 @@ def test_transformers_judge_end_to_end(data, picture, kind, request):
     assert len(answers) == 4 and all(set(crop) == {"1", "2"} for crop in answers)
     assert all(isinstance(answer, str) and "[" not in answer for crop in answers for answer in crop.values())
     assert judge.judge(work.drawings[:1], [picture]) == judged[:1]
+    [asked] = [judge.answerer.ask([crop], "Is there a dog?")[0] for crop in split(picture, 4)[:1]]
+    assert asked == answers[0]["1"], "whatever else is asked about"
     scored = task.score(work, dict(zip(["p97", "12", "13"], judged, strict=True)), {})
     assert scored.scores["overall"] is not None and scored.problems == {}
 
 
-def test_blip_answers_do_not_depend_on_other_pictures(blip_folder, picture):
-    answerer = TransformersAnswerer(blip_folder)
-    crops = split(picture, 4)
-    together = answerer.ask(crops, "Is there a dog?")
-    assert together == [answerer.ask([crop], "Is there a dog?")[0] for crop in crops]
-
-
-def test_other_judges_are_refused(tmp_path, data):
+def test_judges_that_are_not_there_are_refused(data, monkeypatch, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match="is a bert; the judge must be a blip or a vilt"):
-        TransformersAnswerer(tmp_path)
-
-
-def test_mplug_without_modelscope_names_the_extra(data, monkeypatch, tmp_path):
     for name in ("modelscope", "modelscope.pipelines", "modelscope.hub", "modelscope.hub.snapshot_download"):
         monkeypatch.setitem(sys.modules, name, None)
-    task = DPGBench(DPGOptions(data))
-    with pytest.raises(ValueError, match=r"needs the extra dpg: pip install 'janusflow\[dpg\]'"):
-        task.judge_protocol()
-    with pytest.raises(ValueError, match="--judge transformers does without it"):
-        MplugAnswerer(tmp_path)
+    for call, message in (
+        (lambda: TransformersAnswerer(tmp_path), "is a bert; the judge must be a blip or a vilt"),
+        (DPGBench(DPGOptions(data)).judge_protocol, r"needs the extra dpg: pip install 'janusflow\[dpg\]'"),
+        (lambda: MplugAnswerer(tmp_path), "--judge transformers does without it"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_mplug_is_asked_by_modelscopes_pipeline(monkeypatch, tmp_path, picture):

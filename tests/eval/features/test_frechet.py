@@ -14,8 +14,7 @@ from eval.features import frechet
 from eval.features.frechet import GaussianStats, frechet_distance
 
 D = 12
-
-
+KINDS = ("random", "correlated", "few_samples", "one_singular", "wide_spectrum")
 stats_of = GaussianStats.of
 
 
@@ -44,68 +43,6 @@ def feature_sets(kind: str) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(200, 3)) @ rng.normal(size=(3, D)), rng.normal(size=(200, D))
 
 
-@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
-def test_equals_the_matrix_square_root(kind):
-    x, y = feature_sets(kind)
-    distance = frechet_distance(stats_of(x), stats_of(y))
-    assert distance == pytest.approx(by_sqrtm(x, y), rel=1e-5)
-    assert distance == pytest.approx(frechet_distance(stats_of(y), stats_of(x)), rel=1e-9)
-
-
-def test_closed_form_of_diagonal_covariances():
-    rng = np.random.default_rng(1)
-    m1, m2 = rng.normal(size=(2, D))
-    s1, s2 = rng.uniform(0.1, 3, size=(2, D))
-    a = GaussianStats.from_moments(10, m1, np.diag(s1**2))
-    b = GaussianStats.from_moments(20, m2, np.diag(s2**2))
-    assert frechet_distance(a, b) == pytest.approx(((m1 - m2) ** 2).sum() + ((s1 - s2) ** 2).sum(), rel=1e-9)
-
-
-def test_singular_covariances_in_orthogonal_directions():
-    a = GaussianStats.from_moments(10, np.zeros(3), np.diag([4.0, 0.0, 0.0]))
-    b = GaussianStats.from_moments(10, np.zeros(3), np.diag([0.0, 9.0, 0.0]))
-    assert frechet_distance(a, b) == pytest.approx(13.0, rel=1e-9)
-
-
-def test_points_without_spread_leave_the_means():
-    a, b = stats_of(np.zeros((4, 3))), stats_of(np.full((5, 3), 2.0))
-    assert frechet_distance(a, b) == pytest.approx(12.0, rel=1e-9)
-
-
-@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
-def test_distance_to_itself_is_zero(kind):
-    x, _ = feature_sets(kind)
-    distance = frechet_distance(stats_of(x), stats_of(x[::-1]))
-    assert 0 <= distance < 1e-10 * np.trace(np.cov(x, rowvar=False))
-
-
-def test_a_shift_adds_its_squared_length():
-    x, _ = feature_sets("correlated")
-    assert frechet_distance(stats_of(x), stats_of(x + 3.0)) == pytest.approx(9.0 * D, rel=1e-9)
-
-
-def test_moments_are_those_of_numpy():
-    x, _ = feature_sets("correlated")
-    stats = stats_of(x.astype(np.float32))
-    assert stats.n == len(x)
-    assert stats.dim == D
-    assert stats.mean.dtype == stats.cov.dtype == np.float64
-    np.testing.assert_allclose(stats.mean, x.astype(np.float32).astype(np.float64).mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(stats.cov, np.cov(x.astype(np.float32).astype(np.float64), rowvar=False), rtol=1e-9)
-
-
-@pytest.mark.parametrize("size", [1, 7, 64, 200])
-def test_streaming_equals_one_batch_and_blocks_do_not_matter(size, monkeypatch):
-    monkeypatch.setattr(frechet, "BLOCK", 50)
-    x = feature_sets("correlated")[0] + 1e4  # a mean far from zero, where sums of squares lose digits
-    streamed = GaussianStats(D)
-    for start in range(0, len(x), size):
-        streamed.update(x[start : start + size])
-    assert streamed.n == len(x)
-    np.testing.assert_allclose(streamed.mean, x.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(streamed.cov, np.cov(x, rowvar=False), rtol=1e-8, atol=1e-8)
-
-
 def clean_fid_distance(x: np.ndarray, y: np.ndarray) -> float:
     """clean-fid's own formula, whose call of ``sqrtm`` newer SciPy refuses."""
     from cleanfid import fid
@@ -120,31 +57,51 @@ def clean_fid_distance(x: np.ndarray, y: np.ndarray) -> float:
         return float(fid.fid_from_feats(x, y))
 
 
-@pytest.mark.parametrize("kind", ["random", "correlated", "one_singular"])
-def test_equals_clean_fids_formula(kind):
+@pytest.mark.parametrize("kind", KINDS)
+def test_equals_the_formula_clean_fid_and_itself_by_another_factor(kind, monkeypatch):
     x, y = feature_sets(kind)
-    assert frechet_distance(stats_of(x), stats_of(y)) == pytest.approx(clean_fid_distance(x, y), rel=1e-6)
+    a, b = stats_of(x), stats_of(y)
+    distance = frechet_distance(a, b)
+    assert distance == pytest.approx(by_sqrtm(x, y), rel=1e-5)
+    assert distance == pytest.approx(frechet_distance(b, a), rel=1e-9)
+    if kind in ("random", "correlated", "one_singular"):
+        assert distance == pytest.approx(clean_fid_distance(x, y), rel=1e-6)
+    assert 0 <= frechet_distance(a, stats_of(x[::-1])) < 1e-10 * np.trace(np.cov(x, rowvar=False))
+    single = GaussianStats.from_moments(a.n, a.mean.astype(np.float32), a.cov.astype(np.float32))  # as some store them
+    assert frechet_distance(single, b) == pytest.approx(distance, rel=1e-3)
+    monkeypatch.delattr(linalg, "sqrtm")  # no matrix root is asked for
+    assert frechet_distance(a, b) == distance
+    if kind in ("random", "correlated", "wide_spectrum"):  # by Cholesky, and by eigenvectors
+        monkeypatch.setattr(frechet, "_factor", frechet._eigen_factor)
+        assert distance == pytest.approx(frechet_distance(a, b), rel=1e-9)
 
 
-def test_works_where_scipy_has_no_disp(monkeypatch):
-    """SciPy 1.18 removed the argument that clean-fid gives; ours asks for no matrix root at all."""
-    x, y = feature_sets("random")
-    expected = by_sqrtm(x, y)
-    monkeypatch.delattr(linalg, "sqrtm")
-    assert frechet_distance(stats_of(x), stats_of(y)) == pytest.approx(expected, rel=1e-9)
+def test_closed_forms():
+    rng = np.random.default_rng(1)
+    m1, m2 = rng.normal(size=(2, D))
+    s1, s2 = rng.uniform(0.1, 3, size=(2, D))
+    a, b = (GaussianStats.from_moments(10, mean, np.diag(s**2)) for mean, s in ((m1, s1), (m2, s2)))
+    assert frechet_distance(a, b) == pytest.approx(((m1 - m2) ** 2).sum() + ((s1 - s2) ** 2).sum(), rel=1e-9)
+    a, b = (GaussianStats.from_moments(10, np.zeros(3), np.diag(v)) for v in ([4.0, 0, 0], [0, 9.0, 0]))
+    assert frechet_distance(a, b) == pytest.approx(13.0, rel=1e-9), "singular, in orthogonal directions"
+    a, b = stats_of(np.zeros((4, 3))), stats_of(np.full((5, 3), 2.0))
+    assert frechet_distance(a, b) == pytest.approx(12.0, rel=1e-9), "points leave the means"
+    x, _ = feature_sets("correlated")
+    assert frechet_distance(stats_of(x), stats_of(x + 3.0)) == pytest.approx(9.0 * D, rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["random", "correlated", "wide_spectrum"])
-def test_cholesky_gives_what_eigenvectors_give(kind, monkeypatch):
-    x, y = feature_sets(kind)
-    fast = frechet_distance(stats_of(x), stats_of(y))
-    monkeypatch.setattr(frechet, "_factor", frechet._eigen_factor)
-    assert fast == pytest.approx(frechet_distance(stats_of(x), stats_of(y)), rel=1e-9)
-
-
-def test_covariance_is_unbiased():
-    stats = stats_of(np.array([[0.0, 0.0], [2.0, 4.0]]))
-    np.testing.assert_allclose(stats.cov, [[2, 4], [4, 8]])  # over n - 1; over n it is half of that
+@pytest.mark.parametrize("size", [1, 7, 64, 200])
+def test_moments_are_numpys_whatever_the_batches_and_blocks(size, monkeypatch):
+    monkeypatch.setattr(frechet, "BLOCK", 50)
+    x = feature_sets("correlated")[0] + 1e4  # a mean far from zero, where sums of squares lose digits
+    streamed = GaussianStats(D)
+    for start in range(0, len(x), size):
+        streamed.update(x[start : start + size])
+    assert streamed.n == len(x) and streamed.dim == D and streamed.mean.dtype == streamed.cov.dtype == np.float64
+    np.testing.assert_allclose(streamed.mean, x.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(streamed.cov, np.cov(x, rowvar=False), rtol=1e-8, atol=1e-8)  # over n - 1
+    single = (x - 1e4).astype(np.float32)
+    np.testing.assert_allclose(stats_of(single).cov, np.cov(single.astype(np.float64), rowvar=False), rtol=1e-9)
 
 
 def test_many_features_are_never_copied_whole():
@@ -182,16 +139,6 @@ def test_bad_batches_are_refused_and_not_added():
             stats.update(bad)
     stats.update(np.zeros((0, 3)))
     assert stats.n == 0
-    with pytest.raises(ValueError, match="not 0"):
-        frechet_distance(stats, stats_of(np.eye(3)))
-    with pytest.raises(ValueError, match="not 0"):
-        GaussianStats(0)
-
-
-@pytest.mark.parametrize("kind", ["random", "correlated", "few_samples", "one_singular", "wide_spectrum"])
-def test_covariances_that_were_stored_as_float32_are_taken(kind):
-    x, y = map(stats_of, feature_sets(kind))
-    stored = GaussianStats.from_moments(x.n, x.mean.astype(np.float32), x.cov.astype(np.float32))
-    assert frechet_distance(stored, y) == pytest.approx(frechet_distance(x, y), rel=1e-3)
-    exact = GaussianStats.from_moments(x.n, x.mean, x.cov)
-    assert frechet_distance(exact, y) == pytest.approx(frechet_distance(x, y), rel=1e-9)
+    for call in (lambda: frechet_distance(stats, stats_of(np.eye(3))), lambda: GaussianStats(0)):
+        with pytest.raises(ValueError, match="not 0"):
+            call()

@@ -48,6 +48,16 @@ def find(folder, extractor, resize="gigagan", count=None, workers=0, batch_size=
     return find_reference(folder.parent / "cache", "kept", files, names, extractor, resize, workers, batch_size)
 
 
+def pack(folder, prefix="", more=None):
+    """The folder as an archive beside it."""
+    with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, f"{prefix}{path.relative_to(folder)}")
+        for name, content in (more or {}).items():
+            archive.writestr(name, content)
+    return folder.with_suffix(".zip")
+
+
 def kept_file(folder):
     """The only file that is kept: nothing unfinished stands beside it."""
     [path] = (folder.parent / "cache").iterdir()
@@ -69,39 +79,34 @@ def test_is_computed_once(folder, extractor):
     assert kept_file(folder).stem == f"kept-{first.record['key']}"
 
 
-@pytest.mark.parametrize("change", ["file", "size", "gone", "resize", "extractor", "count"])
-def test_a_stale_file_is_computed_anew(folder, extractor, change, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: picture(99).save(folder / "art/99.png"),
+        lambda folder: picture(3, (60, 60)).save(folder / NAMES[3]),
+        lambda folder: (folder / NAMES[3]).unlink(),
+        lambda folder: {"resize": "clean"},
+        lambda folder: {"count": 5},
+        lambda folder: {"extractor": Counting(stand_in(folder, b" "))},
+    ],
+)
+def test_a_stale_file_is_computed_anew(folder, extractor, change):
     before = find(folder, extractor).record["key"]
     extractor.seen = 0
-    if change == "file":
-        picture(99).save(folder / "art/99.png")
-    if change == "size":
-        picture(3, (60, 60)).save(folder / NAMES[3])
-    if change == "gone":
-        (folder / NAMES[3]).unlink()
-    if change == "extractor":
-        path = stand_in(tmp_path)
-        path.write_bytes(path.read_bytes() + b" ")
-        extractor = Counting(path)
-    after = find(folder, extractor, "clean" if change == "resize" else "gigagan", 5 if change == "count" else None)
-    assert extractor.seen == after.stats.n > 0
+    changed = change(folder) or {}
+    after = find(folder, **{"extractor": extractor, **changed})
+    assert changed.get("extractor", extractor).seen == after.stats.n > 0
     assert after.record["key"] != before
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_another_picture_of_as_many_bytes_is_another_reference(tmp_path, extractor, packed):
-    records, sizes = [], []
+    keys = []
     for number in range(2):
         write_pictures(tmp_path / "real", ["0.bmp"], first_seed=number)
-        path = tmp_path / "real/0.bmp"
-        sizes.append(path.stat().st_size)
-        files = tmp_path / "real"
-        if packed:
-            files = tmp_path / "real.zip"
-            with zipfile.ZipFile(files, "w") as archive:
-                archive.write(path, "0.bmp")
-        records.append(reference_record(ImageFiles(files), ["0.bmp"], extractor, "gigagan"))
-    assert sizes[0] == sizes[1] and records[0]["key"] != records[1]["key"]
+        files = pack(tmp_path / "real") if packed else tmp_path / "real"
+        keys.append(reference_record(ImageFiles(files), ["0.bmp"], extractor, "gigagan")["key"])
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize(
@@ -160,16 +165,10 @@ def test_a_killed_computation_goes_on(folder, extractor, monkeypatch, damage):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("resize", ["gigagan", "clean"])
-def test_workers_give_clean_fids_features_bit_for_bit(folder, extractor, monkeypatch, tmp_path, packed, resize):
+def test_workers_give_clean_fids_features_bit_for_bit(folder, extractor, monkeypatch, packed, resize):
     picture(20, (610, 407)).save(folder / "photo.jpg", quality=90)
-    real = folder
-    if packed:
-        real = tmp_path / "real.zip"
-        with zipfile.ZipFile(real, "w") as archive:
-            for path in folder.rglob("*.*"):
-                archive.write(path, path.relative_to(folder))
     monkeypatch.setattr(module, "PIECE", 4)
-    found = find(real, extractor, resize, workers=2)
+    found = find(pack(folder) if packed else folder, extractor, resize, workers=2)
     crop = (lambda array: np.asarray(gigagan(Image.fromarray(array)))) if resize == "gigagan" else None
     paths = [str(folder / name) for name in found.names]
     theirs = get_files_features(
@@ -178,33 +177,21 @@ def test_workers_give_clean_fids_features_bit_for_bit(folder, extractor, monkeyp
     np.testing.assert_array_equal(found.features, theirs)
 
 
-def test_an_archive_gives_the_same_as_its_folder(folder, extractor, tmp_path):
-    with zipfile.ZipFile(tmp_path / "real.zip", "w") as archive:
-        for name in NAMES:
-            archive.write(folder / name, f"mjhq30k_imgs/{name}")
-        archive.writestr("__MACOSX/mjhq30k_imgs/art/._0.png", b"junk")
-        archive.writestr("mjhq30k_imgs/readme.txt", b"words")
-    unpacked = find(folder, extractor)
-    packed = find(tmp_path / "real.zip", extractor)
-    np.testing.assert_array_equal(packed.features, unpacked.features)
+def test_archives(folder, extractor):
+    path = pack(folder, "mjhq30k_imgs/", {"__MACOSX/mjhq30k_imgs/art/._0.png": b"junk", "mjhq30k_imgs/a.txt": b"words"})
+    packed = find(path, extractor)
+    np.testing.assert_array_equal(packed.features, find(folder, extractor).features)
     assert packed.names == tuple(f"mjhq30k_imgs/{name}" for name in NAMES)
-    assert not (tmp_path / "mjhq30k_imgs").exists(), "unpacked"
-
-
-def test_a_damaged_archive_is_named(folder, tmp_path):
-    path = tmp_path / "real.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.write(folder / NAMES[0], NAMES[0])
-    content = bytearray(path.read_bytes())
+    assert not (folder.parent / "mjhq30k_imgs").exists(), "unpacked"
+    content = bytearray(pack(folder).read_bytes())
     content[100] ^= 255
     path.write_bytes(bytes(content))
     with pytest.raises(ValueError, match=r"art/0\.png of .*real\.zip"):
         ImageFiles(path).read(NAMES[0])
     path.write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=r"real\.zip is not a zip archive"):
-        ImageFiles(path)
-    with pytest.raises(ValueError, match="no folder or archive"):
-        ImageFiles(tmp_path / "nowhere")
+    for bad, message in ((path, r"real\.zip is not a zip archive"), (folder / "nowhere", "no folder or archive")):
+        with pytest.raises(ValueError, match=message):
+            ImageFiles(bad)
 
 
 def test_stems_find_their_pictures(folder):

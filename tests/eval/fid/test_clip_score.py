@@ -7,10 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from eval.clip import CLIP
-from eval.fid.clip_score import CLIPJudge, CLIPScore, CLIPScoreOptions, mean
+from eval.fid.clip_score import CLIPJudge, CLIPScore, CLIPScoreOptions
 from eval.task import Drawing, Judged
 from tests.eval.pictures import picture, write_pictures
 
@@ -36,14 +35,9 @@ def test_score_is_100_times_the_models_cosine(judge):
         expected = output.logits_per_image.diagonal() / judge.clip.model.logit_scale.exp() * 100
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4)
     assert all(-100 <= score <= 100 for score in found)
-
-
-def test_verdicts_do_not_depend_on_the_batch(judge):
-    images = [picture(i) for i in range(3)]
-    together = judge.judge(drawings(TEXTS), images)
-    for one, image, verdict in zip(drawings(TEXTS), images, together, strict=True):
+    for one, image, score in zip(drawings(TEXTS), images, found, strict=True):  # whatever else is in the batch
         (alone,) = judge.judge([one], [image])
-        assert alone.record["score"] == pytest.approx(verdict.record["score"], abs=1e-3)
+        assert alone.record["score"] == pytest.approx(score, abs=1e-3)
 
 
 def test_captions_are_cut_at_77_tokens(judge):
@@ -62,11 +56,6 @@ def test_features_are_taken_as_tensors_and_as_output_objects(judge, monkeypatch,
     assert torch.equal(judge.clip.embed_images([picture(0)]), torch.ones(1, 8))
 
 
-def test_other_modes_than_rgb_are_judged(judge):
-    (one,) = judge.judge(drawings(["grey"]), [Image.new("RGB", (1, 50), "grey")])
-    assert np.isfinite(one.record["score"])
-
-
 def test_the_task_scores_a_folder(clip_folder, tmp_path):
     (tmp_path / "prompts.txt").write_text("a red circle\n\ntwo dogs\n")
     task = CLIPScore(CLIPScoreOptions(prompts=str(tmp_path / "prompts.txt"), clip=str(clip_folder)))
@@ -83,9 +72,6 @@ def test_the_task_scores_a_folder(clip_folder, tmp_path):
     scored = task.score(work, {"00000": judged[0], "00001": judged[1]}, {})
     assert scored.scores[scored.headline] == pytest.approx(sum(one.record["score"] for one in judged) / 2)
     assert task.departures(task.judge_protocol()) == [clip_folder.name, "captions of prompts.txt", "2 captions"]
-    write_pictures(tmp_path / "other", ["9.png"])
-    with pytest.raises(ValueError, match="is of a prompt: call them as in 00000"):
-        task.find_pictures(tmp_path / "other", work)
 
 
 def test_the_mean_is_of_what_was_judged_and_is_not_clipped():
@@ -93,7 +79,7 @@ def test_the_mean_is_of_what_was_judged_and_is_not_clipped():
     work = SimpleNamespace(drawings=drawings(["a", "b", "c"]))
     scored = task.score(work, {"0": Judged({"score": -10.0}), "2": Judged({"score": 4.0})}, {})
     assert scored.scores == {"CLIP score": -3.0} and scored.details == {"pictures": 2}
-    assert mean([]) is None
+    assert task.score(work, {}, {}).scores == {"CLIP score": None}
 
 
 def test_a_folder_without_clip_is_refused(tmp_path):
@@ -102,5 +88,3 @@ def test_a_folder_without_clip_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="no CLIP model"):
         CLIP(tmp_path)
-    with pytest.raises(ValueError, match="needs --prompts"):
-        CLIPScore(CLIPScoreOptions()).prepare()

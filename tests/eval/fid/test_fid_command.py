@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-
 import numpy as np
 import pytest
 import torch
@@ -19,8 +17,8 @@ from tests.eval.pictures import stand_in, write_pictures
 @pytest.fixture
 def command(tmp_path):
     """The command for two folders of pictures, with a stand-in for Inception."""
-    write_pictures(tmp_path / "made", [f"{i}.png" for i in range(30)], 100)
-    write_pictures(tmp_path / "real", [f"deep/{i}.png" for i in range(20)])
+    write_pictures(tmp_path / "made", [f"{i}.png" for i in range(20)], 100)
+    write_pictures(tmp_path / "real", [f"deep/{i}.png" for i in range(15)])
     options = ["--extractor", str(stand_in(tmp_path)), "--cache", str(tmp_path / "cache")]
     return lambda made="made", real="real", *more: ["fid", str(tmp_path / made), str(tmp_path / real), *options, *more]
 
@@ -42,11 +40,11 @@ def test_two_folders_have_clean_fids_distance(command, tmp_path, capsys):
     (m1, c1), (m2, c2) = clean_fid_statistics(tmp_path / "made"), clean_fid_statistics(tmp_path / "real")
     expected = (m1 - m2) @ (m1 - m2) + np.trace(c1) + np.trace(c2) - 2 * np.trace(linalg.sqrtm(c1 @ c2)).real
     headline, *others = scores_of(printed)
-    assert headline == "Fréchet distance (standin.pt features, not FID) of 30 pictures (resize clean)"
+    assert headline == "Fréchet distance (standin.pt features, not FID) of 20 pictures (resize clean)"
     assert float(scores_of(printed)[headline]) == pytest.approx(expected, rel=1e-2)
     assert [name.split(" (")[0].split(",")[0] for name in others] == ["KID", "KID", "precision", "recall"]
     assert "fewer pictures than features" not in printed
-    assert f"A: 30 pictures of {tmp_path / 'made'}, resize clean, extractor name standin.pt" in printed
+    assert f"A: 20 pictures of {tmp_path / 'made'}, resize clean, extractor name standin.pt" in printed
     assert main(command("real", "made", "--workers", "2", "--batch-size", "4")) == 0
     assert float(next(iter(scores_of(capsys.readouterr().out).values()))) == pytest.approx(expected, rel=1e-2)
 
@@ -66,11 +64,8 @@ def test_statistics_stand_on_either_side(command, tmp_path, capsys):
     ours = next((tmp_path / "cache").glob("real-*.npz"))
     assert main(command("made", ours)) == 0
     assert len(scores_of(capsys.readouterr().out)) == 5  # features of both sides
-    with zipfile.ZipFile(tmp_path / "real.zip", "w") as archive:
-        for path in (tmp_path / "real/deep").iterdir():
-            archive.write(path, path.name)
-    assert main(command("made", "real.zip")) == 0
-    assert next(iter(scores_of(capsys.readouterr().out).values())) == expected
+    assert main(command("made", ours, "--resize", "gigagan")) == 2
+    assert "is of the resize clean, not of gigagan" in capsys.readouterr().err
 
 
 def test_only_inceptions_distance_is_called_fid(command, tmp_path, capsys):
@@ -107,7 +102,3 @@ def test_bad_input_is_one_line(command, tmp_path, capsys):
         assert main(command(*sides)) == 2, reason
         printed = capsys.readouterr()
         assert reason in printed.err and printed.err.count("\n") == 1 and not printed.out, printed.err
-    assert main(command("made", "real")) == 0
-    kept = next((tmp_path / "cache").glob("real-*.npz"))
-    assert main(command("made", kept, "--resize", "gigagan")) == 2
-    assert "is of the resize clean, not of gigagan" in capsys.readouterr().err

@@ -1,18 +1,18 @@
-"""How Mask2Former's outputs become objects, on made-up logits."""
+"""How Mask2Former's outputs become objects, and CLIP's their colours, on made-up outputs."""
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from eval.geneval.colors import average_forms, color_prompts, cut_out, nearest_color
 from eval.geneval.detector import CLASSES, TOP, Geometry, box_of, geometry_of, read_out
+from eval.geneval.score import COLORS
 
-GENEVAL_PROMPTS = Path(__file__).parents[3] / "../shared/data/prompts/geneval.jsonl"
 PLAIN = Geometry((8, 8), (8, 8), (8, 8))
 
 
@@ -38,25 +38,11 @@ def test_classes_are_cocos_in_order_under_genevals_names():
     assert {place: CLASSES[place] for place in places} == places
 
 
-@pytest.mark.skipif(not GENEVAL_PROMPTS.exists(), reason=f"no GenEval prompts at {GENEVAL_PROMPTS}")
-def test_the_prompts_use_just_these_classes():
-    prompts = [json.loads(line) for line in GENEVAL_PROMPTS.read_text().splitlines()]
-    assert {c["class"] for p in prompts for c in [*p["include"], *p.get("exclude", [])]} == set(CLASSES)
-
-
 def test_box_ends_behind_the_last_index():
     mask = np.zeros((6, 9), bool)
     mask[2:4, 3:8] = True
     mask[5, 1] = True
     assert box_of(mask) == (1.0, 2.0, 8.0, 6.0)
-
-
-def test_detection_has_label_score_box_and_mask():
-    (found,) = read_out(class_logits("tv remote"), mask_logits((1, 2, 5, 6)), PLAIN, min_score=0.3)
-    assert found.detection.label == "tv remote"
-    assert found.detection.box == (1.0, 2.0, 5.0, 6.0)
-    assert found.detection.score == pytest.approx(1.0)
-    assert found.mask.dtype == bool and found.mask.sum() == 16
 
 
 def test_score_is_class_probability_times_mean_mask_probability_over_the_mask():
@@ -66,6 +52,7 @@ def test_score_is_class_probability_times_mean_mask_probability_over_the_mask():
     best = read_out(classes, logits, PLAIN)[0]
     assert best.detection.label == "dog"
     assert best.detection.score == pytest.approx(0.5 * (0.75 + 0.9) / 2)
+    assert best.mask.dtype == bool and best.mask.sum() == 2
 
 
 def test_one_query_may_be_several_classes():
@@ -76,20 +63,15 @@ def test_one_query_may_be_several_classes():
     assert [one.detection.score for one in found] == pytest.approx([0.5, 0.5])
 
 
-def test_only_the_top_100_pairs_become_objects():
-    labels = ["dog"] * 120
+def test_only_the_top_100_pairs_become_objects_best_first():
+    labels = ["cat"] + ["dog"] * 120
     classes = class_logits(*labels)
-    classes[:20, CLASSES.index("dog")] = 3.0  # the weakest
-    found = read_out(classes, mask_logits(*[(0, 0, 4, 4)] * 120), PLAIN)
-    assert len(found) == TOP
-    assert all(one.detection.score > 0.99 for one in found)
-
-
-def test_best_come_first():
-    masks = mask_logits((0, 0, 2, 2), (2, 2, 4, 4))
-    masks[0][masks[0] > 0] = 1.0
-    found = read_out(class_logits("dog", "cat"), masks, PLAIN, min_score=0.3)
-    assert [one.detection.label for one in found] == ["cat", "dog"]
+    classes[1:21, CLASSES.index("dog")] = 3.0  # the weakest
+    masks = mask_logits(*[(0, 0, 4, 4)] * 121)
+    masks[0][masks[0] > 0] = 3.0
+    found = read_out(classes, masks, PLAIN)
+    assert len(found) == TOP and all(one.detection.score > 0.94 for one in found)
+    assert [one.detection.label for one in found] == ["dog"] * 99 + ["cat"]
 
 
 @pytest.mark.parametrize(
@@ -156,3 +138,35 @@ def test_shorter_edge_becomes_800_and_the_longer_is_at_most_1333():
     assert geometry_of(384, 384) == ((384, 384), (800, 800), (800, 800))
     assert geometry_of(600, 800) == ((600, 800), (800, 1067), (800, 1088))
     assert geometry_of(400, 1000) == ((400, 1000), (533, 1333), (544, 1344))
+
+
+# --- colours ---
+
+
+def test_object_stands_on_grey_and_is_cropped_to_its_box():
+    image = Image.new("RGB", (6, 5), (200, 10, 10))
+    mask = np.zeros((5, 6), bool)
+    mask[1, 2] = mask[3, 4] = True
+    cut = np.asarray(cut_out(image, mask, (2.0, 1.0, 5.0, 4.0)))
+    assert cut.shape == (3, 3, 3)
+    assert cut[0, 0].tolist() == cut[2, 2].tolist() == [200, 10, 10]
+    assert (cut[0, 1:] == 0x99).all() and (cut[1] == 0x99).all()
+    with pytest.raises(ValueError, match="does not fit"):
+        cut_out(image, np.zeros((6, 5), bool), (0, 0, 1, 1))
+
+
+def test_three_forms_of_ten_colours_with_the_prompts_class():
+    prompts = color_prompts("tv remote")
+    assert len(prompts) == len(COLORS) == 10
+    assert prompts[0] == ["a photo of a red tv remote", "a photo of a red-colored tv remote", "a photo of a red object"]
+
+
+def test_forms_are_normalised_before_and_after_they_are_averaged():
+    embeddings = torch.tensor([[[10.0, 0.0], [0.0, 1.0]]])  # the long one must not outweigh the other
+    assert torch.allclose(average_forms(embeddings), torch.tensor([[0.5**0.5, 0.5**0.5]]))
+
+
+def test_largest_cosine_wins():
+    colors = torch.eye(10)
+    assert nearest_color(torch.arange(10.0), colors) == "white"
+    assert nearest_color(-torch.arange(10.0), colors) == "red"

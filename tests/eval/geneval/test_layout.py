@@ -25,17 +25,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_paths_have_five_digits_and_metadata_is_one_json_line(folder):
-    assert sample_path(7, 2) == "00007/samples/00002.png" and index_of(sample_id(552, 3)) == 552
-    text = (folder / "00001" / "metadata.jsonl").read_text()
-    assert text.endswith("\n") and json.loads(text) == PROMPTS[1]
-
-
-def renumber(folder):
-    for number in (3, 2, 1, 0):
-        (folder / sample_path(1, number)).rename(folder / f"00001/samples/{number + 1}.png")
-
-
 METADATA = "00002/metadata.jsonl"
 MORE = json.dumps({"extra": 1, "exclude": [], **dict(reversed(PROMPTS[2].items()))})  # in another order
 
@@ -62,12 +51,13 @@ def test_what_is_wrong_with_a_folder_is_named_and_all_stays_wanted(folder, chang
     assert find_samples(folder, PROMPTS, DRAWINGS) == (DRAWINGS, problems)
 
 
-def test_pictures_numbered_in_another_way_are_taken_in_order(folder):
-    renumber(folder)
+def test_paths_numbers_and_limits(folder):
+    assert sample_path(7, 2) == "00007/samples/00002.png" and index_of(sample_id(552, 3)) == 552
+    text = (folder / "00001" / "metadata.jsonl").read_text()
+    assert text.endswith("\n") and json.loads(text) == PROMPTS[1]
+    assert find_samples(folder, PROMPTS, DRAWINGS[:4]) == (DRAWINGS[:4], {}), "folders beyond a limit are expected"
+    for number in (3, 2, 1, 0):  # pictures numbered in another way are taken in order
+        (folder / sample_path(1, number)).rename(folder / f"00001/samples/{number + 1}.png")
     drawings, problems = find_samples(folder, PROMPTS, DRAWINGS)
     assert not problems
     assert [drawing.path for drawing in drawings[4:8]] == [f"00001/samples/{number}.png" for number in (1, 2, 3, 4)]
-
-
-def test_folders_beyond_a_limit_are_not_unexpected(folder):
-    assert find_samples(folder, PROMPTS, DRAWINGS[:4]) == (DRAWINGS[:4], {})

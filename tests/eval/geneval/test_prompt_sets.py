@@ -75,15 +75,10 @@ def ground_truth(scene: Scene, side: int = 48) -> list[Detection]:
 @pytest.mark.parametrize("tag", TAGS)
 def test_shapes_prompts_are_met_by_their_own_scenes(tag):
     rng = np.random.default_rng(0)
-    for _ in range(100):
+    for _ in range(50):
         scene = sample_scene(rng, tag)
         wanted = prompt_of(scene, rng)
-        assert score_image(ground_truth(scene), wanted) == (True, ""), wanted
-
-
-def test_relations_agree_with_the_shapes_world():
-    rng = np.random.default_rng(1)
-    for _ in range(300):
-        scene = sample_scene(rng, "two_object")
-        a, b = ground_truth(scene)
-        assert relations(a.box, b.box) == set(scene.relations())
+        seen = ground_truth(scene)
+        assert score_image(seen, wanted) == (True, ""), wanted
+        if tag == "two_object":
+            assert relations(seen[0].box, seen[1].box) == set(scene.relations())

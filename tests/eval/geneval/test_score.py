@@ -1,24 +1,31 @@
-"""GenEval's rules; those of positions are in test_position.py."""
+"""GenEval's rules, its summary, and the scores of stored records."""
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from eval.geneval.score import TAGS, Detection, keep, relations, score_image, summarize
+from eval.geneval.result import from_record, score_samples, to_record
+from eval.geneval.score import TAGS, Box, Detection, keep, relations, score_image, summarize
 
 BOX = (0.0, 0.0, 10.0, 10.0)
 
 
-def dog(score: float = 0.95, color: str | None = None) -> Detection:
-    return Detection("dog", score, BOX, color)
+def at(x: float, y: float, size: float = 10.0) -> Box:
+    """A square box around (x, y)."""
+    return (x - size / 2, y - size / 2, x + size / 2, y + size / 2)
 
 
-def cat(score: float = 0.95, color: str | None = None) -> Detection:
-    return Detection("cat", score, BOX, color)
+def dog(score: float = 0.95, color: str | None = None, x: float = 5) -> Detection:
+    return Detection("dog", score, at(x, 5), color)
+
+
+def cat(score: float = 0.95, color: str | None = None, x: float = 5) -> Detection:
+    return Detection("cat", score, at(x, 5), color)
 
 
 def prompt(tag: str, *include: dict, exclude: list[dict] | None = None) -> dict:
@@ -99,18 +106,15 @@ def test_rules(rule):
         assert reason in verdict.reason
 
 
-def test_the_best_16_are_kept_in_order():
+def test_the_best_16_are_kept_in_order_and_no_score_that_is_no_number():
     scores = [0.40 + i / 100 for i in range(20)]
     kept = keep([*(dog(score) for score in scores), cat(0.35), Detection("bus", 0.1, BOX)], "two_object")
     assert [one.score for one in kept["dog"]] == sorted(scores, reverse=True)[:16]
     assert len(kept["cat"]) == 1 and "bus" not in kept
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_score_that_is_not_a_number_is_dropped_and_leaves_the_order(place):
-    detections = [dog(0.5), dog(0.9)]
-    detections.insert(place, dog(math.nan))
-    assert [one.score for one in keep(detections, "colors")["dog"]] == [0.9, 0.5]
+    for place in range(3):
+        detections = [dog(0.5), dog(0.9)]
+        detections.insert(place, dog(math.nan))
+        assert [one.score for one in keep(detections, "colors")["dog"]] == [0.9, 0.5]
 
 
 def test_color_is_asked_only_about_judged_objects_and_overrides_the_detection():
@@ -174,12 +178,80 @@ def test_what_is_no_detection_box_or_verdict_is_refused(call, message):
         call()
 
 
-def test_boxes_may_be_numpys_small_integers():
-    box = np.array([200, 0, 250, 50], np.uint8)
-    assert relations((0, 0, 20, 50), tuple(box)) == {"left of"}
+# --- positions ---
+
+POINT, WIDE = (0.0, 0.0, 0.0, 0.0), (-50.0, -1.0, 50.0, 1.0)
 
 
-# --- the summary ---
+@pytest.mark.parametrize(
+    ("a", "b", "found"),
+    [
+        # of the first to the second, y down
+        (at(20, 50), at(50, 50), {"left of"}),
+        (at(80, 50), at(50, 50), {"right of"}),
+        (at(50, 20), at(50, 50), {"above"}),
+        (at(50, 80), at(50, 50), {"below"}),
+        (at(80, 20), at(50, 50), {"right of", "above"}),
+        (at(5, 5), at(5, 5), set()),
+        # the offset shrinks by a tenth of the summed sizes, 2
+        (at(2.0, 0), at(0, 0), set()),
+        (at(3.9, 0), at(0, 0), set()),  # 1.9 / 3.9 < 0.5
+        (at(4.1, 0), at(0, 0), {"right of"}),  # 2.1 / 4.1 > 0.5
+        *((at(4.0 * dx, 4.0 * dy), at(0, 0), set()) for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1))),  # 2 / 4
+        # each axis by its own sizes: offset (10, 10), reduced (0, 9.6)
+        ((-40.0, 9.0, 60.0, 11.0), WIDE, {"below"}),
+        # the direction is normalised by the unreduced offset: 20 / |(30, 30)| = 0.47, where 20 / |(20, 20)| = 0.71
+        (at(30, 30, 50), at(0, 0, 50), set()),
+        # below a thousandth there is no relation
+        ((9e-4, 0.0, 9e-4, 0.0), POINT, set()),
+        ((2e-3, 0.0, 2e-3, 0.0), POINT, {"right of"}),
+        ((0, 0, 20, 50), tuple(np.array([200, 0, 250, 50], np.uint8)), {"left of"}),  # NumPy's small integers
+    ],
+)
+def test_relations(a, b, found):
+    assert relations(a, b) == found
+
+
+def position(*include: dict) -> dict:
+    return prompt("position", *include)
+
+
+LEFT = position(want("dog"), want("cat", position=["left of", 0]))
+RED = position(want("dog", color="red"), want("cat", position=["left of", 0]))
+RED_CAT = position(want("dog"), want("cat", color="red", position=["left of", 0]))
+CHAIN = position(want("dog"), want("cat", position=["left of", 0]), want("bus", position=["left of", 1]))
+EARLIER = position(want("dog"), want("cat"), want("bus", position=["left of", 1]))
+PAIRS = position(want("dog", 2), want("cat", 2, position=["left of", 0]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "detections", "reason"),
+    [
+        (LEFT, [dog(x=80), cat(x=10)], ""),
+        (LEFT, [dog(x=10), cat(x=80)], "expected cat left of dog, found right of"),
+        # only the best objects are judged
+        (LEFT, [dog(0.9, x=80), dog(0.5, x=0), cat(x=40)], ""),
+        (LEFT, [dog(0.4, x=80), dog(0.5, x=0), cat(x=40)], "expected cat left of dog"),
+        # a target must have been found, and have met its colour and its own position
+        (LEFT, [cat(x=10)], "no target for cat left of"),
+        (RED, [dog(color="blue", x=80), cat(x=10)], "no target for cat left of"),
+        (CHAIN, [dog(x=50), cat(x=90), cat(x=10)._replace(label="bus")], "no target for bus left of"),
+        (EARLIER, [dog(x=0), cat(x=90), cat(x=50)._replace(label="bus")], ""),  # it may be any earlier include
+        # every pair must hold the relation
+        (PAIRS, [dog(x=80), dog(x=70), cat(x=10), cat(x=40)], ""),
+        (PAIRS, [dog(x=80), dog(x=25), cat(x=10), cat(x=40)], "expected cat left of dog"),
+        *((position(want("dog"), want("cat", position=[name, 0])), [Detection("dog", 0.9, at(50, 50)),
+           Detection("cat", 0.9, at(20, 20))], reason)  # either relation of a diagonal is right
+          for name, reason in (("left of", ""), ("above", ""), ("right of", "found"), ("below", "found"))),
+        (RED_CAT, [dog(x=80), cat(0.9, "blue", x=10)], "expected 1 red cat, found blue"),  # not saved by its position
+    ],
+)  # fmt: skip
+def test_positions_in_a_prompt(wanted, detections, reason):
+    verdict = score_image(detections, wanted)
+    assert verdict.correct == (not reason) and reason in verdict.reason
+
+
+# --- the summary and stored records ---
 
 
 def test_overall_is_the_unweighted_mean_of_the_six_tags():
@@ -190,12 +262,41 @@ def test_overall_is_the_unweighted_mean_of_the_six_tags():
     assert summary["image_accuracy"] == pytest.approx(91 / 96)
     assert summary["counts"] == {**dict.fromkeys(TAGS, 1), "single_object": 90, "counting": 2}
     assert summary["missing"] == []
-    wrong, right = score_image([], ONE_DOG), score_image([dog()], ONE_DOG)
-    assert summarize([("colors", wrong), ("colors", right)])["tags"]["colors"] == 0.5
-
-
-def test_a_missing_tag_leaves_no_overall():
     summary = summarize([(tag, True) for tag in TAGS[:-1]])
     assert summary["overall"] is None and summary["missing"] == ["color_attr"]
     assert summary["tags"]["color_attr"] is None and summary["counts"]["color_attr"] == 0
     assert summarize([])["image_accuracy"] is None and summarize([])["missing"] == list(TAGS)
+
+
+RECORD = to_record([dog(0.95, "red")])
+
+
+def test_records_survive_json_and_others_are_refused():
+    found = [dog(0.95, "red"), dog()]
+    assert from_record(json.loads(json.dumps(to_record(found)))) == found
+    for record in ({}, {"detections": [{}]}, {"detections": [{**dog()._asdict(), "box": [1]}]}):
+        with pytest.raises(ValueError, match="no record of detections"):
+            from_record(record)
+
+
+def test_scores_of_records():
+    prompts = {f"{i:05}/0": ONE_DOG | {"tag": tag} for i, tag in enumerate((*TAGS, *TAGS[:1] * 4))}
+    records = {name: RECORD if one["tag"] == TAGS[0] else to_record([]) for name, one in prompts.items()}
+    scored = score_samples(prompts, records)
+    assert scored.headline == "overall" and scored.problems == {}
+    assert scored.scores["overall"] == pytest.approx(1 / 6) and scored.scores["image accuracy"] == 0.5
+    assert scored.scores["single_object"] == 1.0 and scored.scores["position"] == 0.0
+    # of any and of all pictures of a prompt; a picture without a record is wrong and named
+    prompts = {f"{i:05}/{k}": RED_DOG for i in range(4) for k in range(4)}
+    right = {f"00000/{k}" for k in range(4)} | {"00001/2"}
+    records = {name: RECORD if name in right else to_record([dog(color="blue")]) for name in prompts}
+    del records["00003/3"]
+    scored = score_samples(prompts, records)
+    assert scored.scores["prompt accuracy, any picture"] == 0.5
+    assert scored.scores["prompt accuracy, all pictures"] == 0.25
+    assert scored.scores["overall"] is None and scored.scores["colors"] == 5 / 16
+    assert scored.problems["missing"] == ["00003/3"] and len(scored.problems["tags without pictures"]) == 5
+    assert scored.items["00003/3"]["reason"] == "no picture was judged"
+    scored = score_samples(prompts, {}, "GPT-4o")  # other columns
+    assert scored.headline == "overall (GPT-4o prompts)"
+    assert "overall" not in scored.scores and "colors (GPT-4o prompts)" in scored.scores

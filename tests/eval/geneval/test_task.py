@@ -15,7 +15,6 @@ from eval.geneval.colors import ColorClassifier
 from eval.geneval.detector import CLASSES, DETECTOR, Detector, geometry_of, read_out
 from eval.geneval.score import COLORS, MIN_SCORE, Detection
 from eval.geneval.task import GenEval, GenEvalOptions, read_prompts
-from eval.task import Judged
 
 PROMPTS = [
     {"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "a photo of a dog"},
@@ -45,7 +44,7 @@ def test_four_pictures_a_prompt_with_seeds_that_count_up(task):
     assert work.protocol["prompts"] == "original" and len(work.protocol["prompt file"]) == 12
 
 
-def test_layout_is_written_and_found_again(task, tmp_path, picture):
+def test_layout_is_written_and_found_again_and_a_limit_keeps_what_its_own_prompts_lack(task, tmp_path, picture):
     work, folder = task.prepare(), tmp_path / "pictures"
     folder.mkdir()
     task.write_layout(folder, work)
@@ -54,18 +53,10 @@ def test_layout_is_written_and_found_again(task, tmp_path, picture):
     found = task.find_pictures(folder, work)
     assert found.drawings == work.drawings
     assert found.problems == {"missing": ["00000/0"]} and work.problems == {}
-
-
-def test_a_limit_keeps_what_its_own_prompts_lack(task, tmp_path, picture):
-    work, folder = task.prepare(), tmp_path / "pictures"
-    folder.mkdir()
-    task.write_layout(folder, work)
-    for drawing in work.drawings:
-        picture.save(folder / drawing.path)
     for prompt in ("00000", "00001"):
         (folder / prompt / "metadata.jsonl").unlink()
     found = task.find_pictures(folder, work).only(task.prepare(limit=1))
-    assert found.problems == {"missing": ["00000/metadata.jsonl"]}
+    assert found.problems == {"missing": ["00000/metadata.jsonl", "00000/0"]}
 
 
 def test_judge_and_score_run_end_to_end(task, picture, monkeypatch):
@@ -136,52 +127,31 @@ def test_colour_is_the_same_whatever_was_asked_before(clip_folder, picture):
     assert second.name_color(picture, mask, (5.0, 5.0, 30.0, 20.0), "dog") == alone
 
 
-def test_protocol_names_both_judges_with_hashes(task):
+def test_judges_are_named_by_hash_and_another_is_what_departs(task, detector_folder, clip_folder, tmp_path):
     protocol = task.judge_protocol()
     assert len(protocol["detector"]["sha256"]) == len(protocol["colours"]["sha256"]) == 12
     assert protocol["detector's input"] == "shorter edge 64, longer at most 107"
-
-
-def test_another_judge_is_what_departs(task, detector_folder, clip_folder, tmp_path):
-    assert task.departures(task.judge_protocol()) == [detector_folder.name, clip_folder.name, "64 px"]
+    assert task.departures(protocol) == [detector_folder.name, clip_folder.name, "64 px"]
     copy = shutil.copytree(detector_folder, tmp_path / DETECTOR.split("/")[1].upper())
     others = GenEval(GenEvalOptions(task.given.data, detector=str(copy), color_model=str(clip_folder)))
     assert others.departures(others.judge_protocol()) == [clip_folder.name], "a folder that is called like the detector"
 
 
-def test_other_models_are_refused(detector_folder, clip_folder, tmp_path):
-    with pytest.raises(ValueError, match="not a mask2former"):
-        Detector(clip_folder)
-    with pytest.raises(ValueError, match="not a clip"):
-        CLIP(detector_folder)
-    with pytest.raises(ValueError, match="there is no model folder"):
-        GenEval(GenEvalOptions(detector=str(tmp_path / "none"))).judge_protocol()
+def test_other_models_and_prompt_files_are_refused(detector_folder, clip_folder, tmp_path):
+    def read(text):
+        (tmp_path / "geneval.jsonl").write_text(text)
+        return read_prompts(tmp_path / "geneval.jsonl")
 
-
-def test_without_data_the_error_says_where_it_is_had():
-    with pytest.raises(ValueError, match="geneval needs --data: prompts: https://github"):
-        GenEval(GenEvalOptions()).prepare()
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("[]", "prompt 1: this is no prompt"),
-        ('{"tag": "x", "prompt": "a", "include": [{"class": "dog", "count": 1}]}', "unknown GenEval tag 'x'"),
-        ('{"tag": "colors", "prompt": "a", "include": [{"class": "mouse", "count": 1}]}', "knows no class 'mouse'"),
-        ("", "holds no prompts"),
-    ],
-)
-def test_other_prompt_files_are_refused(tmp_path, line, message):
-    path = tmp_path / "geneval.jsonl"
-    path.write_text(line)
-    with pytest.raises(ValueError, match=message):
-        read_prompts(path)
-
-
-def test_a_rewriting_is_named(task):
-    rewritten = GenEval(GenEvalOptions(task.given.data, prompts_name="GPT-4o"))
-    work = rewritten.prepare()
-    assert work.protocol["prompts"] == "GPT-4o"
-    scored = rewritten.score(work, {"00000/0": Judged({"detections": []})}, {})
-    assert scored.headline == "overall (GPT-4o prompts)"
+    one = '{"tag": "colors", "prompt": "a", "include": [{"class": "dog", "count": 1}]}'
+    for call, message in (
+        (lambda: Detector(clip_folder), "not a mask2former"),
+        (lambda: CLIP(detector_folder), "not a clip"),
+        (lambda: GenEval(GenEvalOptions(detector=str(tmp_path / "none"))).judge_protocol(), "there is no model folder"),
+        (lambda: GenEval(GenEvalOptions()).prepare(), "geneval needs --data: prompts: https://github"),
+        (lambda: read("[]"), "prompt 1: this is no prompt"),
+        (lambda: read(one.replace("colors", "x")), "unknown GenEval tag 'x'"),
+        (lambda: read(one.replace("dog", "mouse")), "knows no class 'mouse'"),
+        (lambda: read(""), "holds no prompts"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -1,8 +1,13 @@
-"""The published numbers: whole tables, some cells that everybody quotes, and rows that two papers print alike."""
+"""The page in its forms, and the published numbers: whole tables, cells that everybody quotes, rows printed twice."""
+
+import re
 
 import pytest
+from PIL import Image
 
-from eval.pages.papers import as_printed, family_rows, published_tables
+from eval.pages.page import Picture, Section, Table, Text, latex_table, write_page
+from eval.pages.papers import as_printed, column_of, family_rows, published_tables
+from eval.tasks import all_tasks
 
 TABLES = {(table["paper"].split()[0], table["table"]): table for table in published_tables()}
 
@@ -54,3 +59,32 @@ def test_cells_are_printed_as_in_the_paper():
     last = as_printed(table, family_rows(table))[-1]
     assert last == ["Janus-Pro-7B", "0.99", "0.89", "0.59", "0.90", "0.79", "0.66", "0.80"]
     assert as_printed(TABLES["JanusFlow", 5], [TABLES["JanusFlow", 5]["rows"][3]])[0][-2:] == ["–", "–"]
+
+
+def test_the_columns_of_tasks_are_those_of_published_tables():
+    tables = published_tables()
+    for task in all_tasks():
+        for key in task.columns:
+            assert any(column_of(table, key) for table in tables), (task.name, key)
+    titles = [table["title"] for table in tables if column_of(table, "GenEval: overall")]  # named with its title
+    assert titles == ["GenEval", "GenEval"]
+
+
+def test_both_pages_hold_everything_and_html_stands_alone(tmp_path):
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "red.png")
+    table = Table(["score", "a|b"], [["x < y", "0.5"]])
+    sections = [
+        Section("A & B", [Text("Said <b>once</b>.")], level=1),
+        Section("More", [table, Picture(tmp_path / "red.png", "A red square")]),
+    ]
+    assert write_page(tmp_path, sections) == tmp_path / "report.md"
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert lines[0] == "# A & B" and "Said <b>once</b>." in lines
+    start = lines.index(r"| score | a\|b |")
+    assert lines[start - 1 : start + 4] == ["", r"| score | a\|b |", "|---|---:|", "| x < y | 0.5 |", ""]
+    assert "![A red square](red.png)" in lines
+    html = (tmp_path / "report.html").read_text()
+    assert "Said &lt;b&gt;once&lt;/b&gt;." in html and "<td>x &lt; y</td>" in html and "<h1>A &amp; B</h1>" in html
+    assert re.findall(r'(?:src|href)="(.{22})', html) == ["data:image/png;base64,"]
+    text = latex_table(Table(["a_b", "c"], [["5 %", r"x\y"]]), "R & D")
+    assert r"a\_b & c \\" in text and r"5 \% & x\textbackslash{}y \\" in text and r"\caption{R \& D}" in text

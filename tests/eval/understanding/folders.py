@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from eval.task import Question, Scored
-from eval.tasks import TASKS
+from eval.tasks import find_task
 from eval.understanding.benchmark import Benchmark
 from eval.understanding.mme import SUBTASKS
 
@@ -123,7 +123,7 @@ def write(folder: Path, name: str, **changes: Any) -> Path:
 
 def task(name: str, folder: Path | None = None, **options: Any) -> Benchmark:
     """The task with these options."""
-    kind = next(task for task in TASKS if task.name == name)
+    kind = find_task(name)
     found = kind(kind.options(data=None if folder is None else str(folder), **options))
     assert isinstance(found, Benchmark)
     return found

@@ -11,46 +11,36 @@ from eval.understanding.textvqa import score_answer as score_textvqa
 from eval.understanding.vqav2 import score_answer
 from tests.eval.understanding.folders import task
 
+POPE, MME = pope.parse_yes_no, mme.parse_yes_no
 
-@pytest.mark.parametrize(
-    ("said", "texts"),
-    [
-        ("no", ("No", "no", "There is not a dog", "No, there is none", "it is no dog", "no,", ", no")),
-        ("yes", ("Yes", "yes", "", "perhaps", "NO", "NOT", "nothing", "none", "There isn't", "Not one")),
-        ("yes", ("Yes. There is no doubt", ".No")),  # the text up to the first full stop counts
-        ("no", ("No. Yes", "n,o")),  # commas are dropped, and join what they part
-        ("yes", ("No,there",)),
-        ("yes", ("Well\nno", "\tNo", "no!")),  # words are parted by single spaces only
-        ("no", ("Well  no",)),
-    ],
-)
-def test_pope_reads_no_not_and_no_in_lower_case_and_yes_in_all_else(said, texts):
-    assert [pope.parse_yes_no(text) for text in texts] == [said] * len(texts)
+
+def GQA(gold):
+    return lambda text: task("gqa").read_answer({"answer": gold}, text).score
 
 
 @pytest.mark.parametrize(
-    ("said", "texts"),
+    ("parse", "said", "texts"),
     [
-        ("yes", ("Yes", "YES, it is", "yes.", " yes", "eyes", "yes no")),
-        ("no", ("No", "NO.", "no, yes", "not", "\nNo", "I no", "know")),
-        (None, ("", "It is", "  yes", "The answer is yes", "nay", "Y")),
+        # POPE: "no" and "not" in lower case, and "No", among the words of the text; yes in all else
+        (POPE, "no", ("No", "no", "There is not a dog", "No, there is none", "it is no dog", "no,", ", no")),
+        (POPE, "yes", ("Yes", "yes", "", "perhaps", "NO", "NOT", "nothing", "none", "There isn't", "Not one")),
+        (POPE, "yes", ("Yes. There is no doubt", ".No")),  # the text up to the first full stop counts
+        (POPE, "no", ("No. Yes", "n,o")),  # commas are dropped, and join what they part
+        (POPE, "yes", ("No,there",)),
+        (POPE, "yes", ("Well\nno", "\tNo", "no!")),  # words are parted by single spaces only
+        (POPE, "no", ("Well  no",)),
+        # MME: the first four characters
+        (MME, "yes", ("Yes", "YES, it is", "yes.", " yes", "eyes", "yes no")),
+        (MME, "no", ("No", "NO.", "no, yes", "not", "\nNo", "I no", "know")),
+        (MME, None, ("", "It is", "  yes", "The answer is yes", "nay", "Y")),
+        # GQA: blanks, case and periods at the end are forgiven, number words and articles are not
+        (GQA("yes"), True, ("yes", "Yes", " yes\n", "Yes.", "yes..", "YES. ", "Yes .")),
+        (GQA("yes"), False, ("", "yes!", "the yes", "yes, it is", "ye.s", ".yes", "one")),
+        (GQA("two"), False, ("2", "the two")),
     ],
 )
-def test_mme_looks_at_four_characters(said, texts):
-    assert [mme.parse_yes_no(text) for text in texts] == [said] * len(texts)
-
-
-@pytest.mark.parametrize(
-    ("text", "gold", "right"),
-    [
-        *((text, "yes", True) for text in ("yes", "Yes", " yes\n", "Yes.", "yes..", "YES. ", "Yes .")),
-        *((text, "yes", False) for text in ("", "yes!", "the yes", "yes, it is", "ye.s", ".yes", "one")),
-        ("2", "two", False),  # number words and articles are not forgiven
-        ("a dog", "dog", False),
-    ],
-)
-def test_gqa_forgives_blanks_case_and_periods_at_the_end(text, gold, right):
-    assert task("gqa").read_answer({"answer": gold}, text).score == right
+def test_short_answers(parse, said, texts):
+    assert [parse(text) for text in texts] == [said] * len(texts)
 
 
 # --- ChartQA ---
@@ -101,10 +91,14 @@ def test_chartqa_forgives_five_percent_of_the_gold_number(gold, right, wrong):
     assert [text for text in (*right, *wrong) if is_right(text, gold)] == list(right)
 
 
-@pytest.mark.parametrize("label", [None, True, ["14"]])
-def test_what_is_no_right_answer_is_refused(label):
-    with pytest.raises(ValueError, match="a right answer is a text or a number"):
-        is_right("None", label)
+def test_what_is_no_right_answer_and_no_list_of_annotators_is_refused():
+    for label in (None, True, ["14"]):
+        with pytest.raises(ValueError, match="a right answer is a text or a number"):
+            is_right("None", label)
+    for score in (score_answer, score_textvqa):
+        for annotators, message in (("xxxx", "a list of texts, not the text"), ([], "no annotator")):
+            with pytest.raises(ValueError, match=message):
+                score("x", annotators)
 
 
 # --- VQAv2 and TextVQA ---
@@ -146,10 +140,3 @@ def test_textvqa_normalises_both_sides_even_where_all_annotators_agree():
     assert score_textvqa("joes", ["joe's"] * 10).score == score_textvqa("", ["coke"] * 10).score == 0
     assert score_textvqa("coke", ["Coke."] * 3 + ["pepsi"] * 7).score == pytest.approx(0.9)
     assert score_textvqa("the", [""] * 10).score == 1
-
-
-@pytest.mark.parametrize("score", [score_answer, score_textvqa])
-@pytest.mark.parametrize(("annotators", "message"), [("xxxx", "a list of texts, not the text"), ([], "no annotator")])
-def test_what_is_no_list_of_annotators_is_refused(score, annotators, message):
-    with pytest.raises(ValueError, match=message):
-        score("x", annotators)

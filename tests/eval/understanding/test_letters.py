@@ -24,14 +24,10 @@ SAID = (  # answers and what they mean in "2026" and in "2024"
     ("B. two cows", "B", "B"),
     ("(D) a cat", "D", "D"),
     ("a cat (C)", "C", "C"),
-    # several letters
-    ("A or B", None, None),
+    # several letters, or none that is offered
+    *((text, None, None) for text in ("A or B", "B-flat", "BC", "b", "E")),
     ("B B", "B", "B"),
     ("A, B: two cows", "C", "C"),
-    ("B-flat", None, None),
-    ("BC", None, None),
-    ("b", None, None),
-    ("E", None, None),
     # a letter at the beginning of a long answer
     ("B is what I see in it", None, "B"),
     ("B is what I see", None, "B"),
@@ -55,13 +51,13 @@ SAID = (  # answers and what they mean in "2026" and in "2024"
     ("Z", None, None),
     ("Z, two cows", None, None),
     ("Z or C", "C", "C"),
-    ("Cannot determine the answer: two cows or B", None, None),
-    ("I can't process this file. B", None, None),
-    ("Sorry, I can't help with images of people yet. A", None, None),
-    ("I'm sorry, but without the image provided I say B", None, None),
-    ("Failed to obtain answer via API B", None, None),
+    *((text, None, None) for text in (
+        "Cannot determine the answer: two cows or B", "I can't process this file. B",
+        "Sorry, I can't help with images of people yet. A", "Failed to obtain answer via API B",
+        "I'm sorry, but without the image provided I say B",
+    )),
     ("Failed to obtain answer via API: two cows", "C", "C"),
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("form", NAMED.split("|"))
@@ -77,9 +73,8 @@ def test_answers_mean_what_they_do_in_exact_matching(answer, now, then):
 
 def test_only_letters_that_are_offered_count():
     three = {letter: ANIMALS[letter] for letter in "ABC"}
-    assert match_option("D", three) is None
-    assert match_option("C, not D", three) == "C"
-    assert match_option("The answer is D, for A and B are none", three) is None
+    of_three = [match_option(text, three) for text in ("D", "C, not D", "The answer is D, for A and B are none")]
+    assert of_three == [None, "C", None]
 
 
 def test_prompts_of_multiple_choice():

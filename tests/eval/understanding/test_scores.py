@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 
 from eval.understanding.mmbench import STEP
 from eval.understanding.mme import COGNITION, PERCEPTION, SUBTASKS
 from eval.understanding.mmmu import DOMAINS, SUBJECTS
-from eval.understanding.pope import SPLITS
 from eval.understanding.seed import TYPES
 from tests.eval.understanding.folders import FOLDERS, lines, score, task, write
-
-REAL = Path(__file__).parents[3] / "../shared/data/prompts"
-
 
 # --- POPE ---
 
@@ -47,7 +42,6 @@ def test_popes_rates(labels, answers, rates):
 def test_popes_mean_f1_and_f1_over_all_rows_are_different_numbers():
     rows = [("random", "yes", "Yes")] * 3 + [("popular", "yes", "Yes"), ("popular", "no", "Yes")]
     scores = pope([*rows, ("adversarial", "yes", "No"), ("adversarial", "yes", "Yes")]).scores
-    assert scores["random f1"] == 100
     assert scores["mean F1"] == pytest.approx((100 + 200 / 3 + 200 / 3) / 3)
     assert scores["Overall"] == pytest.approx(100 * 10 / 12)  # 2 TP / (2 TP + FP + FN), with 5, 1 and 1
 
@@ -59,20 +53,6 @@ def test_a_missing_split_of_pope_leaves_no_overall_and_every_answer_is_accounted
     assert scored.scores["random accuracy"] == 50 and "adversarial f1" not in scored.scores
     assert scored.items["1"] == {"said": "yes", "label": "no", "correct": False}
     assert scored.items["2"] == {"said": None, "label": "yes", "correct": False}
-
-
-@pytest.mark.skipif(not REAL.exists(), reason=f"no POPE files at {REAL}")
-def test_popes_real_files(tmp_path):
-    files = {f"coco_pope_{split}.json": (REAL / f"coco_pope_{split}.jsonl").read_bytes() for split in SPLITS}
-    images = {line.split('"image": "')[1].split('"')[0] for one in files.values() for line in
-              one.decode().splitlines()}  # fmt: skip
-    found = task("pope", write(tmp_path, "pope", **files, **{f"images/{name}": b"" for name in images})).prepare()
-    labels = [one.gold["label"] for one in found.questions]
-    assert (len(images), len(labels), labels.count("yes")) == (500, 9000, 4500)
-    right = {one.id: one.gold["label"].capitalize() for one in found.questions}
-    golds = {one.id: one.gold for one in found.questions}
-    assert score("pope", golds, right).scores["Overall"] == 100
-    assert score("pope", golds, dict.fromkeys(right, "Yes")).scores["Overall"] == pytest.approx(200 / 3)
 
 
 # --- MME ---
