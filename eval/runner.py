@@ -20,9 +20,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from eval.candidate import Candidate, libraries, machine
-from eval.features.workers import ahead
+from eval.features.images import ahead
 from eval.files import file_hash, find_folder
-from eval.listing import find_pictures
+from eval.picture_folder import find_pictures
 from eval.result import Result, collect, keep, kept_result, read_answers, sources
 from eval.store import (
     ANSWERED,
