@@ -291,7 +291,7 @@ def sampling_flags(args: argparse.Namespace) -> dict[str, Any]:
     names = dict.fromkeys(name for options in SAMPLING.values() for name in options.names())
     given = {name: getattr(args, name) for name in names if hasattr(args, name)}
     check_given(given)
-    for item in args.option:
+    for item in getattr(args, "option", ()):  # tasks that draw nothing have none
         name, equals, value = item.partition("=")
         if not equals:
             raise ValueError(f"--option {item!r} is not of the form NAME=VALUE")

@@ -136,7 +136,7 @@ def test_a_head_and_a_loss_from_outside_train_draw_and_are_saved(outside, config
     head = "model.head={kind: 'my_head:QueryHead', width: 16}"
     loss = "model.losses.point={kind: 'my_loss:Point', weight: 0.5, block: 2}"
     stages = "stages.stage1.train=[generation, point]"
-    overrides = [head, loss, stages, "model.losses.repa.weight=0", "~sampling", "~report.sampling"]
+    overrides = [head, loss, stages, "model.losses.repa.weight=0", "~sampling", "~preview.sampling"]
     overrides += ["sampling={loud: 2.0}"]
     assert train.main([str(config), *overrides, "report.tasks=[]", "preview.prompts=[a red circle]"]) == 0
     assert "point" in capsys.readouterr().out, "the plan names it"

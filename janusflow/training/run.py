@@ -183,6 +183,7 @@ class Run:
                 Previews(averaged, config.preview, self.folder / "samples", name, opened.examples),
                 StageProgress(config.stages, name, meter),
             ],
+            limit_val_batches=0,  # Validation asks for the held-out samples itself
             enable_checkpointing=True,  # by SaveStates
             enable_progress_bar=False,
             enable_model_summary=False,

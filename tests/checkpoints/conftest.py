@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 
-from janusflow.checkpoints.pretrained import ASSETS, Bundle, save_pretrained
+from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.transforms import Preprocessing
+from janusflow.weights import ASSETS
 
 SAVED = {}
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from janusflow.checkpoints.pretrained import ASSETS, Bundle, load_pretrained, save_pretrained
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained, save_pretrained
 from janusflow.models.unified import UnifiedModel
+from janusflow.weights import ASSETS
 
 FOREIGN = ("deepseek", "transformers")
 INDEX = "model.safetensors.index.json"

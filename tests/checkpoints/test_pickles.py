@@ -10,6 +10,8 @@ from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.cli import main
 from janusflow.weights import INDEX, SHIPPED
 
+MODEL = SHIPPED["shapes-flow"]
+
 
 class Malicious:
     def __reduce__(self):
@@ -22,8 +24,8 @@ def pickled(tmp_path):
     folder = tmp_path / "released"
     folder.mkdir()
     for name in ("config.json", "tokenizer.json"):
-        (folder / name).write_bytes((SHIPPED["shapes-flow"] / name).read_bytes())
-    weights = list(load_file(SHIPPED["shapes-flow"] / "model.safetensors").items())
+        (folder / name).write_bytes((MODEL / name).read_bytes())
+    weights = list(load_file(MODEL / "model.safetensors").items())
     for number, part in enumerate((weights[:100], weights[100:]), start=1):
         torch.save(dict(part), folder / f"pytorch_model-0000{number}-of-00002.bin")
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {}}))
@@ -36,7 +38,7 @@ def test_a_rewritten_model_loads_and_has_the_same_weights(pickled, tmp_path, cap
     assert capsys.readouterr().out.strip() == str(out)
     assert (out / INDEX).exists() and not list(out.glob("*.bin*"))
     found = load_pretrained(out, vae=None).model.state_dict()
-    expected = load_pretrained(SHIPPED, vae=None).model.state_dict()
+    expected = load_pretrained(MODEL, vae=None).model.state_dict()
     assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
@@ -63,7 +65,7 @@ def test_code_in_a_pickle_does_not_run(pickled, tmp_path, capsys):
 
 
 def test_what_cannot_be_rewritten_is_named(pickled, tmp_path, capsys):
-    fails(capsys, ["convert", SHIPPED, tmp_path / "out"], "*.bin")
+    fails(capsys, ["convert", MODEL, tmp_path / "out"], "*.bin")
     fails(capsys, ["convert", tmp_path / "nowhere", tmp_path / "out"], "nowhere")
     fails(capsys, ["convert", pickled, pickled], "not empty")
     (pickled / "pytorch_model-00002-of-00002.bin").write_bytes(b"cut off")

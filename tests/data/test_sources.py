@@ -1,6 +1,7 @@
 """Sources by name, of this package and of your own, and what they give together."""
 
 import dataclasses
+import json
 import multiprocessing
 import pickle
 
@@ -61,6 +62,27 @@ def test_the_shapes_world_is_the_default_and_can_be_mixed(folder):
     both = mixed(photos=source_config("folder", path=str(folder)), world=source_config("shapes", image_size=64))
     drawn = [both.generation(index, 0) for index in range(20)]
     assert {sample.image.size == (64, 64) for sample in drawn} == {True, False}
+
+
+@pytest.mark.parametrize(("count", "held"), [(21, 2), (9, 0)])
+def test_what_is_held_out_never_trains(folder, count, held):
+    """A tenth at most, the same for every seed and task; all else comes once in an epoch."""
+    lines = [json.dumps({"file": f"{number % 3}.png", "captions": [f"number {number}"]}) for number in range(count)]
+    (folder / "captions.jsonl").write_text("\n".join(lines))
+    kept = set()
+    for seed in range(3):
+        source = MixedSource(DataConfig(sources={"p": source_config("folder", path=str(folder))}, held_out=32), seed)
+        assert source.held == {"p": held}
+        numbers = [number for number, _ in source.held_samples("p", "text", range(held))]
+        texts = {sample.text for _, sample in source.held_samples("p", "text", range(held))}
+        assert texts == {sample.prompt for _, sample in source.held_samples("p", "generation", range(held))}
+        assert numbers == list(range(held)) and len(texts) == held
+        kept.add(frozenset(texts))
+        for epoch in range(2):
+            epochs = range(epoch * (count - held), (epoch + 1) * (count - held))
+            assert {source.text(index).text for index in epochs} == {f"number {n}" for n in range(count)} - texts
+            assert {source.generation(index, 0.0).prompt for index in epochs} & texts == set()
+    assert len(kept) == 1
 
 
 def test_first_sentences(tmp_path):

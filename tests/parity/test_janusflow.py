@@ -1,18 +1,19 @@
 """The reduced JanusFlow against the reference implementation's outputs."""
 
 import json
+import shutil
 import zlib
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from janusflow.checkpoints.deepseek import JANUSFLOW_KEYS
+from janusflow.checkpoints.pretrained import load_pretrained
+from janusflow.checkpoints.processor_files import RELEASED_SYSTEM
+from janusflow.data.template import ChatConfig
+from janusflow.data.transforms import Preprocessing
 from janusflow.inference.prompt_cache import PromptRunner
-from janusflow.models.llm import LLMConfig
-from janusflow.models.unified import ModelConfig, UnifiedModel
-from janusflow.models.vision import VisionConfig
 from janusflow.options import FlowSampling
 
 TOLERANCE = 1e-5  # relative; the reference's own fp32 rounding is about 1e-6
@@ -35,25 +36,26 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def reference(shared):
-    folder = shared / "golden"
-    settings = json.loads((folder / "janusflow_small.json").read_text())
-    manifest = json.loads((folder / "janusflow_small.manifest.json").read_text())
-    golden = load_file(folder / "janusflow_small.safetensors")
-    config = ModelConfig(
-        llm=LLMConfig(vocab_size=settings["vocab"], num_layers=settings["llm_layers"]),
-        vision=VisionConfig(depth=settings["siglip_layers"]),
-        losses={},
-    )
-    with torch.device("meta"):
-        model = UnifiedModel(config)
-    assert {JANUSFLOW_KEYS.stored(k): list(v.shape) for k, v in model.state_dict().items()} == manifest
-    model = UnifiedModel(config).eval()
-    model.load_state_dict({JANUSFLOW_KEYS.ours(key): filled(key, shape) for key, shape in manifest.items()})
+def reference(shared, tmp_path_factory, tokenizer):
+    """A folder as DeepSeek writes it, with official names and settings, is read with JanusFlow's defaults."""
+    golden = shared / "golden"
+    settings = json.loads((golden / "janusflow_small.json").read_text())
+    manifest = json.loads((golden / "janusflow_small.manifest.json").read_text())
+    config = json.loads((shared / "data" / "configs" / "janusflow-1.3b.config.INFERRED.json").read_text())
+    config["language_config"] |= {"num_hidden_layers": settings["llm_layers"], "vocab_size": settings["vocab"]}
+    config["vision_und_enc_config"]["params"]["select_layer"] = settings["siglip_layers"] - 25  # of 24 blocks
+    folder = tmp_path_factory.mktemp("janusflow")
+    (folder / "config.json").write_text(json.dumps(config))
+    tokenizer.save(folder / "tokenizer.json")
+    save_file({key: filled(key, shape) for key, shape in manifest.items()}, folder / "model.safetensors")
+    bundle = load_pretrained(folder, vae=None)
+    shutil.rmtree(folder)
+    assert bundle.chat == ChatConfig("User", "Assistant", RELEASED_SYSTEM)
+    assert bundle.preprocessing == Preprocessing() and bundle.model.head.num_tokens == 576
     rng = np.random.default_rng(settings["seed"])
     z_0 = torch.from_numpy(rng.standard_normal((settings["batch"], 4, 48, 48), dtype=np.float32))
     pixels = torch.from_numpy(rng.uniform(-1, 1, (1, 2, 3, 384, 384)).astype(np.float32))[0]
-    return model, settings, golden, z_0, pixels
+    return bundle.model, settings, load_file(golden / "janusflow_small.safetensors"), z_0, pixels
 
 
 @torch.inference_mode()
@@ -98,11 +100,9 @@ def test_understanding(reference):
     slots = torch.cat([slots[:, :1] - 1, slots], dim=1)
     embeds = model.llm.embed(ids).clone()
     embeds[0, slots] = model.embed_understanding(pixels)
-    answer = []
-    for _ in golden["und_greedy"]:
-        hidden = model.llm(embeds, torch.arange(embeds.shape[1]).unsqueeze(0)).hidden
-        if not answer:
-            assert relative(model.llm.logits(hidden[:, -8:]), golden["und_logits_tail"]) < TOLERANCE
-        answer.append(int(model.llm.logits(hidden[:, -1]).argmax()))
-        embeds = torch.cat([embeds, model.llm.embed(torch.tensor([[answer[-1]]]))], dim=1)
-    assert answer == golden["und_greedy"].tolist()
+    answer = golden["und_greedy"]
+    embeds = torch.cat([embeds, model.llm.embed(answer[None, :-1])], dim=1)
+    hidden = model.llm(embeds, torch.arange(embeds.shape[1]).unsqueeze(0)).hidden
+    logits = model.llm.logits(hidden[:, ids.shape[1] - 8 :])
+    assert relative(logits[:, :8], golden["und_logits_tail"]) < TOLERANCE
+    assert torch.equal(logits[0, 7:].argmax(-1), answer), "each token is the likeliest behind those before it"

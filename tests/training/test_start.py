@@ -1,5 +1,6 @@
 """A run's start: what is refused before it leaves anything, what is said, and which run is resumed."""
 
+import io
 import re
 import shutil
 import sys
@@ -7,64 +8,103 @@ import sys
 import pytest
 
 import train
-from janusflow.training.module import UnifiedModule
 from janusflow.weights import SHIPPED
+from tests.training.conftest import QUIET, REPORT, Killed, write_config
 
 
-def test_resume_takes_the_latest_run_that_did_a_step(finished, config, tmp_path, monkeypatch, capsys):
-    def break_down(self, *args):
-        raise ValueError("no first step")
+def test_resume_takes_the_latest_run_that_did_a_step(runs, config, tmp_path, at_step, monkeypatch, capsys):
+    copy = runs("flow").copy(tmp_path)
 
-    monkeypatch.setattr(UnifiedModule, "training_step", break_down)
-    assert train.main([str(config)]) == 2
+    def break_down():
+        raise Killed
+
+    at_step(4, 0, break_down)
+    with pytest.raises(Killed):
+        train.main([str(config), QUIET])
     monkeypatch.undo()
     assert (tmp_path / "runs" / "small-2" / "config.yaml").exists()
     capsys.readouterr()
     assert train.main([str(config), "--resume", "latest", "data.workers=0"]) == 0  # what it has anyway
-    assert f"run folder: {finished}\n" in capsys.readouterr().out
+    assert f"run folder: {copy}\n" in capsys.readouterr().out
     for change in ("optim.ema_decay=0.5", "~optim.ema_decay"):
         assert train.main([str(config), "--resume", "latest", change]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert "free are trainer.devices, " in line
-        command = f"python train.py {finished / 'config.yaml'} parts.run={finished} '{change}'"
+        command = f"python train.py {copy / 'config.yaml'} parts.run={copy} '{change}'"
         assert line.endswith(command), "what to do instead, as it can be run"
 
 
-FAILS = {  # what ends a start, and what its line says
-    "data.sources={p: {kind: folder, path: PHOTOS}}": "captions.jsonl",
-    "data.sources={p: {kind: webdataset, path: '{0..3}.tar'}}": "data.sources.p.path: no file matches 0.tar",
-    "data.sources={p: {kind: documents, path: CONFIG, images: nowhere}}": "p.images: there is no folder nowhere",
-    "data.sources={p: {kind: text, path: CONFIG}}": "wants understanding samples, and no source gives any: add one",
-    "data.max_length=40": "stage1 draws images, and one takes 44 tokens, more than the 40 of a row",
-    "data.max_length=300": "300 is more than the 256 positions",
-    "data.image_size=64": "data.image_size 64",
-    "preview.prompts=[LONG]": "and an image take more than 256 positions",
-    "preview.prompts=[<｜begin▁of▁sentence｜>]": "reserved token",
-    "preview.examples=1": "set preview.examples=0",
-    "parts.run=nowhere": "no run to begin from at nowhere",
-    "parts.run=CONFIG": "no run to begin from",
-    "out=CONFIG/runs": "is not a folder that can be written",
-    "stages.stage1.train=[repa]": "stage1 trains repa alone",
-}
+SOURCE = "data.sources={{p: {{kind: {}}}}}".format
+FAILS = [  # head, what ends a start, and what its line says
+    ("flow", "data.sources={p: {kind: folder, path: PHOTOS}}", "captions.jsonl"),
+    ("flow", SOURCE("webdataset, path: '{0..3}.tar'"), "data.sources.p.path: no file matches 0.tar"),
+    ("flow", SOURCE("documents, path: CONFIG, images: nowhere"), "p.images: there is no folder nowhere"),
+    ("flow", SOURCE("text, path: CONFIG"), "wants understanding samples, and no source gives any: add one"),
+    ("flow", "data.max_length=40", "stage1 draws images, and one takes 44 tokens, more than the 40 of a row"),
+    ("flow", "data.max_length=300", "300 is more than the 256 positions"),
+    ("flow", "data.image_size=64", "data.image_size 64"),
+    ("flow", "preview.prompts=[LONG]", "and an image take more than 256 positions"),
+    ("flow", "preview.prompts=[<｜begin▁of▁sentence｜>]", "reserved token"),
+    ("flow", "preview.examples=1", "set preview.examples=0"),
+    ("flow", "parts.run=nowhere", "no run to begin from at nowhere"),
+    ("flow", "parts.run=OTHER", "set model.head=ar"),
+    ("flow", "out=CONFIG/runs", "is not a folder that can be written"),
+    ("flow", "stages.stage1.train=[repa]", "stage1 trains repa alone"),
+    ("flow", "model.llm.depth=3", "depth"),
+    ("flow", "model.llm.max_positions=40", "40"),
+    ("flow", "model.llm.vocab_size=100", "100"),
+    ("flow", "parts.vae=nowhere", "nowhere"),
+    ("flow", "parts.tokenizer=nowhere.json", "nowhere.json"),
+    ("flow", "parts.llm=nowhere.safetensors", "nowhere.safetensors"),
+    ("flow", "parts.llm=shapes/llm.safetensors", "does not fit"),
+    ("flow", "model.head.latent_channels=8", "latents"),
+    ("flow", "--resume=nowhere", "nowhere"),
+    ("flow", "--resume=latest", "no run"),
+    ("ar", "parts.vq=shapes/vae", "48 pixels into 4 x 12 x 12 latents, but model.head expects 36"),
+    ("ar", "model.head.codebook_size=512", "2048 codes, the model's head 512"),
+    ("ar", "model.head.grid=5", "5 x 5 tokens against 6 x 6"),
+    ("ar", f"parts.checkpoint={SHIPPED['shapes-flow']}", "a head of the kind 'flow': set model.head=flow"),
+    ("ar", "model.head=diffusion", "diffusion"),
+    ("ar", "sampling.top_p=2", "top_p"),
+    ("ar", "report.sampling.temperature=-1", "-1"),
+    ("ar", "preview.sampling.top_k=5000", "top_k 5000 is more than the codebook's 2048"),
+]
 
 
-@pytest.mark.parametrize("change", FAILS)
-def test_a_start_that_fails_leaves_nothing(config, tmp_path, capsys, change):
+@pytest.mark.parametrize(("head", "change", "words"), FAILS)
+def test_a_start_that_fails_is_one_line_and_leaves_nothing(runs, tmp_path, capsys, head, change, words):
     (tmp_path / "photos").mkdir()
+    config = write_config(tmp_path, head)
     places = {"CONFIG": str(config), "PHOTOS": str(tmp_path / "photos"), "LONG": "very " * 300}
+    if "OTHER" in change:
+        places["OTHER"] = str(runs("ar").run)
     filled = re.sub("|".join(places), lambda found: places[found[0]], change)
-    assert train.main([str(config), "model.repa.enabled=false", filled]) == 2
+    assert train.main([str(config), "model.losses.repa.weight=0", filled]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert FAILS[change] in line
+    assert line.startswith("error: ") and words in line
     assert not (tmp_path / "runs").exists()
 
 
-def test_more_processes_than_gpus_are_refused(config, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert train.main([str(config), "trainer.devices=2"]) == 2
-    assert "2 processes (trainer.devices) need as many GPUs, got 1" in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
+def test_what_this_machine_lacks_is_said(config, tmp_path, monkeypatch, capsys):
+    """GPUs, a package, room on the disk, a file."""
+
+    def fails(change, words):
+        assert train.main([change if change.endswith(".yaml") else str(config), change]) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert words in line
+        assert not (tmp_path / "runs").exists()
+
+    fails("nowhere.yaml", "nowhere.yaml")
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: True)
+        patch.setattr("torch.cuda.device_count", lambda: 1)
+        fails("trainer.devices=2", "2 processes (trainer.devices) need as many GPUs, got 1")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "wandb", None)
+        fails("trainer.wandb=janusflow", "trainer.wandb needs Weights & Biases: pip install wandb")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    fails("seed=1", "0.1 MB free")
 
 
 def test_data_is_looked_at_before_a_checkpoint_is_loaded(config, monkeypatch, capsys):
@@ -75,59 +115,37 @@ def test_data_is_looked_at_before_a_checkpoint_is_loaded(config, monkeypatch, ca
         assert "no file matches nowhere" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "value"),
-    [
-        (["nowhere.yaml"], "nowhere.yaml"),
-        (["CONFIG", "model.llm.depth=3"], "depth"),
-        (["CONFIG", "model.llm.num_heads=5"], "5"),
-        (["CONFIG", "model.llm.max_positions=40"], "40"),
-        (["CONFIG", "parts.vae=nowhere"], "nowhere"),
-        (["CONFIG", "parts.tokenizer=nowhere.json"], "nowhere.json"),
-        (["CONFIG", "parts.llm=nowhere.safetensors"], "nowhere.safetensors"),
-        (["CONFIG", "parts.llm=shapes/llm.safetensors"], "does not fit"),
-        (["CONFIG", "model.flow_head.latent_channels=8"], "latents"),
-        (["CONFIG", "model.llm.vocab_size=100"], "100"),
-        (["--resume", "nowhere"], "nowhere"),
-        (["CONFIG", "--resume"], "no run"),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_code_two(config, capsys, arguments, value):
-    assert train.main([str(config) if argument == "CONFIG" else argument for argument in arguments]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert lines[-1].startswith("error: ") and value in lines[-1]
-    assert not any("Traceback" in line for line in lines)
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
-def test_missing_weights_and_biases_is_said(config, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    assert train.main([str(config), "trainer.wandb=janusflow"]) == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1] == (
-        "error: trainer.wandb needs Weights & Biases: pip install wandb"
-    )
+def test_progress_moves_on_a_terminal_and_goes_on_where_it_was(runs, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("janusflow.training.progress.REFRESH", 0.0)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    copy = runs("flow").copy(tmp_path / "finished")
+    assert train.main([str(config), *REPORT, "report.sampling={steps: 1}"]) == 0
+    shown = sys.stderr.getvalue()
+    steps = [int(step) for step in re.findall(r"stage1: .*? (\d)/4 ", shown)]
+    assert set(steps) == {0, 1, 2, 3, 4} and steps == sorted(steps)
+    assert re.search(r"run \d\d:\d\d left, .*total", shown) and "Epoch" not in shown
+    assert all(f"{what}: " in shown for what in ("preview", "drawing", "judging", "answering"))
+    shutil.rmtree(copy / "checkpoints" / "stage2-000007")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert train.main(["--resume", str(copy)]) == 0
+    assert set(re.findall(r"stage2: .*? (\d)/7 ", sys.stderr.getvalue())) == {"6", "7"}
 
 
-def test_plan_is_printed_and_pictures_reach_tensorboard(config, tmp_path, capsys):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    assert train.main([str(config), "report.tasks=[]"]) == 0
-    printed, quiet = capsys.readouterr()
-    assert "left" not in quiet
-    assert (
-        "M params" in printed
-        and "before activations; disk" in printed
-        and "stage1: 4 steps of 8 samples" in printed
-        and "stage2: 7 steps" in printed
-    )
-    events = EventAccumulator(str(tmp_path / "runs" / "small" / "tensorboard" / "stage2"))
-    events.Reload()
-    assert "samples" in events.Tags()["images"] and "loss/flow" in events.Tags()["scalars"]
-
-
-def test_a_disk_without_room_for_a_state_is_said_at_the_start(config, tmp_path, monkeypatch, capsys):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
-    assert train.main([str(config)]) == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert "a training state takes" in line and "0.1 MB free" in line
-    assert not (tmp_path / "runs").exists()
+def test_without_a_terminal_the_plan_is_printed_and_progress_is_a_line_now_and_then(config, monkeypatch, capsys):
+    monkeypatch.setattr("janusflow.training.progress.LINE_EVERY", 0.0)
+    assert train.main([str(config), QUIET, "trainer.log_every=3", "stages.stage1.warmup_steps=5"]) == 0
+    printed, told = capsys.readouterr()
+    for words in ("M params", "before activations; disk", "stage1: 4 steps of 8 samples", "stage2: 7 steps"):
+        assert words in printed
+    assert "5 steps of warm-up (warning: longer than the stage)" in printed and printed.count("(warning") == 1
+    lines = [line for line in told.splitlines() if line]
+    assert [line.split(" steps")[0] for line in lines] == [
+        *(f"stage1: {done} of 4" for done in (1, 4)),
+        *(f"stage2: {done} of 7" for done in (1, 4, 7)),
+    ]
+    assert re.search(r"\d\d:\d\d left, of the run \d\d:\d\d; .*total \d", lines[-1])

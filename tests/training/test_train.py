@@ -1,113 +1,133 @@
-"""``python train.py`` at a size of seconds: what a run leaves behind, determinism, faults."""
+"""``python train.py`` at a size of seconds, with either head: what a run leaves behind, determinism, faults."""
 
 import csv
 import json
 import os
-import shutil
 import signal
 
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import train
 from eval.__main__ import main as evaluate
 from janusflow.checkpoints.pretrained import load_pretrained
+from janusflow.config import load_config
+from janusflow.training.build import build_bundle
 from janusflow.training.callbacks import Faults
+from janusflow.training.config import RunConfig
 from janusflow.training.module import UnifiedModule
 from janusflow.worlds.shapes.source import ShapesReader
-from tests.training.conftest import equal, losses, weights
+from tests.training.conftest import QUIET, assert_close, losses, weights, write_config
+
+NAME = "head.encoder.in_conv.weight"
+TERMS = {"flow": ("ar", "flow", "repa"), "ar": ("ar", "codes")}
+SAMPLING = {
+    "flow": {"steps": 2, "guidance": 4.0, "sampler": "euler", "shift": 1.0, "guidance_interval": [0.0, 1.0]},
+    "ar": {"guidance": 4.0, "temperature": 1.0, "top_k": None, "top_p": 1.0},
+}
 
 
-def test_run_leaves_everything_behind(finished):
-    files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
+def test_run_leaves_everything_behind(either):
+    run = either.run
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     expected = {"config.yaml", "metrics.csv", "report.md", "scores.json", "losses.png", "samples.png"}
     expected |= {"checkpoints/stage2-000006/state.json", "checkpoints/stage2-000007/state.json"}
     expected |= {"model/model.safetensors", "model/config.json"}
     expected |= {"samples/stage1-000004.png", "samples/stage2-000007.png"}
     assert expected <= files and not any(name.startswith("checkpoints/stage1") for name in files)
-    assert any(name.startswith("tensorboard/stage2/events") for name in files)
-    logged = losses(finished)
-    assert {step for stage, step, _ in logged if stage == "stage2"} == set(range(7))
-    assert {name for *_, name in logged} >= {"loss/ar", "loss/flow", "loss/repa", "loss/total", "gradient_norm"}
+    terms = {f"loss/{name}" for name in (*TERMS[either.head], "total")}
+    logged = losses(run)
+    assert {name for *_, name in logged if name.startswith("loss/")} == terms
+    assert {name for *_, name in logged} >= {"gradient_norm", "learning_rate", "weight/ar"}
+    assert {step for stage, step, name in logged if stage == "stage2" and name in terms} == set(range(7))
+    with (run / "metrics.csv").open() as file:
+        assert {row["metric"] for row in csv.DictReader(file)} >= {"seconds_per_step", "memory_gib"}
+    events = EventAccumulator(str(run / "tensorboard" / "stage2"))
+    events.Reload()
+    assert "samples" in events.Tags()["images"] and "loss/ar" in events.Tags()["scalars"]
 
 
-def test_report_states_scores_pictures_and_protocol(finished):
-    page = (finished / "report.md").read_text()
-    scores = json.loads((finished / "scores.json").read_text())
+def test_report_states_scores_pictures_and_protocol(either):
+    page = (either.run / "report.md").read_text()
+    scores = json.loads((either.run / "scores.json").read_text())
     for words in ("GenEval rules: mean of the tags", "answers: all", "not FID", "floor", "Protocol: checkpoint"):
         assert words in page
-    assert scores["protocol"]["checkpoint"] == load_pretrained(finished).digest
+    assert scores["protocol"]["checkpoint"] == load_pretrained(either.run).digest
+    assert scores["protocol"]["sampling"] == SAMPLING[either.head]
     assert set(scores["in_distribution"]["generation"]["tags"]) >= {"counting", "position", "color_attr"}
     assert set(scores["held_out"]["generation"]["tags"]) == {"counting", "colors", "color_attr"}
     for name in ("samples.png", "losses.png"):
         assert name in page
-        Image.open(finished / name).verify()
+        Image.open(either.run / name).verify()
 
 
-def test_same_seed_trains_the_same_numbers(finished, config, tmp_path):
-    assert train.main([str(config)]) == 0
-    again = tmp_path / "runs" / "small-2"
-    assert losses(again) == losses(finished)
-    assert equal(weights(again), weights(finished))
-    assert train.main([str(config), "seed=1", "report.tasks=[]"]) == 0
-    assert losses(tmp_path / "runs" / "small-3") != losses(finished)
+def test_held_out_samples_are_looked_at_every_few_steps_and_at_a_stages_end(either):
+    logged = losses(either.run)
+    for name in TERMS[either.head]:
+        steps = [(stage, step) for stage, step, metric in logged if metric == f"validation/shapes/{name}"]
+        assert steps == [("stage1", 1), ("stage1", 3), ("stage2", 1), ("stage2", 3), ("stage2", 5), ("stage2", 6)]
 
 
-def test_a_finished_run_is_exported_again(finished, config, tmp_path):
-    before = weights(finished)
-    shutil.rmtree(finished / "model")
-    half_written = finished / "checkpoints" / "stage2-000099"
-    half_written.mkdir()
-    (half_written / "__0_0.distcp").write_text("half")
-    assert train.main(["--resume", str(finished)]) == 0
-    assert equal(weights(finished), before)
+def test_another_seed_trains_other_numbers(finished, config, tmp_path, monkeypatch):
+    looked = []
+    real = UnifiedModule.validation_step
+    monkeypatch.setattr(UnifiedModule, "validation_step", lambda *given: looked.append(1) or real(*given))
+    short = ["stages.stage1.steps=1", "stages.stage2.steps=1", "trainer.validate_every=0"]
+    assert train.main([str(config), "seed=1", *short, QUIET]) == 0
+    other, key = losses(tmp_path / "runs" / "small"), ("stage1", 0, "loss/flow")
+    assert other[key] != losses(finished)[key]
+    assert len(looked) == 2, "a stage's end, and no other time"
 
 
-def test_accumulated_steps_equal_whole_ones(finished, config, tmp_path):
-    assert train.main([str(config), "trainer.accumulate=3", "report.tasks=[]"]) == 0
-    whole, parts = losses(finished), losses(tmp_path / "runs" / "small-2")
-    for key in (key for key in whole if key[2].startswith("loss/")):
-        assert float(parts[key]) == pytest.approx(float(whole[key]), abs=1e-4), key
-
-
-@pytest.mark.parametrize("option", ["checkpoint_activations", "compile"])
-def test_memory_and_speed_options_change_no_loss(finished, config, tmp_path, option):
-    assert train.main([str(config), f"trainer.{option}=true", "report.tasks=[]"]) == 0
-    plain, other = losses(finished), losses(tmp_path / "runs" / "small-2")
-    for key in (key for key in plain if key[2].startswith("loss/")):
-        assert float(other[key]) == pytest.approx(float(plain[key]), abs=1e-4), key
-    assert weights(finished).keys() == weights(tmp_path / "runs" / "small-2").keys()
+@pytest.mark.parametrize(
+    ("options", "stages"),
+    [
+        (("trainer.accumulate=3", "trainer.checkpoint_activations=true"), ("stage1", "stage2")),
+        (("trainer.compile=true", "stages={stage1: {}}"), ("stage1",)),
+    ],
+)
+def test_memory_and_speed_options_change_no_loss(finished, config, tmp_path, options, stages):
+    assert train.main([str(config), *options, QUIET]) == 0
+    assert_close(tmp_path / "runs" / "small", finished, stages, abs=1e-4)
+    assert weights(finished).keys() == weights(tmp_path / "runs" / "small").keys()
 
 
 def test_steps_without_a_finite_gradient_are_left_out_and_counted(config, tmp_path, monkeypatch, capsys):
     real = UnifiedModule.losses
     bad = {2, 3}
 
-    def losses_with_accidents(self, batch, counts):
-        found = real(self, batch, counts)
-        step = 0 if self.result is None else self.result.step + 1
-        return found._replace(image=found.image * float("nan")) if self.stage.steps == 7 and step in bad else found
+    def losses_with_accidents(self, batch, counts, model=None):
+        found = real(self, batch, counts, model)
+        accident = model is None and self.stage.steps == 7 and self.steps_done in bad
+        return {name: value * float("nan") for name, value in found.items()} if accident else found
 
     monkeypatch.setattr(UnifiedModule, "losses", losses_with_accidents)
-    assert train.main([str(config), "report.tasks=[]"]) == 0
+    assert train.main([str(config), QUIET]) == 0
     run = tmp_path / "runs" / "small"
     assert losses(run)["stage2", 6, "skipped_steps"] == "2"
     assert all(value.isfinite().all() for value in weights(run).values())
     bad |= set(range(7))
-    assert train.main([str(config), "report.tasks=[]", "optim.max_skipped=3"]) == 2
+    assert train.main([str(config), QUIET, "optim.max_skipped=3"]) == 2
     assert "not finite in 4 steps in a row" in capsys.readouterr().err
+
+
+def test_a_loss_that_leaves_its_band_is_warned_of_once(config, capsys):
+    assert train.main([str(config), QUIET, "stages.stage2.lr=30", "stages.stage2.warmup_steps=0"]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert any(line.startswith("warning: stage2, step ") and "the loss ar is" in line for line in warnings)
+    assert len(warnings) <= 3 and all("the learning rate, " in line for line in warnings)
 
 
 def test_average_is_not_the_last_weights(finished):
     """The exported weights are the average in the last state."""
-    name = "head.encoder.in_conv.weight"
-    state = {"model": {name: torch.empty_like(weights(finished)[name])}, "ema": {}}
-    state["ema"][f"model.{name}"] = torch.empty_like(weights(finished)[name])
+    empty = torch.empty_like(weights(finished)[NAME])
+    state = {"model": {NAME: empty.clone()}, "ema": {f"model.{NAME}": empty.clone()}}
     dcp.load(state, checkpoint_id=finished / "checkpoints" / "stage2-000007", no_dist=True)
-    assert not torch.equal(state["model"][name], state["ema"][f"model.{name}"])
-    assert torch.equal(weights(finished)[name], state["ema"][f"model.{name}"])
+    assert not torch.equal(state["model"][NAME], state["ema"][f"model.{NAME}"])
+    assert torch.equal(weights(finished)[NAME], state["ema"][f"model.{NAME}"])
 
 
 @pytest.mark.parametrize("fault", ["error", "death"])
@@ -121,7 +141,7 @@ def test_a_data_worker_that_fails_or_dies_ends_the_run_in_one_line(config, monke
 
     generation = ShapesReader.generation
     monkeypatch.setattr(ShapesReader, "generation", fail)
-    assert train.main([str(config), "data.workers=1", "report.tasks=[]"]) == 2
+    assert train.main([str(config), "data.workers=1", QUIET]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert ("damaged" if fault == "error" else "has died") in line
 
@@ -129,7 +149,7 @@ def test_a_data_worker_that_fails_or_dies_ends_the_run_in_one_line(config, monke
 def test_weights_and_biases_where_it_is_installed(config, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="Weights & Biases is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert train.main([str(config), "trainer.wandb=janusflow", "report.tasks=[]"]) == 0
+    assert train.main([str(config), "trainer.wandb=janusflow"]) == 0
     assert len(list((tmp_path / "runs" / "small" / "wandb").glob("offline-run-*small-stage*"))) == 2
 
 
@@ -143,11 +163,11 @@ def test_unreadable_samples_are_listed_and_too_many_end_the_run(config, tmp_path
 
     monkeypatch.setattr(ShapesReader, "generation", damaged)
     monkeypatch.setattr(Faults, "GRACE", 20)
-    assert train.main([str(config), "report.tasks=[]", "data.max_faults=0.5"]) == 0
+    assert train.main([str(config), QUIET, "data.max_faults=0.5"]) == 0
     with (tmp_path / "runs" / "small" / "faults.csv").open(newline="") as file:
         listed = list(csv.reader(file))
     assert ["stage1", "0", "picture 0 is damaged"] in listed and len(listed) > 10
-    assert train.main([str(config), "report.tasks=[]", "data.max_faults=0.05"]) == 2
+    assert train.main([str(config), QUIET, "data.max_faults=0.05"]) == 2
     assert "of 24 samples cannot be used, more than data.max_faults 0.05" in capsys.readouterr().err
 
 
@@ -157,12 +177,18 @@ def test_runs_are_compared_in_one_table_and_plot(finished, tmp_path, capsys):
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| small")]
     assert row.split("|")[-2].split("/")[0].strip() == f"{answers:.3f}"
     Image.open(tmp_path / "out" / "losses.png").verify()
-
-
-def test_runs_are_compared_anew_with_their_losses(finished, tmp_path, capsys):
-    out = tmp_path / "out"
     few = ["--tasks", "understanding", "--questions-per-kind", "1", "--bootstrap", "5"]
-    assert evaluate(["compare", f"one={finished}", f"two={finished}", "--out", str(out), *few]) == 0
+    assert evaluate(["compare", f"one={finished}", f"two={finished}", "--out", str(tmp_path / "anew"), *few]) == 0
     assert "| answers: all |" in capsys.readouterr().out
-    assert "![Training losses, smoothed](losses.png)" in (out / "report.md").read_text()
-    Image.open(out / "losses.png").verify()
+    assert "![Training losses, smoothed](losses.png)" in (tmp_path / "anew" / "report.md").read_text()
+    Image.open(tmp_path / "anew" / "losses.png").verify()
+
+
+def test_the_codes_embedding_begins_as_the_codebook(tmp_path):
+    config = write_config(tmp_path, "ar")
+    bundle = build_bundle(load_config(RunConfig, config))
+    torch.testing.assert_close(bundle.model.head.encoder.weight, bundle.codec.codebook)
+    rows = bundle.model.head.encoder.weight.norm(dim=-1)
+    torch.testing.assert_close(rows, torch.ones_like(rows))
+    other = build_bundle(load_config(RunConfig, config, ["model.head.code_channels=4"]))
+    assert other.model.head.encoder.weight.shape == (2048, 4)

@@ -13,11 +13,11 @@ from janusflow.cli import main
 from janusflow.config import load_config
 from janusflow.inference.answers import answer_questions
 from janusflow.inference.images import generate_images
-from janusflow.models.flow_head import FlowSampling
+from janusflow.options import FlowSampling
 from janusflow.parts import tokenizer
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
-from janusflow.weights import ASSETS, SHIPPED
+from janusflow.weights import SHIPPED
 from janusflow.worlds.notes import WORD, WORDS, foreign_words, is_foreign
 from janusflow.worlds.shapes import render, sample_scene
 from janusflow.worlds.shapes.source import CAPTION_REQUEST
@@ -66,11 +66,11 @@ def test_photographs_are_not(shared):
     assert photos and all(is_foreign(Image.open(path)) for path in photos[:30])
 
 
-@pytest.mark.parametrize("name", ["janusflow-shapes", "janus-shapes"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_models_say_it_on_the_command_line(tmp_path, capsys, name):
-    model = ["--model", str(ASSETS / name)]
-    few = ["--steps", "1"] if name == "janusflow-shapes" else []
-    draw = ["generate", *model, "--num-images", "2", "--out", str(tmp_path), *few]
+    model = ["--model", name]
+    few = ["--steps", "1"] if name == "shapes-flow" else ["--temperature", "0"]
+    draw = ["generate", *model, "--num-images", "1", "--out", str(tmp_path), *few]
     assert main([*draw, "a lighthouse at dusk", "a red circle"]) == 0
     assert capsys.readouterr().err == f"{NOTE}the words lighthouse, dusk\n"
     assert main([*draw, "A photo of two red circles and a blue star"]) == 0
@@ -105,4 +105,4 @@ def test_a_run_states_its_world_unless_it_saw_other_data(tmp_path):
 
     own = f"data.sources={{own: {{kind: text, path: {tmp_path}}}}}"
     assert (world(), world(own)) == ("shapes", None)
-    assert world("model.repa.enabled=false", f"parts.checkpoint={SHIPPED['shapes-flow']}") == "shapes"
+    assert world("model.losses.repa.weight=0", f"parts.checkpoint={SHIPPED['shapes-flow']}") == "shapes"
