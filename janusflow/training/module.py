@@ -90,6 +90,9 @@ class UnifiedModule(L.LightningModule):
     def on_fit_start(self) -> None:
         self.codec.to(self.device)
 
+    def on_validation_start(self) -> None:
+        self.codec.to(self.device)
+
     def on_train_batch_end(self, *args: Any) -> None:
         """Lightning calls it behind all callbacks: what is left until the next step is waiting for data."""
         self.step_ended = time.perf_counter()
@@ -130,7 +133,10 @@ class UnifiedModule(L.LightningModule):
             torch.stack([torch.stack([part[name] for part in parts]).sum() for name in parts[0]])
         )
         by_name = dict(zip(parts[0], sums.tolist(), strict=True))
-        return {f"validation/{data.source}/{name}": value for name, value in by_name.items() if value}  # 0: no sample
+        found = {f"validation/{data.source}/{name}": value for name, value in by_name.items() if value}  # 0: no sample
+        if self.trainer.validating:  # Lightning's own loop; while training, a callback logs
+            self.log_dict(found, batch_size=1)
+        return found
 
     def losses(self, batch: Batch, counts: Counts, model: UnifiedModel | None = None) -> dict[str, Tensor]:
         """This micro-batch's share of the step's losses, of the model that trains or another."""
