@@ -14,8 +14,7 @@ from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
 from janusflow.weights import ASSETS
-from tests.eval.geneval_judges import clip_folder, detector_folder  # noqa: F401 - fixtures
-from tests.eval.vqa_judges import blip_folder, vilt_folder  # noqa: F401 - fixtures
+from tests.eval.judges import blip_folder, clip_folder, detector_folder, vilt_folder  # noqa: F401 - fixtures
 
 LLM = LLMConfig(480, 32, 64, num_layers=2, num_heads=2, num_kv_heads=2, max_positions=256)
 
