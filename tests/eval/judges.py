@@ -1,7 +1,5 @@
 """Tiny random models of the real classes that judge, saved as the hub has them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from transformers import (

@@ -1,7 +1,5 @@
 """The adapter for lmms-eval, on a stand-in for the parts of its interface (0.7.3) that the adapter uses."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from types import ModuleType, SimpleNamespace

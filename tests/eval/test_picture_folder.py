@@ -1,7 +1,5 @@
 """Somebody's folder of pictures against a benchmark's prompts: by the files' names, or by a listing."""
 
-from __future__ import annotations
-
 import itertools
 import json
 

@@ -1,7 +1,5 @@
 """What a result says: how much of a benchmark it is of, its intervals, and that it is scored once."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``python -m eval run`` on a tiny random model: stages, resumption, shards, pictures and answers from elsewhere."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -44,6 +42,12 @@ def change_line(path: Path, number: int, change) -> str:
     change(lines[number])
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return lines[number]["id"]
+
+
+def fails(capsys, arguments, message):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 @pytest.fixture(scope="module")
@@ -244,9 +248,7 @@ def test_stored_lines_that_do_not_say_what_was_asked_or_seen(copy, models, capsy
     same(copy)
     for stage, key in (("answers", "question"), ("drawn", "prompt")):
         name = change_line(copy / f"{stage}-0-of-1.jsonl", -1, lambda line, key=key: line.pop(key))
-        assert main(command(models / "flow", copy)) == 2
-        error = capsys.readouterr().err
-        assert f"item {name} has no {key}" in error and error.count("\n") == 1
+        fails(capsys, command(models / "flow", copy), f"item {name} has no {key}")
 
 
 def test_a_limit_takes_a_part_of_what_is_elsewhere(copy, tmp_path):
@@ -264,27 +266,22 @@ def test_somebody_elses_settings_beside_pictures_are_not_ours(copy):
         assert drawn_by(copy / "pictures") is None
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
+def test_answers_that_cannot_be_read_are_refused(whole, tmp_path, capsys):
+    for content, message in (
         ('{"id": "a", "answer": "x"}\n{"id": "a", "answer": "y"}\n', "two answers to a"),
         ('{"id": "a"}\n', "every line must be"),
         ('{"id": "a", "answer": 3}\n', "not a text"),
         ("", "holds no answers"),
         ("nonsense", "line 1"),
-    ],
-)
-def test_answers_that_cannot_be_read_are_refused(whole, tmp_path, capsys, content, message):
-    (tmp_path / "answers.jsonl").write_text(content)
-    assert main([*from_elsewhere(whole, tmp_path / "out"), "--answers", str(tmp_path / "answers.jsonl")]) == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    ):
+        (tmp_path / "answers.jsonl").write_text(content)
+        answers = ["--answers", str(tmp_path / "answers.jsonl")]
+        fails(capsys, [*from_elsewhere(whole, tmp_path / "out"), *answers], message)
+        assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
+def test_bad_input_is_one_line(models, tmp_path, capsys):
+    for more, message in (
         (["--limit", "0"], "limit must be at least 1"),
         (["--batch-size", "0"], "batch size must be at least 1"),
         (["--workers", "-1"], "workers must be at least 0"),
@@ -295,10 +292,6 @@ def test_answers_that_cannot_be_read_are_refused(whole, tmp_path, capsys, conten
         (["--temperature", "1"], "temperature does not go with a flow head"),
         (["--images", "nowhere"], "there is no folder nowhere"),
         (["--model", "nowhere/at/all"], "nowhere/at/all"),
-    ],
-)
-def test_bad_input_is_one_line(models, tmp_path, capsys, more, message):
-    assert main([*command(models / "flow", tmp_path / "out"), *more]) == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
-    assert not (tmp_path / "out" / SETTINGS).exists()
+    ):
+        fails(capsys, [*command(models / "flow", tmp_path / "out"), *more], message)
+        assert not (tmp_path / "out" / SETTINGS).exists()

@@ -1,7 +1,5 @@
 """Finished items on disk: torn ends, shards, features, a second process."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

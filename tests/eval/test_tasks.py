@@ -1,7 +1,5 @@
 """A task in a file of one's own, outside the package; and ``python -m eval sweep`` and ``list``."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The reader of DPG-Bench's files."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

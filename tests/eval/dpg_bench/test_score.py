@@ -1,7 +1,5 @@
 """DPG-Bench's rules and the traps of its official script, one case each."""
 
-from __future__ import annotations
-
 import pytest
 
 from eval.dpg_bench.questions import Row

@@ -1,7 +1,5 @@
 """The oracle reads pictures back: drawn scenes exactly, under mild damage too, and it distrusts what is no shape."""
 
-from __future__ import annotations
-
 from collections import Counter
 from functools import cache
 

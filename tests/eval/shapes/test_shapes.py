@@ -1,7 +1,5 @@
 """The shapes world's scores: right pictures are right, wrong ones wrong, and a run's report shows them."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 
