@@ -91,8 +91,6 @@ def test_questions_about_one_picture_belong_together():
         questions = [Question(name, (picture,), "?", "yes") for name, picture in zip(answers, pictures, strict=True)]
         found.append(reaches(Mean(None), Work(questions=questions), {}, answers)["mean"])
     assert found[0] / found[1] == pytest.approx(6**0.5, rel=0.4)
-
-
-def test_few_prompts_and_a_score_that_never_changes_have_none():
+    # few prompts and a score that never changes have none
     assert reaches(Mean(None), *drawn(np.arange(FEWEST - 1.0), 3), {}) == {}
     assert reaches(Mean(None), *drawn(np.ones(50), 2), {}) == {}

@@ -101,10 +101,7 @@ def test_detector_reads_its_model_in_the_pictures_own_geometry(detector_folder, 
     found = detector.detect(picture)
     assert [one.detection for one in found] == [one.detection for one in expected]
     assert found and all(one.mask.shape == (40, 48) for one in found)
-
-
-def test_masks_are_as_transformers_enlarges_them(detector_folder, picture):
-    # A square picture of the input's own size: one bilinear step, the same as transformers' own.
+    # a square picture of the input's own size: one bilinear step, the same as transformers' own
     detector = Detector(detector_folder, short_edge=64)
     square = picture.resize((64, 64))
     with torch.inference_mode():

@@ -60,18 +60,12 @@ SAID = (  # answers and what they mean in "2026" and in "2024"
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", NAMED.split("|"))
-def test_a_letter_as_a_word_of_its_own_is_the_answer(form):
-    for letter, matching in itertools.product(ANIMALS, MATCHINGS):
-        assert match_option(form.format(letter), ANIMALS, matching) == letter
-
-
-@pytest.mark.parametrize(("answer", "now", "then"), SAID)
-def test_answers_mean_what_they_do_in_exact_matching(answer, now, then):
-    assert [match_option(answer, ANIMALS, matching) for matching in MATCHINGS] == [now, then]
-
-
-def test_only_letters_that_are_offered_count():
+def test_answers_mean_what_they_do_in_exact_matching():
+    for form, letter, matching in itertools.product(NAMED.split("|"), ANIMALS, MATCHINGS):
+        assert match_option(form.format(letter), ANIMALS, matching) == letter, form
+    for answer, *meant in SAID:
+        assert [match_option(answer, ANIMALS, matching) for matching in MATCHINGS] == meant, answer
+    # only letters that are offered count
     three = {letter: ANIMALS[letter] for letter in "ABC"}
     of_three = [match_option(text, three) for text in ("D", "C, not D", "The answer is D, for A and B are none")]
     assert of_three == [None, "C", None]
@@ -106,13 +100,9 @@ LETTERS = (  # what each answer says
 )
 
 
-@pytest.mark.parametrize(("answer", "letter"), LETTERS)
-def test_letters(answer, letter):
-    assert parse_choice(answer, CHOICES) == letter
-
-
-def test_empty_options_are_in_no_answer_and_letters_go_beyond_d():
-    assert parse_choice("this is a rather long answer without", {"A": "x y z", "B": ""}) is None
+def test_letters():
+    assert [parse_choice(answer, CHOICES) for answer, _ in LETTERS] == [letter for _, letter in LETTERS]
+    assert parse_choice("this is a rather long answer without", {"A": "x y z", "B": ""}) is None, "empty: in no answer"
     assert parse_choice("(I)", {letter: letter * 3 for letter in "ABCDEFGHI"}) == "I"
 
 
