@@ -1,5 +1,7 @@
 """Two tiny random models of the shapes world's image size, one of each head, as folders."""
 
+import gc
+
 import pytest
 import torch
 from transformers import JanusVQVAE, JanusVQVAEConfig
@@ -37,6 +39,17 @@ def build(head, tokenizer, seed=0):
     model = UnifiedModel(ModelConfig(LLM, vision, HEADS[head], losses)).eval()
     codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae") if head == "flow" else VQCodec(JanusVQVAE(SMALL_VQ))
     return Bundle(model, codec, tokenizer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen():
+    """A run collects garbage at its end; looking through all that the libraries brought is a third of its time."""
+    import eval.runner
+    import eval.shapes.judge  # noqa: F401
+
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -45,17 +45,6 @@ def test_geneval_from_a_models_pictures(geneval, models, tmp_path, capsys):
     assert main([*geneval, "--out", str(elsewhere), "--images", str(out / "pictures")]) == 0
     assert result_of(elsewhere)["scores"] == result["scores"]
 
-    flat = tmp_path / "flat"  # the same pictures, called anyhow and listed
-    flat.mkdir()
-    rows = []
-    for number, item in enumerate(result["items"]):
-        (flat / f"{number}.png").write_bytes((out / "pictures" / item["path"]).read_bytes())
-        rows.append(json.dumps({"file": f"{number}.png", "prompt": item["prompt"]}))
-    (flat / "listing.jsonl").write_text("\n".join(rows))
-    assert main([*geneval, "--out", str(tmp_path / "listed"), "--images", str(flat)]) == 0
-    listed = result_of(tmp_path / "listed")
-    assert listed["scores"] == result["scores"] and listed["protocol"]["pictures"] == "listed in listing.jsonl"
-
 
 def test_dpg_bench_from_a_models_pictures(blip_folder, tmp_path):
     by_length = sorted(json.loads((PROMPTS / "dpg_prompts.json").read_text()), key=lambda one: len(one["prompt"]))
