@@ -103,7 +103,8 @@ def run_sweep(args: argparse.Namespace) -> int:
     from eval.pages.sweep import settings_of, sweep
     from eval.runner import run
 
-    swept = {name: values for name in sweepable() if (values := getattr(args, name))}
+    order = ("guidance", *sweepable())  # the weight, which both heads have, comes first in the names of folders
+    swept = {name: values for name in order if (values := getattr(args, name))}
     if not swept:
         raise ValueError(f"nothing to sweep: give one of {', '.join(map(flag_name, sweepable()))}")
     args.out = args.out or OUT / subject(args) / f"{args.task.name}-sweep"

@@ -1,5 +1,7 @@
 """Two tiny random models of the shapes world's image size, one of each head, as folders."""
 
+import gc
+
 import pytest
 import torch
 from transformers import JanusVQVAE, JanusVQVAEConfig
@@ -14,8 +16,7 @@ from janusflow.models.llm import LLMConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.models.vision import VisionConfig
 from janusflow.weights import ASSETS
-from tests.eval.geneval_judges import clip_folder, detector_folder  # noqa: F401 - fixtures
-from tests.eval.vqa_judges import blip_folder, vilt_folder  # noqa: F401 - fixtures
+from tests.eval.judges import blip_folder, clip_folder, detector_folder, vilt_folder  # noqa: F401 - fixtures
 
 LLM = LLMConfig(480, 32, 64, num_layers=2, num_heads=2, num_kv_heads=2, max_positions=256)
 
@@ -38,6 +39,17 @@ def build(head, tokenizer, seed=0):
     model = UnifiedModel(ModelConfig(LLM, vision, HEADS[head], losses)).eval()
     codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae") if head == "flow" else VQCodec(JanusVQVAE(SMALL_VQ))
     return Bundle(model, codec, tokenizer)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen():
+    """A run collects garbage at its end; looking through all that the libraries brought is a third of its time."""
+    import eval.runner
+    import eval.shapes.judge  # noqa: F401
+
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Pictures and a stand-in feature network for the tests of picture quality."""
 
-from __future__ import annotations
-
 from functools import cache
 from io import BytesIO
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The real prompt files through ``python -m eval run``, from a model's pictures or answers to the scores, offline."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path
@@ -46,36 +44,6 @@ def test_geneval_from_a_models_pictures(geneval, models, tmp_path, capsys):
     elsewhere = tmp_path / "elsewhere"
     assert main([*geneval, "--out", str(elsewhere), "--images", str(out / "pictures")]) == 0
     assert result_of(elsewhere)["scores"] == result["scores"]
-
-    flat = tmp_path / "flat"  # the same pictures, called anyhow and listed
-    flat.mkdir()
-    rows = []
-    for number, item in enumerate(result["items"]):
-        (flat / f"{number}.png").write_bytes((out / "pictures" / item["path"]).read_bytes())
-        rows.append(json.dumps({"file": f"{number}.png", "prompt": item["prompt"]}))
-    (flat / "listing.jsonl").write_text("\n".join(rows))
-    assert main([*geneval, "--out", str(tmp_path / "listed"), "--images", str(flat)]) == 0
-    listed = result_of(tmp_path / "listed")
-    assert listed["scores"] == result["scores"] and listed["protocol"]["pictures"] == "listed in listing.jsonl"
-
-
-def test_geneval_names_what_is_wrong_in_a_folder_of_others(geneval, models, tmp_path, capsys):
-    folder = tmp_path / "theirs"
-    for number in range(4):
-        path = folder / "00000" / "samples" / f"{number:04}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (64, 64), "red").save(path)
-    (folder / "00000" / "samples" / "0001.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (folder / "00999").mkdir()
-    few = tmp_path / "three.jsonl"
-    few.write_text("\n".join((PROMPTS / "geneval.jsonl").read_text().split("\n")[:3]) + "\n")
-    command = [str(few) if one.endswith("geneval.jsonl") else one for one in geneval[:-4]]
-    assert main([*command, "--out", str(tmp_path / "out"), "--images", str(folder)]) == 1
-    problems = result_of(tmp_path / "out")["problems"]
-    assert problems["unexpected"] == ["00999"]
-    assert [line.split(":")[0] for line in problems["unreadable"]] == ["00000/1"]
-    missing = [line.split(":")[0] for line in problems["missing"]]
-    assert sorted(missing) == ["00000/metadata.jsonl", *(f"0000{n}/{k}" for n in (1, 2) for k in range(4))]
 
 
 def test_dpg_bench_from_a_models_pictures(blip_folder, tmp_path):

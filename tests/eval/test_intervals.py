@@ -22,16 +22,6 @@ def test_width_is_the_analytic_one():
         assert (high - low) / (2 * NORMAL * error) == pytest.approx(1, abs=0.07)
 
 
-def test_interval_covers_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    covered = 0
-    for trial in range(300):
-        values = rng.binomial(1, 0.3, (1, 100)).astype(float)
-        _, low, high = percentiles(0.0, resampled_means(values, ["a"] * 100, 400, seed=trial)[:, 0, -1])
-        covered += low <= 0.3 <= high
-    assert 0.91 <= covered / 300 <= 0.98
-
-
 def test_groups_are_resampled_apart_and_models_together():
     """Groups without spread have none after resampling; models that differ by a constant always differ by it."""
     flat = np.array([[1.0] * 150 + [3.0] * 50])
@@ -41,22 +31,15 @@ def test_groups_are_resampled_apart_and_models_together():
     samples = resampled_means(np.stack([first, first + 0.5]), GROUPS, 50)
     np.testing.assert_allclose(samples[:, 1] - samples[:, 0], 0.5)
     assert samples[:, 0, -1].std() > 0.01
-
-
-def test_seed_decides_and_nothing_else():
-    values = np.random.default_rng(3).normal(size=(1, 200))
-    np.random.seed(0)
-    first = resampled_means(values, GROUPS, 20, seed=5)
-    assert np.array_equal(first, resampled_means(values, GROUPS, 20, seed=5))
-    assert not np.array_equal(first, resampled_means(values, GROUPS, 20, seed=6))
+    found = [resampled_means(first[None], GROUPS, 20, seed=seed) for seed in (5, 5, 6)]
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2]), "the seed alone decides"
 
 
 def test_jackknife_of_a_mean_is_its_standard_error():
     values = np.random.default_rng(4).normal(size=80)
     without = (values.sum() - values) / 79
     value, low, high = jackknife(values.mean(), without, ["a"] * 80)
-    assert (high - value) == pytest.approx(NORMAL * values.std(ddof=1) / 80**0.5)
-    assert value - low == pytest.approx(high - value)
+    assert (high - value) == pytest.approx(NORMAL * values.std(ddof=1) / 80**0.5) == value - low
 
 
 def test_one_prompt_of_a_group_gives_no_interval():
@@ -108,8 +91,6 @@ def test_questions_about_one_picture_belong_together():
         questions = [Question(name, (picture,), "?", "yes") for name, picture in zip(answers, pictures, strict=True)]
         found.append(reaches(Mean(None), Work(questions=questions), {}, answers)["mean"])
     assert found[0] / found[1] == pytest.approx(6**0.5, rel=0.4)
-
-
-def test_few_prompts_and_a_score_that_never_changes_have_none():
+    # few prompts and a score that never changes have none
     assert reaches(Mean(None), *drawn(np.arange(FEWEST - 1.0), 3), {}) == {}
     assert reaches(Mean(None), *drawn(np.ones(50), 2), {}) == {}

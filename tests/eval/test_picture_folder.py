@@ -1,7 +1,6 @@
 """Somebody's folder of pictures against a benchmark's prompts: by the files' names, or by a listing."""
 
-from __future__ import annotations
-
+import itertools
 import json
 
 import pytest
@@ -80,35 +79,25 @@ def test_the_files_of_a_prompt_are_taken_in_turn(tmp_path, name, keys):
     assert found.protocol == {"pictures": f"listed in {name}"}
 
 
-def test_other_files_are_no_listing(tmp_path):
+def test_other_files_are_no_listing_and_damaged_ones_are_refused(tmp_path):
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a cat"}\n')
     (tmp_path / "scores.csv").write_text("file,score\na.png,1\n")
     assert match_listing(tmp_path, PAIRS) is None
+    for row, message in (
+        (("3.png", "a dog"), "row 2: 3.png is listed twice"),
+        (("./3.png", "a dog"), "row 2: 3.png is listed twice"),
+        (("../3.png", "a dog"), "row 2: there is no file of the folder"),
+        (("4.png", ""), "row 2: there is no file of the folder with a prompt"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            match_listing(listed(tmp_path, [ROWS[0], row]), PAIRS)
+    listed(tmp_path, ROWS, "metadata.csv")
+    with pytest.raises(ValueError, match=r"several listings, listing\.jsonl and metadata\.csv"):
+        match_listing(tmp_path, PAIRS)
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([ROWS[0], ("3.png", "a dog")], "row 2: 3.png is listed twice"),
-        ([ROWS[0], ("./3.png", "a dog")], "row 2: 3.png is listed twice"),
-        ([ROWS[0], ("../3.png", "a dog")], "row 2: there is no file of the folder"),
-        ([ROWS[0], ("4.png", "")], "row 2: there is no file of the folder with a prompt"),
-        (None, "several listings, listing.jsonl and metadata.csv"),
-    ],
-)
-def test_damaged_listings_are_refused(tmp_path, rows, message):
-    folder = listed(tmp_path / "pictures", rows or ROWS)
-    if rows is None:
-        listed(folder, ROWS, "metadata.csv")
-    with pytest.raises(ValueError, match=message):
-        match_listing(folder, PAIRS)
-
-
-@pytest.mark.parametrize("with_listing", [False, True])
-def test_a_folder_without_any_prompts_picture_is_refused_and_not_scored(tmp_path, capsys, with_listing):
-    folder = listed(tmp_path / "theirs", [("1.png", "a cow on the moon")])
-    if not with_listing:
-        (folder / "listing.jsonl").unlink()
+def test_a_folder_without_any_prompts_picture_is_refused_and_not_scored(tmp_path, capsys):
+    folders = listed(tmp_path / "theirs", [("1.png", "a cow on the moon")]), touch(tmp_path / "unlisted", "1.png")
     geneval = {"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "a photo of a dog"}
     (tmp_path / "geneval.jsonl").write_text(json.dumps(geneval) + "\n")
     (tmp_path / "prompts.txt").write_text("a dog\n")
@@ -122,7 +111,7 @@ def test_a_folder_without_any_prompts_picture_is_refused_and_not_scored(tmp_path
         "clip-score": (["--prompts", "prompts.txt"], "00000.png"),
         "shapes": ([], "in_distribution/00000/0000.png"),
     }
-    for task, (data, form) in tasks.items():
+    for (task, (data, form)), folder in itertools.product(tasks.items(), folders):
         files = [str(tmp_path / one) if "." in one else one for one in data]
         assert main(["run", task, *files, "--images", str(folder), "--out", str(tmp_path / task)]) == 2
         error = capsys.readouterr().err

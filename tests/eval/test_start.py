@@ -1,7 +1,5 @@
 """Help and lists come at once: nothing that needs seconds is imported for them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -133,9 +133,8 @@ def test_one_task_without_sweep_and_a_model_may_join(models, tmp_path, capsys):
     assert set(json.loads((out / "comparison.json").read_text())["models"]) == {"flow", "ar"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "value"),
-    [
+def test_bad_input_is_one_line(models, tmp_path, capsys):
+    for arguments, value in (
         (["nowhere"], "nowhere"),
         (["{flow}", "--guidance", "1", "-2"], "-2"),
         (["{flow}", "--steps", "4", "0"], "0"),
@@ -152,12 +151,10 @@ def test_one_task_without_sweep_and_a_model_may_join(models, tmp_path, capsys):
         (["a b={flow}"], "'a b'"),
         (["{flow}", "--device", "quantum"], "quantum"),
         (["{flow}", "nowhere", "--recorded"], "nowhere"),
-    ],
-)
-def test_bad_input_is_one_line(models, tmp_path, capsys, arguments, value):
-    given = [text.format(flow=models / "flow", ar=models / "ar") for text in arguments]
-    fails(capsys, [*given, "--out", str(tmp_path / "out")], value)
-    assert not (tmp_path / "out").exists()
+    ):
+        given = [text.format(flow=models / "flow", ar=models / "ar") for text in arguments]
+        fails(capsys, [*given, "--out", tmp_path / "out"], value)
+        assert not (tmp_path / "out").exists()
 
 
 def fails(capsys, arguments, value):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.compare.plots import draw_side_by_side, plot_sweep
+from eval.compare.plots import draw_side_by_side
 from eval.compare.report import cell, gap, score_sections
 from eval.compare.summary import mark_fronts, pairs, pareto_front, point_summary, summarize_split
 from janusflow.models.flow_head import FlowSampling
@@ -104,37 +104,6 @@ def test_one_prompt_of_a_tag_gives_no_interval_and_the_report_says_why(prompts):
         assert starts["Fréchet"] == ("0.500 [–]", "+0.000 [–]") and starts["image-text"] == ("51.0 [–]", "+1.000 [–]")
         assert [cells for label, cells in both.items() if label.startswith("…")] == [("0.250",)], "never has one"
         assert both["answers: all"] == ("1.000 [1.000, 1.000]", "+1.000 [+1.000, +1.000] *")
-
-
-def points(offset):
-    """28 points, as close together as those of a real sweep."""
-    rng = np.random.default_rng(offset)
-    return [
-        {
-            "flops": 1e9 * (steps + 1) * (1 + (weight > 1)),
-            "seconds": 0.02 * steps,
-            "overall": min(1.0, 0.1 * weight + steps / 80 + 0.02 * rng.random()),
-            "frechet": 1 / steps,
-            "short": f"{steps}w{weight}",
-            "fronts": [["overall", "flops"]] if weight == 2 else [],
-        }
-        for weight in (1, 2, 4, 8)
-        for steps in (1, 2, 4, 8, 16, 30, 64)
-    ]
-
-
-def test_labels_do_not_overlap():
-    figure = plot_sweep({"flow": points(0), "ar": points(1)}, "overall", "flops")
-    (axis,) = figure.axes
-    renderer = figure.canvas.get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in axis.texts]
-    assert len(boxes) > 25
-    assert not any(box.count_overlaps(boxes[:number]) for number, box in enumerate(boxes))
-    frame = axis.get_window_extent(renderer)
-    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
-    fronts = {point["short"] for point in points(0) if point["fronts"]}
-    assert fronts <= {text.get_text() for text in axis.texts}
-    assert [line.get_label() for line in axis.lines] == ["flow", "ar"] and len(axis.lines[0].get_xdata()) == 7
 
 
 def test_models_stand_side_by_side():

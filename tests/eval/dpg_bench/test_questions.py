@@ -1,7 +1,5 @@
 """The reader of DPG-Bench's files."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -42,29 +40,22 @@ def test_rows_in_file_order_of_which_official_grouping_lacks_the_first(tmp_path)
     assert {item: list(ids) for item, ids in group_rows(rows, "official").items()} == {"p97": [2], "12": [1, 2]}
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
+def test_damaged_rows_and_other_files_are_refused(tmp_path):
+    for line, message in (
         ("a,t,,x,0,e,w,e (x),Is it?", "line 2: the column proposition_id holds 'x'"),
         ("a,t,,1,1;2,e,w,e (x),Is it?", "line 2: the column dependency holds '1;2'"),
         ("a,t,,1,,e,w,e (x),Is it?", "line 2 has no 'dependency'"),
         ("../a,t,,1,0,e,w,e (x),Is it?", "cannot be a file's name"),
         ("a,,,1,0,e,w,e (x),Is it?", "the item a has no prompt"),
-    ],
-)
-def test_damaged_rows_are_refused_with_their_line(tmp_path, line, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        read_prompts(read_rows(write(tmp_path, line)), tmp_path)
-
-
-def test_other_files_are_refused(tmp_path):
-    for name, content, message in (
-        ("dpg_bench.csv", "item_id,text\na,b\n", "has no column proposition_id, dependency"),
-        ("dpg_prompts.json", '[{"prompt": "A dog"}]', "is no list of prompts"),
     ):
-        (tmp_path / name).write_text(content)
-        with pytest.raises(ValueError, match=message):
-            (read_rows if name.endswith("csv") else prompts_of_json)(tmp_path / name)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            read_prompts(read_rows(write(tmp_path, line)), tmp_path)
+    (tmp_path / "dpg_bench.csv").write_text("item_id,text\na,b\n")
+    with pytest.raises(ValueError, match="has no column proposition_id, dependency"):
+        read_rows(tmp_path / "dpg_bench.csv")
+    (tmp_path / "dpg_prompts.json").write_text('[{"prompt": "A dog"}]')
+    with pytest.raises(ValueError, match="is no list of prompts"):
+        prompts_of_json(tmp_path / "dpg_prompts.json")
 
 
 def test_faults_that_do_not_stop_the_reader_are_named(tmp_path):

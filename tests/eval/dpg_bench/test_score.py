@@ -1,7 +1,5 @@
 """DPG-Bench's rules and the traps of its official script, one case each."""
 
-from __future__ import annotations
-
 import pytest
 
 from eval.dpg_bench.questions import Row
@@ -36,23 +34,18 @@ def test_answer_counts_when_it_equals_yes():
     assert [text for text in ("yes", "Yes", " yes", "no", "yes it is", "yes.", "") if is_yes(text)] == ["yes"]
 
 
-@pytest.mark.parametrize(
-    ("raw", "parents", "zeroed"),
-    [
-        ({1: 0.0, 2: 1.0}, {1: (), 2: (1,)}, {1: 0.0, 2: 0.0}),
+def test_children_of_unmet_parents_are_0():
+    for raw, parents, zeroed in (
+        ((0.0, 1.0), {1: (), 2: (1,)}, (0.0, 0.0)),
         # one unmet parent of several is enough
-        ({1: 1.0, 2: 0.0, 3: 1.0}, {1: (), 2: (), 3: (1, 2)}, {1: 1.0, 2: 0.0, 3: 0.0}),
-        ({1: 1.0, 2: 1.0, 3: 1.0}, {1: (), 2: (), 3: (1, 2)}, {1: 1.0, 2: 1.0, 3: 1.0}),
+        ((1.0, 0.0, 1.0), {1: (), 2: (), 3: (1, 2)}, (1.0, 0.0, 0.0)),
+        ((1.0, 1.0, 1.0), {1: (), 2: (), 3: (1, 2)}, (1.0, 1.0, 1.0)),
         # zeroing chains to grandchildren, in the file's order: a later parent is not yet zeroed
-        ({1: 0.0, 2: 1.0, 3: 1.0}, {1: (), 2: (1,), 3: (2,)}, {1: 0.0, 2: 0.0, 3: 0.0}),
-        ({3: 1.0, 2: 1.0, 1: 0.0}, {3: (2,), 2: (1,), 1: ()}, {3: 1.0, 2: 0.0, 1: 0.0}),
-        ({1: 1.0, 2: 1.0}, {1: (0,), 2: (1,)}, {1: 1.0, 2: 1.0}),  # 0 is no parent
-    ],
-)
-def test_children_of_unmet_parents_are_0(raw, parents, zeroed):
-    before = dict(raw)
-    assert zero_children(raw, parents) == zeroed
-    assert raw == before
+        ((0.0, 1.0, 1.0), {1: (), 2: (1,), 3: (2,)}, (0.0, 0.0, 0.0)),
+        ((1.0, 1.0, 0.0), {3: (2,), 2: (1,), 1: ()}, (1.0, 0.0, 0.0)),
+        ((1.0, 1.0), {1: (0,), 2: (1,)}, (1.0, 1.0)),  # 0 is no parent
+    ):
+        assert zero_children(dict(zip(parents, raw, strict=True)), parents) == dict(zip(parents, zeroed, strict=True))
 
 
 @pytest.mark.parametrize("protocol", ["official", "corrected"])
@@ -105,20 +98,17 @@ def test_official_drops_the_first_data_row_and_so_loses_its_item():
     assert official.scores["global"] == 50  # without the questions of the lost item
 
 
-@pytest.mark.parametrize(
-    ("parents", "answers", "overall", "problems"),
-    [
+def test_what_the_dropped_row_takes_along():
+    for parents, answers, overall, problems in (
         ({1: []}, same(YES), None, {"left out": ["a"]}),  # its only row
         ({1: [], 2: []}, same(NO, YES), 100, {}),  # nothing depends on the dropped row
         ({1: [], 2: [], 3: [2, 1]}, same(YES, NO, YES), 0, {}),  # parents are looked at until one is unmet
         ({1: [], 2: [], 3: [2, 1]}, same(YES, YES, YES), None, {"left out": ["a"]}),
         ({1: [], 2: [1]}, [{1: YES}] * 4, None, {"incomplete": ["a"], "failed": ["a"]}),  # not by the row alone
-    ],
-)
-def test_what_the_dropped_row_takes_along(parents, answers, overall, problems):
-    questions = rows(*(("a", number, of, "global") for number, of in parents.items()), start=0)
-    scored = score(questions, {"a": answers}, "official")
-    assert scored.scores["overall"] == overall and scored.problems == problems
+    ):
+        questions = rows(*(("a", number, of, "global") for number, of in parents.items()), start=0)
+        scored = score(questions, {"a": answers}, "official")
+        assert scored.scores["overall"] == overall and scored.problems == problems
 
 
 def test_divided_item_keeps_its_last_rows_officially():

@@ -1,7 +1,5 @@
 """DPG-Bench from the question file to scores, with the real classes of tiny models."""
 
-from __future__ import annotations
-
 import json
 import sys
 from types import ModuleType
@@ -100,24 +98,22 @@ def test_the_number_of_pictures_is_said_by_option_or_by_size(run, flags, count):
     assert ("one picture a prompt" in result["title"]) == (count == 1)
 
 
-@pytest.mark.parametrize(
-    ("flags", "sizes", "message"),
-    [
+def test_files_of_another_size_are_refused_in_one_line(run, capsys):
+    others = {"sizes": ((8, 8), (8, 8), (8, 7))}, {"sizes": ((8, 8), (8, 8), (16, 16))}
+    for flags, sizes, message in (
         (["--pic-num", "4", "--resolution", "8"], {}, "12.png is 8 x 8 pixels, not a 2 x 2 grid of four of 16 x 16 ("),
         (["--pic-num", "1", "--resolution", "4"], {}, "12.png is 8 x 8 pixels, not one picture of 4 x 4 ("),
-        (["--pic-num", "4"], {"sizes": ((8, 8), (8, 8), (8, 7))}, "13.png is 8 x 7 pixels, not a 2 x 2 grid of four"),
+        (["--pic-num", "4"], others[0], "13.png is 8 x 7 pixels, not a 2 x 2 grid of four"),
         (["--resolution", "6"], {}, "12.png is 8 x 8 pixels, not one picture of 6 x 6"),
-        (["--resolution", "8"], {"sizes": ((8, 8), (8, 8), (16, 16))}, "13.png is 16 x 16 pixels"),
+        (["--resolution", "8"], others[1], "13.png is 16 x 16 pixels"),
         ([], {}, "say which by --pic-num 1 or 4, or by --resolution"),
         (["--pic-num", "2"], {}, "--pic-num must be one of 1, 4, not 2"),
         (["--resolution", "0"], {}, "--resolution must be at least 1, not 0"),
         (["--categories", "zeroed", "--pic-num", "1"], {}, "--categories zeroed goes with --protocol corrected"),
-    ],
-)
-def test_files_of_another_size_are_refused_in_one_line(run, capsys, flags, sizes, message):
-    assert run(*flags, **sizes) == (2, None)
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    ):
+        assert run(*flags, **sizes) == (2, None)
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
 
 
 def test_a_folder_of_grids_takes_no_single_pictures(run, capsys):

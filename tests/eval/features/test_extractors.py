@@ -1,7 +1,5 @@
 """Resizing in its order, and feature extractors: what they are called, and clear refusals."""
 
-from __future__ import annotations
-
 import urllib.error
 
 import numpy as np
@@ -16,7 +14,6 @@ from eval.features import extractors as features
 from eval.features.extractors import INCEPTION_FILE, Inception, TorchScriptExtractor, find_extractor
 from eval.features.resizing import bicubic, clean_pixels, gigagan, unchanged
 from eval.shapes.judge import embed
-from janusflow.pictures import read_image
 from janusflow.worlds.shapes import render, sample_scene
 from tests.eval.pictures import picture, stand_in
 
@@ -109,15 +106,3 @@ def test_clean_pixels_are_clean_fids_of_the_whole_picture_and_are_not_rounded_ag
         np.testing.assert_array_equal(pixels.transpose(1, 2, 0), build_resizer("clean")(np.asarray(one)))
         assert pixels.shape == (3, 299, 299) and pixels.dtype == np.float32
         assert pixels.min() >= 0 and pixels.max() <= 255 and (pixels != pixels.round()).mean() > 0.5
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "LA", "CMYK", "1"])
-def test_other_modes_become_8_bit_rgb(mode, tmp_path):
-    image = picture(4)
-    stored = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else image
-    path = tmp_path / ("picture.tiff" if mode == "CMYK" else "picture.png")
-    stored.convert(mode).save(path)
-    found = gigagan(read_image(path))
-    assert found.size == (256, 256) and found.mode == "RGB"
-    if mode == "I;16":  # 16 bits are scaled, not cut off
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(gigagan(image.convert("L").convert("RGB"))))

@@ -1,7 +1,5 @@
 """Reference features: computed once, and never taken from a file that is stale or damaged."""
 
-from __future__ import annotations
-
 import zipfile
 
 import numpy as np
@@ -194,25 +192,23 @@ def test_archives(folder, extractor):
             ImageFiles(bad)
 
 
-def test_stems_find_their_pictures(folder):
-    files = ImageFiles(folder)
-    picture(9).save(folder / "art/special.png")
-    with pytest.raises(ValueError, match=r"lacks 1 of 2 pictures; the first is 77"):
-        files.by_stem(["77", "0"])
-    with pytest.raises(ValueError, match=r"art/0.png and food/0.png"):
-        files.by_stem(["0"])
-    assert ImageFiles(folder).by_stem(["special"]) == ["art/special.png"]
-
-
-def test_files_of_clean_fid_are_read(folder, extractor, tmp_path):
+def test_stems_find_their_pictures_and_files_of_clean_fid_are_read(folder, extractor, tmp_path):
     ours = find(folder, extractor)
     np.savez(tmp_path / "theirs.npz", mu=ours.stats.mean, sigma=ours.stats.cov)
     theirs = read_reference(tmp_path / "theirs.npz")
     assert theirs.features is None
     assert frechet_distance(theirs.stats, ours.stats) == pytest.approx(0, abs=1e-9)
+    picture(9).save(folder / "art/special.png")
+    files = ImageFiles(folder)
+    assert files.by_stem(["special"]) == ["art/special.png"]
     (tmp_path / "other.npz").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"cannot read the reference .*other\.npz"):
-        read_reference(tmp_path / "other.npz")
+    for call, message in (
+        (lambda: read_reference(tmp_path / "other.npz"), r"cannot read the reference .*other\.npz"),
+        (lambda: files.by_stem(["77", "special"]), r"lacks 1 of 2 pictures; the first is 77"),
+        (lambda: files.by_stem(["0"]), r"art/0.png and food/0.png"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_a_killed_write_leaves_the_old_file(folder, extractor, monkeypatch):

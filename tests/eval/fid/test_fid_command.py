@@ -1,7 +1,5 @@
 """``python -m eval fid A B``."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

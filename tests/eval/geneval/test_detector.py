@@ -1,7 +1,5 @@
 """How Mask2Former's outputs become objects, and CLIP's their colours, on made-up outputs."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -10,7 +8,7 @@ import torch
 from PIL import Image
 
 from eval.geneval.colors import average_forms, color_prompts, cut_out, nearest_color
-from eval.geneval.detector import CLASSES, TOP, Geometry, box_of, geometry_of, read_out
+from eval.geneval.detector import CLASSES, TOP, Geometry, geometry_of, read_out
 from eval.geneval.score import COLORS
 
 PLAIN = Geometry((8, 8), (8, 8), (8, 8))
@@ -36,13 +34,6 @@ def test_classes_are_cocos_in_order_under_genevals_names():
     assert len(set(CLASSES)) == len(CLASSES) == 80
     places = {0: "person", 16: "dog", 64: "computer mouse", 65: "tv remote", 66: "computer keyboard", 79: "toothbrush"}
     assert {place: CLASSES[place] for place in places} == places
-
-
-def test_box_ends_behind_the_last_index():
-    mask = np.zeros((6, 9), bool)
-    mask[2:4, 3:8] = True
-    mask[5, 1] = True
-    assert box_of(mask) == (1.0, 2.0, 8.0, 6.0)
 
 
 def test_score_is_class_probability_times_mean_mask_probability_over_the_mask():
@@ -88,25 +79,22 @@ def test_what_is_no_object(label, box, geometry, least):
 
 def test_logit_of_exactly_0_is_outside_the_mask_and_min_score_is_strict():
     logits = np.zeros((1, 8, 8), np.float32)
-    logits[0, 3, 3] = 1.0
+    logits[0, 3, 3:5] = logits[0, 5, 1] = 1.0
     (found,) = read_out(class_logits("dog"), logits, PLAIN, min_score=0.3)
-    assert found.mask.sum() == 1
+    assert found.mask.sum() == 3
+    assert found.detection.box == (1.0, 3.0, 5.0, 6.0), "it ends behind the last index"
     assert read_out(class_logits("dog"), logits, PLAIN, found.detection.score) == []
 
 
-def test_masks_are_enlarged_before_they_are_cut_off_at_0():
+def test_masks_are_enlarged_before_they_are_cut_off_and_padding_before_they_are_scaled():
     logits = np.full((1, 2, 2), -1.0, np.float32)
     logits[0, 0, 0] = 3.0
     (found,) = read_out(class_logits("dog"), logits, PLAIN, min_score=0.1)
     big = torch.nn.functional.interpolate(torch.from_numpy(logits)[None], (8, 8), mode="bilinear", align_corners=False)
     assert np.array_equal(found.mask, (big[0, 0] > 0).numpy())
     assert found.mask.sum() != 16  # nearest neighbours of a mask that is cut off first
-
-
-def test_padding_is_cut_away_before_the_mask_is_scaled_to_the_image():
-    # An input of 8 x 8 whose upper half is the image, 4 x 8, of an original of 8 x 16.
-    geometry = Geometry((8, 16), (4, 8), (8, 8))
-    (found,) = read_out(class_logits("dog"), mask_logits((0, 0, 4, 8)), geometry, min_score=0.3)
+    # an input of 8 x 8 whose upper half is the image, 4 x 8, of an original of 8 x 16
+    (found,) = read_out(class_logits("dog"), mask_logits((0, 0, 4, 8)), Geometry((8, 16), (4, 8), (8, 8)), 0.3)
     assert found.mask.shape == (8, 16)
     assert found.detection.box == (0.0, 0.0, 8.0, 8.0)  # the left half, full height
 
@@ -121,17 +109,12 @@ def test_pieces_do_not_matter(monkeypatch):
     assert [one.detection for one in whole] == [one.detection for one in pieces]
 
 
-@pytest.mark.parametrize(
-    ("classes", "masks", "message"),
-    [
-        *((np.zeros(classes), np.zeros(masks), "expected class logits") for classes, masks in
-          (((2, 80), (2, 4, 4)), ((2, 81), (3, 4, 4)), ((2, 81), (2, 16)), ((81,), (1, 4, 4)))),
-        (np.full((1, 81), np.nan), np.zeros((1, 4, 4)), "not finite"),
-    ],
-)  # fmt: skip
-def test_other_logits_are_refused(classes, masks, message):
-    with pytest.raises(ValueError, match=message):
-        read_out(classes, masks, PLAIN)
+def test_other_logits_are_refused():
+    for classes, masks in (((2, 80), (2, 4, 4)), ((2, 81), (3, 4, 4)), ((2, 81), (2, 16)), ((81,), (1, 4, 4))):
+        with pytest.raises(ValueError, match="expected class logits"):
+            read_out(np.zeros(classes), np.zeros(masks), PLAIN)
+    with pytest.raises(ValueError, match="not finite"):
+        read_out(np.full((1, 81), np.nan), np.zeros((1, 4, 4)), PLAIN)
 
 
 def test_shorter_edge_becomes_800_and_the_longer_is_at_most_1333():
@@ -161,12 +144,8 @@ def test_three_forms_of_ten_colours_with_the_prompts_class():
     assert prompts[0] == ["a photo of a red tv remote", "a photo of a red-colored tv remote", "a photo of a red object"]
 
 
-def test_forms_are_normalised_before_and_after_they_are_averaged():
+def test_forms_are_normalised_before_and_after_they_are_averaged_and_the_largest_cosine_wins():
     embeddings = torch.tensor([[[10.0, 0.0], [0.0, 1.0]]])  # the long one must not outweigh the other
     assert torch.allclose(average_forms(embeddings), torch.tensor([[0.5**0.5, 0.5**0.5]]))
-
-
-def test_largest_cosine_wins():
-    colors = torch.eye(10)
-    assert nearest_color(torch.arange(10.0), colors) == "white"
-    assert nearest_color(-torch.arange(10.0), colors) == "red"
+    assert nearest_color(torch.arange(10.0), torch.eye(10)) == "white"
+    assert nearest_color(-torch.arange(10.0), torch.eye(10)) == "red"

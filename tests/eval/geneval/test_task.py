@@ -1,7 +1,5 @@
 """GenEval from prompt file to scores, with the real classes of tiny models."""
 
-from __future__ import annotations
-
 import json
 import shutil
 
@@ -11,10 +9,11 @@ import torch
 from PIL import Image
 
 from eval.clip import CLIP
-from eval.geneval.colors import ColorClassifier
 from eval.geneval.detector import CLASSES, DETECTOR, Detector, geometry_of, read_out
+from eval.geneval.layout import find_samples, index_of, sample_id, sample_path, write_metadata
 from eval.geneval.score import COLORS, MIN_SCORE, Detection
 from eval.geneval.task import GenEval, GenEvalOptions, read_prompts
+from eval.task import Drawing
 
 PROMPTS = [
     {"tag": "single_object", "include": [{"class": "dog", "count": 1}], "prompt": "a photo of a dog"},
@@ -70,9 +69,6 @@ def test_judge_and_score_run_end_to_end(task, picture, monkeypatch):
         x0, y0, x1, y1 = found["box"]
         assert 0 <= x0 < x1 <= 48 and 0 <= y0 < y1 <= 40 and found["label"] in CLASSES
     assert judge.judge(work.drawings[:2], [picture, picture])[1] == judged  # others do not matter
-    scored = task.score(work, {work.drawings[0].id: judged}, {})
-    assert scored.items["00000/0"]["correct"] is False
-    assert len(scored.problems["missing"]) == 7
 
 
 def test_colours_are_asked_of_judged_objects_alone(task, picture, monkeypatch):
@@ -105,10 +101,7 @@ def test_detector_reads_its_model_in_the_pictures_own_geometry(detector_folder, 
     found = detector.detect(picture)
     assert [one.detection for one in found] == [one.detection for one in expected]
     assert found and all(one.mask.shape == (40, 48) for one in found)
-
-
-def test_masks_are_as_transformers_enlarges_them(detector_folder, picture):
-    # A square picture of the input's own size: one bilinear step, the same as transformers' own.
+    # a square picture of the input's own size: one bilinear step, the same as transformers' own
     detector = Detector(detector_folder, short_edge=64)
     square = picture.resize((64, 64))
     with torch.inference_mode():
@@ -116,15 +109,6 @@ def test_masks_are_as_transformers_enlarges_them(detector_folder, picture):
     big = torch.nn.functional.interpolate(output.masks_queries_logits, (64, 64), mode="bilinear")[0] > 0
     masks = {mask.numpy().tobytes() for mask in big if mask.any()}
     assert {one.mask.tobytes() for one in detector.detect(square)} == masks
-
-
-def test_colour_is_the_same_whatever_was_asked_before(clip_folder, picture):
-    mask = np.zeros((40, 48), bool)
-    mask[5:20, 5:30] = True
-    first, second = (ColorClassifier(CLIP(clip_folder)) for _ in range(2))
-    alone = first.name_color(picture, mask, (5.0, 5.0, 30.0, 20.0), "dog")
-    second.name_color(picture, ~mask, (0.0, 0.0, 48.0, 40.0), "tv remote")
-    assert second.name_color(picture, mask, (5.0, 5.0, 30.0, 20.0), "dog") == alone
 
 
 def test_judges_are_named_by_hash_and_another_is_what_departs(task, detector_folder, clip_folder, tmp_path):
@@ -155,3 +139,59 @@ def test_other_models_and_prompt_files_are_refused(detector_folder, clip_folder,
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+# --- its folders ---
+
+THREE = [
+    {"tag": "single_object", "include": [{"class": name, "count": 1}], "prompt": f"a photo of a {name}"}
+    for name in ("dog", "cat", "bus")
+]
+DRAWINGS = [Drawing(sample_id(i, k), THREE[i]["prompt"], (k,), sample_path(i, k)) for i in range(3) for k in range(4)]
+
+
+@pytest.fixture
+def complete(tmp_path):
+    """A complete folder."""
+    write_metadata(tmp_path, THREE, range(3))
+    for drawing in DRAWINGS:
+        (tmp_path / drawing.path).write_bytes(b"")
+    return tmp_path
+
+
+METADATA = "00002/metadata.jsonl"
+MORE = json.dumps({"extra": 1, "exclude": [], **dict(reversed(THREE[2].items()))})  # in another order
+
+
+@pytest.mark.parametrize(
+    ("change", "problems"),
+    [
+        (lambda folder: None, {}),
+        (lambda folder: (folder / "00001").rename(folder.parent / "away"),
+         {"missing": [f"00001/{k}" for k in range(4)]}),
+        (lambda folder: (folder / sample_path(1, 2)).unlink(), {"missing": ["00001/2"]}),
+        (lambda folder: (folder / sample_path(1, 4)).touch(), {"unexpected": ["00001/samples/00004.png"]}),
+        (lambda folder: (folder / "00001/samples/0.png").touch(), {"unexpected": ["00001/samples/0.png"]}),
+        (lambda folder: (folder / "00000/samples/grid.png").touch(), {"unexpected": ["00000/samples/grid.png"]}),
+        (lambda folder: [(folder / name).mkdir() for name in ("00003", "notes")], {"unexpected": ["00003", "notes"]}),
+        (lambda folder: (folder / METADATA).write_text(json.dumps(THREE[0])), {"contradiction": [METADATA]}),
+        (lambda folder: (folder / METADATA).write_text(MORE), {}),
+        (lambda folder: (folder / METADATA).unlink(), {"missing": [METADATA]}),
+        (lambda folder: (folder / METADATA).write_text("{"), {"damaged": [METADATA]}),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_folder_is_named_and_all_stays_wanted(complete, change, problems):
+    change(complete)
+    assert find_samples(complete, THREE, DRAWINGS) == (DRAWINGS, problems)
+
+
+def test_paths_numbers_and_limits(complete):
+    assert sample_path(7, 2) == "00007/samples/00002.png" and index_of(sample_id(552, 3)) == 552
+    text = (complete / "00001" / "metadata.jsonl").read_text()
+    assert text.endswith("\n") and json.loads(text) == THREE[1]
+    assert find_samples(complete, THREE, DRAWINGS[:4]) == (DRAWINGS[:4], {}), "folders beyond a limit are expected"
+    for number in (3, 2, 1, 0):  # pictures numbered in another way are taken in order
+        (complete / sample_path(1, number)).rename(complete / f"00001/samples/{number + 1}.png")
+    drawings, problems = find_samples(complete, THREE, DRAWINGS)
+    assert not problems
+    assert [drawing.path for drawing in drawings[4:8]] == [f"00001/samples/{number}.png" for number in (1, 2, 3, 4)]

@@ -1,7 +1,5 @@
 """What stands in the papers' columns: of every task the whole benchmark by the official judge, and nothing else."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """``python -m eval report`` from result files."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -11,7 +9,7 @@ from PIL import Image
 
 from eval.__main__ import main
 from eval.pages.page import Table
-from eval.pages.report import draw_samples, find_results, overview_table, papers_tables
+from eval.pages.report import find_results, overview_table, papers_tables
 from eval.result import read_result, show
 
 MODEL = {"checkpoint": "0123", "resolution": 96, "dtype": "float32"}
@@ -159,9 +157,3 @@ def test_small_scores_keep_their_digits():
     assert [show(value) for value in (0.00041, -0.0003, 0.0123, 0.613, 9.51, 80.09, 1333.1)] == [
         *("0.00041", "-0.0003", "0.012", "0.613", "9.510", "80.09", "1333.1"),
     ]
-
-
-def test_samples_are_a_row_a_prompt(tmp_path):
-    (found,) = find_results([str(write_result(tmp_path / "mine"))])["mine"]
-    sheet = draw_samples(found)
-    assert sheet is not None and sheet.width < 230 and sheet.height > 200  # two rows of two

@@ -1,7 +1,5 @@
 """A small whole folder of each understanding benchmark, and the task that reads it."""
 
-from __future__ import annotations
-
 import base64
 import json
 from io import BytesIO

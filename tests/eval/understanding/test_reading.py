@@ -1,7 +1,5 @@
 """The official files of each benchmark: what a model is asked, and what is refused in one line."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import json
