@@ -10,6 +10,7 @@ from janusflow.training.config import PartsConfig, RunConfig
 from janusflow.training.optim import OptimConfig
 from tests.conftest import ROOT
 
+
 def test_overrides_replace_values():
     config = load_config(
         RunConfig, ROOT / "configs/shapes.yaml", ["seed=7", "stages.stage2.lr=0.5", "preview.prompts=[a, b]"]

@@ -25,7 +25,11 @@ def test_a_pipeline_says_what_it_is(pipeline):
 def test_pictures_and_answers(pipeline, tmp_path):
     seen = []
     drawn = pipeline.generate(
-        ["a red circle", "a ring"], 2, seed=3, steps=2, on_step=lambda done, steps, z: seen.append((done, steps, len(z)))
+        ["a red circle", "a ring"],
+        2,
+        seed=3,
+        steps=2,
+        on_step=lambda done, steps, z: seen.append((done, steps, len(z))),
     )
     assert [image.size for image in drawn] == [(48, 48)] * 4 and seen == [(1, 2, 4), (2, 2, 4)]
     (alone,) = pipeline.generate("a ring", seed=4, steps=2)

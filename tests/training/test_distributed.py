@@ -70,7 +70,9 @@ def finish(process):
 
 def losses(run):
     with (run / "metrics.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"].startswith(("loss/", "validation/", "gradient_norm"))]
+        rows = [
+            row for row in csv.DictReader(file) if row["metric"].startswith(("loss/", "validation/", "gradient_norm"))
+        ]
     return {(row["stage"], int(row["step"]), row["metric"]): float(row["value"]) for row in rows}
 
 
