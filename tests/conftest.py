@@ -38,6 +38,10 @@ def shared() -> Path:
 
 @pytest.fixture
 def tiny_config() -> ModelConfig:
+    return flow_sizes()
+
+
+def flow_sizes() -> ModelConfig:
     """Every part of the model at the least size that exercises it: 16 x 16 pixels, a 4 x 4 token grid."""
     return ModelConfig(
         llm=LLMConfig(480, 32, 64, num_layers=3, num_heads=2, num_kv_heads=2, max_positions=256),
@@ -60,11 +64,16 @@ def tiny_model(tiny_config: ModelConfig) -> UnifiedModel:
 
 
 @pytest.fixture
-def tiny_janus_config(tiny_config: ModelConfig) -> ModelConfig:
-    """The discrete twin of ``tiny_config`` as Janus has it: 4 x 4 codes of a codebook of 64."""
+def tiny_janus_config() -> ModelConfig:
+    return janus_sizes()
+
+
+def janus_sizes() -> ModelConfig:
+    """The discrete twin of ``flow_sizes`` as Janus has it: 4 x 4 codes of a codebook of 64."""
+    flow = flow_sizes()
     return ModelConfig(
-        llm=tiny_config.llm,
-        vision=dataclasses.replace(tiny_config.vision, aligner_depth=2, begin_embed=False),
+        llm=flow.llm,
+        vision=dataclasses.replace(flow.vision, aligner_depth=2, begin_embed=False),
         head=ARHeadConfig(codebook_size=64, code_channels=8, grid=4, aligner_depth=2, head_width=32),
         losses={"ar": AnswerLossConfig(), "image": LossConfig("image")},
     )
@@ -72,13 +81,21 @@ def tiny_janus_config(tiny_config: ModelConfig) -> ModelConfig:
 
 @pytest.fixture
 def tiny_janus(tiny_janus_config: ModelConfig) -> UnifiedModel:
+    return build_janus(tiny_janus_config)
+
+
+def build_janus(config: ModelConfig) -> UnifiedModel:
     """A tiny Janus in eval mode, whose logits are far enough apart to tell."""
     torch.manual_seed(1)
-    return spread(UnifiedModel(tiny_janus_config).eval())
+    return spread(UnifiedModel(config).eval())
 
 
 @pytest.fixture
 def tiny_vq() -> VQCodec:
+    return build_vq()
+
+
+def build_vq() -> VQCodec:
     """A VQ tokenizer for ``tiny_janus``: 4 x 4 pixels a code."""
     torch.manual_seed(2)
     sizes = {"base_channels": 32, "channel_multiplier": [1, 1, 2], "num_res_blocks": 1, "latent_channels": 16}

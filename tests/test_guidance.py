@@ -1,6 +1,5 @@
 """Classifier-free guidance."""
 
-import pytest
 import torch
 
 from janusflow.guidance import guided_velocity
@@ -28,9 +27,3 @@ def test_weights_extrapolate_from_the_unconditional_velocity():
     z = torch.randn(3)
     for weight in (0.0, 0.5, 2.0, 7.5):
         torch.testing.assert_close(guided_velocity(conditional, pair, weight)(z, T), weight * 2 * z - (1 - weight) * z)
-
-
-@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
-def test_impossible_weights_are_refused(weight):
-    with pytest.raises(ValueError, match=str(weight)):
-        guided_velocity(conditional, pair, weight)

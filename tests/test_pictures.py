@@ -1,5 +1,6 @@
 """Images from users: what is no picture, damaged, hostile or oddly shaped."""
 
+import io
 import struct
 import zlib
 
@@ -22,11 +23,10 @@ def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
-@pytest.fixture
-def photograph(tmp_path):
-    path = tmp_path / "photograph.jpg"
-    Image.effect_noise((64, 48), 60).convert("RGB").save(path)
-    return path
+def noise(kind):
+    file = io.BytesIO()
+    Image.effect_noise((64, 48), 60).convert("RGB").save(file, kind)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ def photograph(tmp_path):
         ("empty.png", b""),
         ("bomb.png", png_header(60_000, 60_000)),
         ("hollow.png", png_header(64, 64)),
+        ("cut.jpg", noise("JPEG")[:-200]),
     ],
 )
 def test_what_is_no_picture_is_refused_in_one_line(tmp_path, name, content):
@@ -46,12 +47,6 @@ def test_what_is_no_picture_is_refused_in_one_line(tmp_path, name, content):
     assert "\n" not in str(caught.value)
 
 
-def test_truncated_picture_is_refused(photograph):
-    photograph.write_bytes(photograph.read_bytes()[:-200])
-    with pytest.raises(ValueError, match=r"photograph\.jpg"):
-        read_image(photograph)
-
-
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "I;16"])
 def test_every_kind_of_pixel_becomes_rgb(tmp_path, mode):
     path = tmp_path / "picture.tiff"
@@ -59,34 +54,29 @@ def test_every_kind_of_pixel_becomes_rgb(tmp_path, mode):
     assert read_image(path).mode == "RGB"
 
 
-def test_sixteen_bits_transparency_and_rotation(tmp_path):
+def test_sixteen_bits_and_transparency(tmp_path):
     path = tmp_path / "picture.png"
     Image.new("I;16", (4, 4), 20_000).save(path)
     assert read_image(path).getpixel((0, 0)) == (20_000 // 257,) * 3
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(path)
     assert read_image(path).getpixel((0, 0)) == (255, 255, 255)
-    sideways = Image.new("RGB", (40, 20), "red")
-    exif = sideways.getexif()
-    exif[0x0112] = 6  # the camera was turned by a quarter
-    sideways.save(tmp_path / "photo.jpg", exif=exif)
-    assert read_image(tmp_path / "photo.jpg").size == (20, 40)
     Image.new("F", (4, 4)).save(tmp_path / "float.tiff")
     with pytest.raises(ValueError, match=r"float\.tiff.*floating-point"):
         read_image(tmp_path / "float.tiff")
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("odd", [False, True])
-def test_pictures_are_turned_as_exif_says(tmp_path, orientation, odd):
-    image = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3))
+def test_pictures_are_turned_as_exif_says(tmp_path, odd):
     width = struct.pack("<HHII", 0x0100, 1, 1, 200)  # the width as a byte, which Pillow cannot write again
-    turned = struct.pack("<HHII", 0x0112, 3, 1, orientation)
-    tags = [width, turned] if odd else [turned]
-    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(tags) + struct.pack("<I", 0)
-    image.save(tmp_path / "photo.png", exif=exif)
-    image.getexif()[0x0112] = orientation
-    expected = ImageOps.exif_transpose(image)
-    assert np.array_equal(np.asarray(read_image(tmp_path / "photo.png")), np.asarray(expected))
+    for orientation in range(1, 9):
+        image = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3))
+        turned = struct.pack("<HHII", 0x0112, 3, 1, orientation)
+        tags = [width, turned] if odd else [turned]
+        exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(tags) + struct.pack("<I", 0)
+        image.save(tmp_path / "photo.png", exif=exif)
+        image.getexif()[0x0112] = orientation
+        expected = ImageOps.exif_transpose(image)
+        assert np.array_equal(np.asarray(read_image(tmp_path / "photo.png")), np.asarray(expected))
 
 
 def test_whatever_a_decoder_raises_is_one_line(tmp_path, monkeypatch):

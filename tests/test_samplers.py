@@ -53,34 +53,15 @@ def test_marginal_velocity_turns_noise_into_a_gaussian():
     assert z_1.std().item() == pytest.approx(s, abs=0.02)
 
 
+def test_time_runs_from_zero_to_one_and_a_shift_spends_more_steps_near_the_noise():
+    torch.testing.assert_close(time_grid(4), torch.tensor([0, 0.25, 0.5, 0.75, 1]))
+    times = time_grid(10, shift=3.0)
+    assert times[0] == 0 and times[-1] == 1 and (times.diff() > 0).all()
+    assert times[5] == pytest.approx(0.25)
+
+
 def test_state_stays_fp32_under_a_bf16_velocity():
     """Thirty bf16 steps of 1/30 would end at t = 1.0034."""
     z_1 = integrate(lambda z, t: torch.ones_like(z, dtype=torch.bfloat16), torch.zeros(1, dtype=torch.bfloat16), 30)
     assert z_1.dtype == torch.float32
     assert z_1.item() == pytest.approx(1, abs=1e-6)
-
-
-def test_time_runs_from_zero_to_one():
-    torch.testing.assert_close(time_grid(4), torch.tensor([0, 0.25, 0.5, 0.75, 1]))
-
-
-def test_shift_spends_more_steps_near_the_noise():
-    times = time_grid(10, shift=3.0)
-    assert times[0] == 0 and times[-1] == 1
-    assert (times[1:] > times[:-1]).all()
-    assert times[5] == pytest.approx(0.25)
-
-
-def test_progress_counts_steps():
-    seen = []
-    integrate(lambda z, t: z, torch.ones(1), 3, on_step=lambda done, steps, z: seen.append((done, steps)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
-@pytest.mark.parametrize(
-    ("options", "value"),
-    [({"steps": 0}, "0"), ({"steps": 2, "sampler": "rk9"}, "rk9"), ({"steps": 2, "shift": 0.0}, "0.0")],
-)
-def test_impossible_options_are_named(options, value):
-    with pytest.raises(ValueError, match=value):
-        integrate(lambda z, t: z, torch.ones(1), **options)

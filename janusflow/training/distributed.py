@@ -159,6 +159,12 @@ def set_gradient_sync(model: nn.Module, wrapper: Any, on: bool) -> None:
         wrapper.require_backward_grad_sync = on
 
 
+def reshard(model: nn.Module) -> None:
+    """Give up what a forward pass without a backward one has gathered: a sharded model's root keeps its own."""
+    if isinstance(model, FSDPModule):
+        model.reshard()
+
+
 def device() -> torch.device:
     """Where this process computes."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

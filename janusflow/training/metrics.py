@@ -202,6 +202,7 @@ class Validation(L.Callback):
         with torch.compiler.set_stance("force_eager"), trainer.precision_plugin.val_step_context():
             for number, data in enumerate(trainer.datamodule.val_dataloader()):  # type: ignore[attr-defined]
                 found |= module.validation_step(trainer.strategy.batch_to_device(data), number)
+        distributed.reshard(module.exported)  # or the average would go on with its whole weights, not its shard
         module.exported.train(training)
         return found
 

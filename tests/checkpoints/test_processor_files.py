@@ -41,60 +41,37 @@ def add_field(folder, name, template):
     path.write_text(json.dumps({**values, "chat_template": template}))
 
 
-@pytest.mark.parametrize(
-    ("change", "pro"),
-    [
-        (lambda f: None, False),
-        (with_token, True),
-        (lambda f: (f / "chat_template.jinja").write_text(TEMPLATE), True),
-        (lambda f: add_field(f, "chat_template.json", TEMPLATE), True),
-        (lambda f: add_field(f, "processor_config.json", TEMPLATE), True),
-        (lambda f: add_field(f, "tokenizer_config.json", TEMPLATE), True),
-        (lambda f: add_field(f, "tokenizer_config.json", [{"name": "default", "template": TEMPLATE}]), True),
-        (lambda f: (with_token(f), add_field(f, "chat_template.json", "User: {{ m }}")), False),
-    ],
-)
-def test_roles_without_a_statement(tmp_path, janus_bundle, change, pro):
+NOTHING = lambda f: None  # noqa: E731
+ROLES = [  # a folder's name, what is in it, and whether it is a Janus-Pro
+    ("model", NOTHING, False),
+    ("model", with_token, True),
+    ("model", lambda f: (f / "chat_template.jinja").write_text(TEMPLATE), True),
+    ("model", lambda f: add_field(f, "chat_template.json", TEMPLATE), True),
+    ("model", lambda f: add_field(f, "processor_config.json", TEMPLATE), True),
+    ("model", lambda f: add_field(f, "tokenizer_config.json", TEMPLATE), True),
+    ("model", lambda f: add_field(f, "tokenizer_config.json", [{"name": "default", "template": TEMPLATE}]), True),
+    ("model", lambda f: (with_token(f), add_field(f, "chat_template.json", "User: {{ m }}")), False),
+    ("Janus-1.3B", with_token, False),  # a release's name counts more than its tokenizer
+    ("Janus-Pro-1B", NOTHING, True),
+    ("my-janus-pro-7b-tuned", NOTHING, True),
+    ("models--deepseek-ai--Janus-Pro-1B/snapshots/0123abc", NOTHING, True),
+    ("models--deepseek-ai--Janus-1.3B/snapshots/0123abc", NOTHING, False),
+    ("janus-pro-experiments/janus-1.3b", NOTHING, False),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "pro"), ROLES)
+def test_roles_without_a_statement(tmp_path, janus_bundle, monkeypatch, name, change, pro):
     config = janus_bundle.model.config
     roomy = UnifiedModel(dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab_size=512)))
-    folder = tmp_path / "model"
-    save_pretrained(dataclasses.replace(janus_bundle, model=roomy), folder, "transformers")
-    (folder / "chat_template.json").unlink()
-    change(forget_roles(folder))
-    chat = load_pretrained(folder, vae=None).chat
-    assert (chat.user, chat.assistant) == (PRO if pro else ("User", "Assistant"))
-    assert chat.system == processor_files.RELEASED_SYSTEM
-
-
-def test_a_releases_name_counts_more_than_its_tokenizer(tmp_path, janus_bundle):
-    config = janus_bundle.model.config
-    roomy = UnifiedModel(dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab_size=512)))
-    folder = tmp_path / "Janus-1.3B"
-    save_pretrained(dataclasses.replace(janus_bundle, model=roomy), folder, "deepseek")
-    with_token(forget_roles(folder))
-    assert load_pretrained(folder, vae=None).chat.user == "User"
-
-
-@pytest.mark.parametrize(
-    ("path", "pro"),
-    [
-        ("Janus-Pro-1B", True),
-        ("my-janus-pro-7b-tuned", True),
-        ("models--deepseek-ai--Janus-Pro-1B/snapshots/0123abc", True),
-        ("models--deepseek-ai--Janus-1.3B/snapshots/0123abc", False),
-        ("janus-pro-experiments/janus-1.3b", False),
-        ("Janus-1.3B", False),
-    ],
-)
-def test_roles_by_name(tmp_path, janus_bundle, monkeypatch, path, pro):
-    save_pretrained(janus_bundle, tmp_path / path, "deepseek")
-    forget_roles(tmp_path / path)
-    expected = PRO if pro else ("User", "Assistant")
-    chat = load_pretrained(tmp_path / path, vae=None).chat
-    assert (chat.user, chat.assistant) == expected
-    monkeypatch.chdir(tmp_path / path)
-    chat = load_pretrained(".", vae=None).chat
-    assert (chat.user, chat.assistant) == expected
+    save_pretrained(dataclasses.replace(janus_bundle, model=roomy), tmp_path / name, "transformers")
+    (tmp_path / name / "chat_template.json").unlink()
+    change(forget_roles(tmp_path / name))
+    monkeypatch.chdir(tmp_path / name)
+    for place in (tmp_path / name, "."):
+        chat = load_pretrained(place, vae=None).chat
+        assert (chat.user, chat.assistant) == (PRO if pro else ("User", "Assistant"))
+        assert chat.system == processor_files.RELEASED_SYSTEM
 
 
 def test_stated_roles_count_more_than_all_else(tmp_path, janus_bundle):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 
 from janusflow.checkpoints.codecs import load_codec
 from janusflow.codecs.vq import VQCodec
@@ -74,24 +73,6 @@ def test_files_keep_everything(tiny_vq, tmp_path):
     tiny_vq.save(tmp_path)
     again = load_codec(tmp_path)
     assert isinstance(again, VQCodec) and again.digest == tiny_vq.digest
-
-
-DAMAGE = {
-    "a missing tensor": (lambda w: w.pop("quantize.embedding.weight"), "missing quantize.embedding.weight"),
-    "an unknown tensor": (lambda w: w.update(extra=torch.zeros(1)), "unknown extra"),
-    "another shape": (lambda w: w.update({"quant_conv.bias": torch.zeros(3)}), "quant_conv.bias has shape"),
-}
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_weights_are_named(tiny_vq, tmp_path, kind):
-    tiny_vq.save(tmp_path)
-    damage, words = DAMAGE[kind]
-    weights = load_file(tmp_path / "model.safetensors")
-    damage(weights)
-    save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=words):
-        load_codec(tmp_path)
 
 
 def test_damaged_files_are_named(tiny_vq, tmp_path):

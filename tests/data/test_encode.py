@@ -25,7 +25,7 @@ from janusflow.weights import ASSETS
 from tests.data.conftest import picture, write_shard
 
 VAE = ASSETS / "shapes" / "vae"
-COUNT, SIZE, BATCH = 60, 96, 2
+COUNT, SIZE, BATCH = 40, 48, 2
 PAUSE = 0.05  # seconds before each batch, in which the test can see what there is and send its signal
 
 

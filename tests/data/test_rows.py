@@ -31,9 +31,6 @@ def test_no_sample_is_cut_or_overlaps_another():
     assert len(taken) == sum(lengths)
     assert all(p.start + n <= 64 for p, n in zip(placements, lengths, strict=True))
     assert max(p.row for p in placements) + 1 == 3, "176 tokens fit three rows of 64"
-
-
-def test_sample_longer_than_a_row_is_refused():
     with pytest.raises(ValueError, match="65"):
         pack([65], 64)
 
@@ -129,9 +126,3 @@ def test_samples_of_a_row_never_see_each_other(builder):
 
 def test_unknown_words_are_encoded_byte_by_byte(tokenizer):
     assert tokenizer.decode(tokenizer.encode("a zebra — ça va?")) == "a zebra — ça va?"
-
-
-def test_special_tokens_are_found_by_name(tokenizer):
-    names = (tokenizer.bos, tokenizer.eos, tokenizer.pad, tokenizer.boi, tokenizer.eoi, tokenizer.image)
-    assert len(set(names)) == 6
-    assert tokenizer.tokenizer.token_to_id("<begin_of_image>") == tokenizer.boi

@@ -94,8 +94,6 @@ def test_stop_text_ends_an_answer(bundle):
 
 
 def test_bad_input_is_refused(bundle):
-    with pytest.raises(ValueError, match="256"):
-        answer_questions(bundle, [picture("red")], ["red " * 400])
     with pytest.raises(ValueError, match="questions"):
         answer_questions(bundle, [], ["where?"])
     with pytest.raises(ValueError, match="without an answer"):

@@ -29,11 +29,12 @@ def latents(bundle, prompts, seeds, options):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("guidance", [1.0, 4.0])
-def test_cached_prompts_equal_their_naive_twin(bundle, guidance):
+@pytest.mark.parametrize(("guidance", "interval"), [(1.0, (0.0, 1.0)), (4.0, (0.0, 1.0)), (4.0, (0.4, 1.0))])
+def test_cached_prompts_equal_their_naive_twin(bundle, guidance, interval):
+    """With guidance in a part of the time some passes have the conditional rows only."""
     head, llm = bundle.model.head, bundle.model.llm
     tokens = [bundle.template.generation_prompt(prompt) for prompt in PROMPTS]
-    noise, options = head.start(SEEDS, torch.device("cpu")), FlowSampling(3, guidance)
+    noise, options = head.start(SEEDS, torch.device("cpu")), FlowSampling(3, guidance, guidance_interval=interval)
     dropped = None if guidance == 1 else [bundle.template.dropped_prompt(ids) for ids in tokens]
     results = [
         head.sample(kind(llm, tokens, 1 + head.num_tokens, dropped), noise, options)
@@ -53,8 +54,6 @@ def test_guidance_interval(bundle):
     first = latents(bundle, PROMPTS, SEEDS, replace(options, guidance_interval=(0.0, 0.4)))
     assert (first - everywhere).abs().max() > 1e-4
     assert (first - nowhere).abs().max() > 1e-4
-    with pytest.raises(ValueError, match="interval"):
-        latents(bundle, PROMPTS, SEEDS, replace(options, guidance_interval=(0.5, 0.4)))
 
 
 def test_memory_limit_makes_batches_smaller_and_changes_nothing(bundle):
@@ -78,24 +77,6 @@ def test_image_depends_on_its_own_seed_and_not_on_its_batch(bundle, guidance, sa
     assert not torch.allclose(other[0], together[0], atol=1e-2)
 
 
-def test_batch_size_changes_nothing(bundle):
-    options = FlowSampling(steps=2, guidance=3.0)
-    whole = generate_images(bundle, PROMPTS, SEEDS, options, batch_size=3)
-    parts = generate_images(bundle, PROMPTS, SEEDS, options, batch_size=2)
-    for a, b in zip(whole, parts, strict=True):
-        difference = torch.tensor(list(a.tobytes()), dtype=torch.int) - torch.tensor(list(b.tobytes()), dtype=torch.int)
-        assert difference.abs().max() <= 1, "one level of 8-bit rounding at the most"
-
-
-def test_guidance_of_one_is_the_conditional_velocity(bundle):
-    """w = 1 takes the short path; the long path's formula at w = 1 gives the same."""
-    options = FlowSampling(steps=2, guidance=1.0)
-    nearly = replace(options, guidance=1.0 + 1e-7)
-    torch.testing.assert_close(
-        latents(bundle, PROMPTS, SEEDS, options), latents(bundle, PROMPTS, SEEDS, nearly), atol=1e-5, rtol=1e-5
-    )
-
-
 def test_prompt_and_guidance_change_the_image(bundle):
     options = FlowSampling(steps=2, guidance=3.0)
     first = latents(bundle, ["a red circle"], [0], options)
@@ -103,44 +84,6 @@ def test_prompt_and_guidance_change_the_image(bundle):
     assert (latents(bundle, ["a red circle"], [0], replace(options, guidance=6.0)) - first).abs().max() > 1e-4
 
 
-def test_overlong_prompt_is_refused_with_its_length(bundle):
-    with pytest.raises(ValueError, match="256"):
-        generate_images(bundle, ["red " * 400], [0], FlowSampling(steps=1))
-
-
-def test_progress_counts_all_batches(bundle):
-    seen = []
-    generate_images(bundle, PROMPTS, SEEDS, FlowSampling(2), 2, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-
-
 def test_unequal_lists_are_refused(bundle):
     with pytest.raises(ValueError, match="seeds"):
         generate_images(bundle, PROMPTS, [1], FlowSampling())
-
-
-@pytest.mark.parametrize("seed", [-1, 2**64])
-def test_seeds_that_no_generator_has_are_named(bundle, seed):
-    with pytest.raises(ValueError, match=rf"seed must lie in .* got {seed}$"):
-        generate_images(bundle, PROMPTS[:2], [0, seed], FlowSampling())
-
-
-@pytest.mark.parametrize("memory", [0, -1, float("inf"), float("nan")])
-def test_impossible_memory_limits_are_named(bundle, memory):
-    with pytest.raises(ValueError, match=f"memory .* got {memory}$"):
-        generate_images(bundle, PROMPTS[:1], [0], FlowSampling(), memory_gib=memory)
-
-
-@torch.inference_mode()
-def test_the_naive_twin_takes_fewer_rows_in_between(bundle):
-    """With guidance in a part of the time some passes have the conditional rows only."""
-    head, llm = bundle.model.head, bundle.model.llm
-    tokens = [bundle.template.generation_prompt(prompt) for prompt in PROMPTS]
-    dropped = [bundle.template.dropped_prompt(ids) for ids in tokens]
-    options = FlowSampling(4, 4.0, guidance_interval=(0.4, 1.0))
-    start = head.start(SEEDS, torch.device("cpu"))
-    results = [
-        head.sample(kind(llm, tokens, 1 + head.num_tokens, dropped), start, options)
-        for kind in (PromptRunner, UncachedPromptRunner)
-    ]
-    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)

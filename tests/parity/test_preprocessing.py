@@ -39,11 +39,6 @@ def test_every_image_fits_as_in_the_reference(size):
             assert fit_sides(short, long, size, 14) == (expected, size)
 
 
-@pytest.mark.parametrize("shape", [(588, 588), (47, 47), (2500, 1), (1, 1334), (1, 1)])
-def test_pixels_are_a_square_whatever_the_image(shape):
-    assert understanding_pixels(Image.new("RGB", shape), 384).shape == (3, 384, 384)
-
-
 def test_a_least_side_that_no_picture_has_room_for():
     with pytest.raises(ValueError, match="min_side is 14, more than the image's 12"):
         understanding_pixels(Image.new("RGB", (20, 20)), 12)

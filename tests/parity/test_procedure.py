@@ -67,8 +67,7 @@ def released_procedure(llama, head, prompts, noise, steps, weight):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("lengths", [(2, 3), (5, 40), (128, 128)])
-@pytest.mark.parametrize(("steps", "guidance"), [(1, 1.0), (3, 7.5), (10, 2.0)])
-@pytest.mark.parametrize(("layers", "kv_heads"), [(1, 2), (4, 1)])
+@pytest.mark.parametrize(("steps", "guidance", "layers", "kv_heads"), [(1, 1.0, 4, 1), (3, 7.5, 1, 2), (10, 2.0, 4, 1)])
 def test_engine_equals_the_released_procedure(tiny_config, lengths, steps, guidance, layers, kv_heads):
     torch.manual_seed(layers)
     llm = dataclasses.replace(tiny_config.llm, num_layers=layers, num_kv_heads=kv_heads)

@@ -1,5 +1,6 @@
 """A tiny Janus against transformers' own: exported by us, saved by them, and through DeepSeek's layout."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -13,18 +14,18 @@ from janusflow.checkpoints.pretrained import Bundle, load_pretrained, save_pretr
 from janusflow.inference.images import sample_latents
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.options import CodeSampling
-from tests.conftest import spread
+from tests.conftest import build_janus, build_vq, janus_sizes, spread
 
 PROMPTS = ["a ring", "two red circles and a blue star", "three green triangles left of a small yellow square", "a star"]
 GUIDANCE = (0.0, 1.0, 2.5, 5.0, 7.5)
 ROUTES = ("exported", "saved", "saved with tied embeddings", "through DeepSeek's layout")
 
 
-@pytest.fixture(params=ROUTES)
-def pair(request, tmp_path, tiny_janus, tiny_vq, tokenizer):
+@pytest.fixture(scope="module", params=ROUTES)
+def pair(request, tmp_path_factory, tokenizer):
     """The model as we have it and as transformers does."""
-    route = request.param
-    ours = Bundle(tiny_janus, tiny_vq, tokenizer)
+    route, tmp_path = request.param, tmp_path_factory.mktemp("pair")
+    ours = Bundle(build_janus(janus_sizes()), build_vq(), tokenizer)
     save_pretrained(ours, tmp_path / "export", "transformers")
     theirs, faults = JanusForConditionalGeneration.from_pretrained(tmp_path / "export", output_loading_info=True)
     assert not any(faults.values()), faults
@@ -127,11 +128,12 @@ def test_codes_of_images(pair):
     ours, theirs = pair
     pixels = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(3)) * 2 - 1
     codes = ours.required_codec.encode(pixels)
-    codebook = theirs.model.vqmodel.quantize.embedding.weight
+    vq = copy.deepcopy(theirs.model.vqmodel)
+    codebook = vq.quantize.embedding.weight
     with torch.inference_mode():
-        assert not torch.equal(codes.flatten(), theirs.model.vqmodel.encode(pixels).image_tokens)
+        assert not torch.equal(codes.flatten(), vq.encode(pixels).image_tokens)
         codebook.copy_(F.normalize(codebook, dim=-1))
-        assert torch.equal(codes.flatten(), theirs.model.vqmodel.encode(pixels).image_tokens)
+        assert torch.equal(codes.flatten(), vq.encode(pixels).image_tokens)
     assert len(codes.unique()) > 4
 
 

@@ -8,9 +8,8 @@ from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import Unwanted
 from janusflow.data.sources import MixedSource
 from janusflow.data.template import ChatConfig, ChatTemplate
-from janusflow.models.unified import IGNORED
 from janusflow.training.data import TRIES, Part, StepDataset
-from janusflow.training.stages import RatioConfig, StageConfig, quota
+from janusflow.training.stages import RatioConfig, StageConfig
 from janusflow.worlds.shapes.source import ShapesReader
 
 STAGE = StageConfig(steps=20, batch_size=13, ratios=[RatioConfig(4, 7, 2)])
@@ -54,15 +53,6 @@ def test_any_number_of_processes_shares_the_same_samples(builder, ranks, micro_b
             together = torch.cat([getattr(batch, name) for batch in shared]).flatten(1).sum(1)
             torch.testing.assert_close(together.sort()[0], getattr(expected, name).flatten(1).sum(1).sort()[0])
         assert sorted(torch.cat([b.seeds for b in shared]).tolist()) == sorted(expected.seeds.tolist())
-
-
-def test_rows_really_hold_several_samples_of_each_kind(builder):
-    (batch,) = dataset(builder)[0].micro_batches
-    counts = quota(STAGE, 0)
-    assert (batch.rows.ids.shape[0]) < sum(counts)
-    assert len(batch.und_pixels) == counts.understanding and len(batch.gen_pixels) == counts.generation
-    assert (batch.labels != IGNORED).any()
-    assert batch.rows.lengths().tolist() == [len(ids) for ids, *_ in contents(batch)]
 
 
 def test_no_index_is_used_twice_or_left_out(builder):

@@ -56,12 +56,12 @@ def rng_of(*key: int) -> np.random.Generator:
 
 @cache
 def train_scenes() -> list[Scene]:
-    return [sample_scene(rng_of(11, index), KINDS[index % len(KINDS)]) for index in range(420)]
+    return [sample_scene(rng_of(11, index), KINDS[index % len(KINDS)]) for index in range(280)]
 
 
 @cache
 def held_out_scenes() -> list[Scene]:
-    return [sample_scene(rng_of(12, index), HELD_OUT_KINDS[index % 3], "held_out") for index in range(210)]
+    return [sample_scene(rng_of(12, index), HELD_OUT_KINDS[index % 3], "held_out") for index in range(140)]
 
 
 @cache
@@ -126,26 +126,6 @@ def test_a_seed_fixes_scene_and_picture() -> None:
     assert benchmark_prompts(5, seed=3) == benchmark_prompts(5, seed=3) != benchmark_prompts(5, seed=4)
 
 
-def test_samples_depend_on_seed_task_and_index_alone() -> None:
-    def samples(source: MixedSource, indices: list[int]) -> dict[int, tuple]:
-        found = {}
-        for index in indices:
-            seen, made = source.understanding(index), source.generation(index, 0.5)
-            found[index] = (
-                seen.images[0].tobytes(),
-                seen.turns,
-                made.image.tobytes(),
-                made.prompt,
-                source.text(index).text,
-            )
-        return found
-
-    forward, backward = (samples(MixedSource(DataConfig(), seed=0), order) for order in ([0, 1, 2, 3], [3, 2, 1, 0]))
-    assert forward == backward
-    assert len(set(map(str, forward.values()))) == 4
-    assert samples(MixedSource(DataConfig(), seed=1), [0, 1, 2, 3]) != forward
-
-
 # Held-out compositions
 
 
@@ -174,6 +154,8 @@ def test_only_kinds_with_something_to_hold_out_exist_there() -> None:
         sample_scene(rng_of(0), "position", "held_out")
     with pytest.raises(ValueError, match="pentagon"):
         sample_scene(rng_of(0), "pentagon")
+    with pytest.raises(ValueError, match="smell"):
+        sample_question(train_scenes()[0], rng_of(0), "smell")
 
 
 # Scenes
@@ -195,24 +177,18 @@ def test_objects_never_touch_and_stay_inside() -> None:
             paint[1:, 1:] |= mask
 
 
-def test_groups_fill_an_arrangement_in_reading_order() -> None:
+def test_groups_describe_the_objects_and_fill_an_arrangement_in_reading_order() -> None:
     orders = set()
-    for scene in (*train_scenes(), *held_out_scenes()):
-        cells = [item.cell for item in scene.objects]
-        assert tuple(sorted(cells)) in ARRANGEMENTS[len(cells)]
-        if scene.kind == "position":
-            orders.add(cells == sorted(cells))
-        else:
-            assert cells == sorted(cells)
-    assert orders == {True, False}, "a relation holds in both directions"
-
-
-def test_groups_describe_the_objects() -> None:
     for scene in (*train_scenes(), *held_out_scenes()):
         groups = Counter({(group.shape, group.color): group.count for group in scene.groups})
         assert groups == Counter((item.shape, item.color) for item in scene.objects)
         assert len({group.shape for group in scene.groups}) == len(scene.groups)
         assert groups == Counter((found.shape, found.color) for found in reading(scene))
+        cells = [item.cell for item in scene.objects]
+        assert tuple(sorted(cells)) in ARRANGEMENTS[len(cells)]
+        assert scene.kind == "position" or cells == sorted(cells)
+        orders |= {cells == sorted(cells)} if scene.kind == "position" else set()
+    assert orders == {True, False}, "a relation holds in both directions"
 
 
 # Captions
@@ -230,7 +206,7 @@ def test_captions_say_what_the_picture_shows() -> None:
 
 def test_every_relation_in_a_caption_holds() -> None:
     seen = Counter()
-    for index in range(300):
+    for index in range(120):
         scene = sample_scene(rng_of(13, index), "position")
         for text in (short_caption(scene, rng_of(1, index)), long_caption(scene, rng_of(2, index))):
             [relation] = re.findall(rf"\b({RELATION})\b", text)
@@ -341,11 +317,6 @@ def test_every_answer_is_right(kind: str) -> None:
         assert 0.4 < answers["yes"] / answers.total() < 0.6
 
 
-def test_unknown_question_kinds_are_errors() -> None:
-    with pytest.raises(ValueError, match="smell"):
-        sample_question(train_scenes()[0], rng_of(0), "smell")
-
-
 # Benchmark prompts
 
 
@@ -361,13 +332,6 @@ def test_benchmark_prompts_have_all_tags_and_only_their_split(split: str, tags: 
         excluded = [(entry["class"], entry["count"]) for entry in prompt.get("exclude", ())]
         counts = [(entry["class"], entry["count"] + 1) for entry in prompt["include"]]
         assert excluded == (counts if prompt["tag"] == "counting" else []), prompt
-
-
-def test_benchmark_prompts_differ_where_they_can() -> None:
-    texts = {tag: [p["prompt"] for p in benchmark_prompts(40) if p["tag"] == tag] for tag in GENEVAL_TAGS}
-    for tag in set(GENEVAL_TAGS) - {"single_object"}:  # six shapes in six wordings make 36
-        assert len(set(texts[tag])) == 40, tag
-    assert len(set(texts["single_object"])) > 25
 
 
 @pytest.mark.parametrize("tag", GENEVAL_TAGS)
