@@ -191,12 +191,16 @@ def test_a_folder_of_other_settings_or_of_something_else_is_not_touched(copy, mo
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.txt"]
 
 
-def test_pictures_and_answers_are_scored_without_a_model(whole, tmp_path):
+def test_pictures_and_answers_are_scored_without_a_model_and_settings_of_others_are_not_ours(whole, tmp_path, copy):
     assert main(from_elsewhere(whole, tmp_path / "out")) == 0
     ours, theirs = result_of(whole), result_of(tmp_path / "out")
     assert theirs["scores"] == ours["scores"]
     assert theirs["provenance"]["model"] is None
     assert theirs["provenance"]["drawn_by"]["checkpoint"] == ours["provenance"]["model"]["checkpoint"]
+    assert drawn_by(copy / "pictures")["sampling"]["steps"] == 2
+    for content in ("[1]", '{"model": "gpt"}', "{", '{"model": {"checkpoint": "0123"}}'):
+        (copy / SETTINGS).write_text(content)
+        assert drawn_by(copy / "pictures") is None
 
 
 def test_wrong_pictures_are_named_and_count_as_wrong_until_they_are_mended(whole, copy, tmp_path, capsys):
@@ -257,13 +261,6 @@ def test_a_limit_takes_a_part_of_what_is_elsewhere(copy, tmp_path):
     assert list(result["problems"]) == ["limited"] and len(result["items"]) == 6
     (copy / "pictures" / result["items"][0]["path"]).unlink()
     assert main(from_elsewhere(copy, tmp_path / "second", "--limit", "3")) == 1
-
-
-def test_somebody_elses_settings_beside_pictures_are_not_ours(copy):
-    assert drawn_by(copy / "pictures")["sampling"]["steps"] == 2
-    for content in ("[1]", '{"model": "gpt"}', "{", '{"model": {"checkpoint": "0123"}}'):
-        (copy / SETTINGS).write_text(content)
-        assert drawn_by(copy / "pictures") is None
 
 
 def test_answers_that_cannot_be_read_are_refused(whole, tmp_path, capsys):

@@ -80,20 +80,18 @@ def test_report_has_all_sections_and_pictures(finished):
     assert (finished / "report.html").read_text().count("data:image/png;base64,") == 5
 
 
-def test_finished_points_stay_and_the_missing_and_times_of_another_machine_are_measured(models, finished, monkeypatch):
+def test_finished_points_stay_and_what_is_missing_or_other_is_measured(models, finished, monkeypatch):
     before = points(finished)
     costs = {name for name in before if name.endswith(".json") and "drawn" not in name}
     assert len(before) == 3 + 2 + 2 * 4, "scores of each seed, cost of each model, points of the sweep and their costs"
-    shutil.rmtree(finished / "points" / "ar-1" / "sweep" / "T1w4")
-    assert compare(models, finished, *SMALL) == 0
-    after = points(finished)
-    assert set(after) == set(before)
-    assert [name for name in after if after[name] != before[name]] == ["ar-1/sweep/T1w4/drawn-0-of-1.jsonl"]
-    monkeypatch.setattr(platform, "machine", lambda: "another")
+    shutil.rmtree(finished / "points" / "ar-1" / "sweep" / "T1w4")  # a missing point
+    monkeypatch.setattr(platform, "machine", lambda: "another")  # whose times are others
     cut = ["--ar-temperature", "0.5", "--ar-top-k", "32", "--ar-top-p", "0.9"]  # and another setting of a head
     assert compare(models, finished, *SMALL, *cut) == 0
-    changed = {name for name, time in points(finished).items() if time != after[name]}
-    assert changed == costs | {f"ar-{seed}/scores/drawn-0-of-1.jsonl" for seed in (0, 1)}
+    after = points(finished)
+    changed = {name for name, time in after.items() if time != before[name]}
+    drawn = {f"ar-{seed}/scores/drawn-0-of-1.jsonl" for seed in (0, 1)} | {"ar-1/sweep/T1w4/drawn-0-of-1.jsonl"}
+    assert set(after) == set(before) and changed == costs | drawn
     assert "temperature 0.5, top-k 32, top-p 0.9" in (finished / "report.md").read_text()
 
 

@@ -54,14 +54,11 @@ def test_training_seeds_give_mean_and_sample_deviation():
     assert pairs(["a", "b", "c", "d"]) == [("a", "b"), ("a", "c"), ("a", "d")], "many are compared with the first"
 
 
-def test_front_is_what_nothing_cheaper_or_equal_beats():
+def test_front_is_what_nothing_cheaper_or_equal_beats_in_every_plane():
     costs, qualities = [1, 2, 2, 3, 4, 5], [0.2, 0.5, 0.4, 0.5, 0.9, 0.1]
     assert pareto_front(costs, qualities, more_is_better=True) == [0, 1, 4]
     assert pareto_front(costs, qualities, more_is_better=False) == [0, 5]
     assert pareto_front([3, 1, 2], [1, 1, 1], more_is_better=True) == [1], "ties go to the cheapest"
-
-
-def test_points_are_marked_in_every_plane():
     cheap = {"flops": 1, "seconds": 9, "overall": 0.1, "frechet": 0.1}
     quick = {"flops": 2, "seconds": 1, "overall": 0.2, "frechet": 0.3}
     mark_fronts(points := [cheap, quick])

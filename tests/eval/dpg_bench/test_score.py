@@ -122,7 +122,7 @@ def test_divided_item_keeps_its_last_rows_officially():
 # --- what is missing ---
 
 
-def test_missing_item_is_left_out_officially_and_wrong_when_corrected():
+def test_missing_items_and_unknown_parents_by_protocol():
     questions = rows(("a", 1, [], "global"), ("b", 1, [], "global"))
     official, corrected = score(questions, {"a": same(YES)}, "official"), score(questions, {"a": same(YES)})
     assert official.scores["overall"] == official.scores["global"] == 100
@@ -130,19 +130,16 @@ def test_missing_item_is_left_out_officially_and_wrong_when_corrected():
     assert official.problems == {"missing": ["b"], "failed": ["b"]} and corrected.problems == {"missing": ["b"]}
     assert official.items["b"]["score"] is None and corrected.items["b"]["score"] == 0
     assert score(CHAIN, {}, "official").scores["overall"] is None
+    questions = rows(("a", 1, [9], "global"))
+    answers = {"a": [{"1": YES}] * 4}  # as from JSON
+    assert score(questions, answers).scores["overall"] == 100
+    assert score(questions, answers, "official").problems == {"failed": ["a"]}
 
 
 @pytest.mark.parametrize(("last", "crop"), [([{1: YES, 2: YES}], 200 / 3), ([], 0)])
 def test_missing_answers_and_crops_are_wrong_and_named(last, crop):
     scored = score(CHAIN, {"a": [*ALL[:3], *last]})
     assert scored.items["a"]["crops"][3] == pytest.approx(crop) and scored.problems == {"incomplete": ["a"]}
-
-
-def test_unknown_parent_is_no_condition_when_corrected_and_an_error_officially():
-    questions = rows(("a", 1, [9], "global"))
-    answers = {"a": [{"1": YES}] * 4}  # as from JSON
-    assert score(questions, answers).scores["overall"] == 100
-    assert score(questions, answers, "official").problems == {"failed": ["a"]}
 
 
 @pytest.mark.parametrize(

@@ -137,15 +137,12 @@ def test_precision_and_recall_equal_their_definition(k):
     assert (precision_recall(ours, real) == precision_recall(ours, real, k)) == (k == 3), "the default"
 
 
-def test_one_mode_of_two_has_precision_and_no_recall_and_what_is_far_apart_neither():
+def test_one_mode_of_two_has_precision_and_no_recall_and_neighbours_are_exact_far_from_zero():
     rng = np.random.default_rng(1)
     real = np.concatenate([rng.normal(size=(30, 3)), 100 + rng.normal(size=(30, 3))])
     found = precision_recall(rng.normal(size=(40, 3)) * 0.5, real)
     assert found.precision > 0.9 and found.recall <= 0.5
     assert precision_recall(real + 1000, real) == (0, 0)
-
-
-def test_neighbours_are_exact_however_far_from_zero():
     points = np.repeat(np.random.default_rng(2).normal(size=(300, 50)), 4, axis=0) + 1000  # copies on each other
     assert not radii(points, 3).any() and precision_recall(points[::7], points, 3).precision == 1
     ours, real = (np.round(one * 256) / 256 for one in sets())  # which stays exact far away

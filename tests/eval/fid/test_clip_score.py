@@ -48,14 +48,6 @@ def test_captions_are_cut_at_77_tokens(judge):
     assert len(tokens) == 77 and tokens[-1] == judge.clip.model.config.text_config.eos_token_id
 
 
-@pytest.mark.parametrize("wrap", [lambda found: found, lambda found: SimpleNamespace(pooler_output=found)])
-def test_features_are_taken_as_tensors_and_as_output_objects(judge, monkeypatch, wrap):
-    """transformers gave tensors once, and gives objects now."""
-    model = judge.clip.model
-    monkeypatch.setattr(model, "get_image_features", lambda pixel_values: wrap(torch.ones(len(pixel_values), 8)))
-    assert torch.equal(judge.clip.embed_images([picture(0)]), torch.ones(1, 8))
-
-
 def test_the_task_scores_a_folder(clip_folder, tmp_path):
     (tmp_path / "prompts.txt").write_text("a red circle\n\ntwo dogs\n")
     task = CLIPScore(CLIPScoreOptions(prompts=str(tmp_path / "prompts.txt"), clip=str(clip_folder)))

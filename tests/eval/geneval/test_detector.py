@@ -36,7 +36,7 @@ def test_classes_are_cocos_in_order_under_genevals_names():
     assert {place: CLASSES[place] for place in places} == places
 
 
-def test_score_is_class_probability_times_mean_mask_probability_over_the_mask():
+def test_score_is_class_probability_times_mean_mask_probability_and_a_query_may_be_several_classes():
     logits = mask_logits((0, 0, 2, 1))
     logits[0, 0, 0], logits[0, 0, 1] = math.log(3), math.log(9)  # probabilities 0.75 and 0.9
     classes = class_logits("dog", sure=math.log(80))  # probability 80 / (80 + 80)
@@ -44,9 +44,6 @@ def test_score_is_class_probability_times_mean_mask_probability_over_the_mask():
     assert best.detection.label == "dog"
     assert best.detection.score == pytest.approx(0.5 * (0.75 + 0.9) / 2)
     assert best.mask.dtype == bool and best.mask.sum() == 2
-
-
-def test_one_query_may_be_several_classes():
     classes = class_logits("cat")
     classes[0, CLASSES.index("dog")] = 50.0
     found = read_out(classes, mask_logits((0, 0, 4, 4)), PLAIN, min_score=0.1)

@@ -103,14 +103,11 @@ def test_seed_reads_pictures_alone_and_numbers_as_options(tmp_path):
     assert [one.gold["type"] for one in found] == list(range(1, 10)) and found[0].gold["options"]["B"] == "2"
 
 
-def test_mmmu_asks_open_questions_directly_and_takes_images_inside_and_beside(tmp_path):
+def test_mmmu_takes_images_inside_and_beside_and_several_forms_of_options_and_answers(tmp_path):
     choice, opened = questions(tmp_path, "mmmu")
     assert [one.size for one in choice.read_images()] == [(4, 4), (5, 5)]
     assert opened.text == "See <image 2>, <image 1>?\nAnswer the question directly."
     assert opened.gold == {"subject": "Chemistry", "choices": {}, "answer": ["$MgS$", "MgS"]}
-
-
-def test_forms_of_mmmus_options_and_open_answers(tmp_path):
     for answer in ("1.06", "[0, 1]", "[0, 1)", "[a"):  # no list of texts: itself
         [one] = questions(tmp_path, "mmmu", **{"validation.jsonl": lines(OPEN | {"answer": answer})})
         assert one.gold["answer"] == [answer]
@@ -148,16 +145,13 @@ def circle(index=5):
     return rows
 
 
-def test_first_pass_alone_gets_its_rotations(tmp_path):
+def test_first_pass_alone_gets_rotations_and_those_of_the_file_stand_together_whatever_its_order(tmp_path):
     found = questions(tmp_path, "mmbench", **{TSV: tsv(MMBENCH, MMBENCH | {"index": "6", "D": "a fox"})})
     assert [one.id for one in found] == ["5", "1000005", "2000005", "6", "1000006", "2000006", "3000006"]
     assert [one.gold["answer"] for one in found[:3]] == ["B", "C", "A"]
     assert all(f"{one.gold['answer']}. a dog\n" in one.text for one in found)
     assert all(one.images == found[0].images for one in found)
     assert {one.gold["rotations"] for one in found[:3]} == {3}
-
-
-def test_rotations_of_the_file_stand_together_whatever_its_order(tmp_path):
     rows = [row for pair in zip(circle(5), circle(6), strict=True) for row in pair]
     found = questions(tmp_path, "mmbench", **{TSV: tsv(*rows[::-1])})
     assert sorted(one.id for one in found[:3]) in (["1000005", "2000005", "5"], ["1000006", "2000006", "6"])

@@ -198,7 +198,7 @@ def test_a_missing_answer_is_no_empty_one_and_other_than_ten_annotators_are_name
     assert scored.items == {"1": {"read": None, "score": 0.0}, "2": {"read": "yes", "score": 1.0}}
 
 
-def test_gqas_accuracies_by_type():
+def test_gqas_accuracies_by_type_and_chartqas_by_half():
     kinds = [("yes", "verify", "attr"), ("dog", "query", "attr"), ("cat", "query", "rel"), ("left", "choose", "rel")]
     golds = {str(n): dict(zip(("answer", "structural", "semantic"), one, strict=True)) for n, one in enumerate(kinds)}
     scored = score("gqa", golds, {"0": "Yes.", "1": "dog", "2": "dog"})
@@ -207,9 +207,6 @@ def test_gqas_accuracies_by_type():
         **{"semantic attr": 100, "semantic rel": 0},
     }
     assert scored.problems == {"missing": ["3"]} and scored.items["3"] == {"read": None, "score": 0.0}
-
-
-def test_chartqas_halves():
     golds = {"h": {"label": "10", "part": "human"}, "a": {"label": "Yes", "part": "augmented"}}
     scored = score("chartqa", golds | {"b": {"label": "3", "part": "augmented"}}, {"h": "12", "a": "yes"})
     assert scored.scores == {"accuracy": pytest.approx(100 / 3), "human": 0, "augmented": 50}
@@ -232,7 +229,7 @@ def vet(tmp_path):
     return build
 
 
-def test_mm_vets_grades_are_averaged_over_questions_and_runs(vet):
+def test_mm_vets_grades_are_averaged_over_questions_and_runs_and_what_is_wrong_is_named(vet):
     scored = vet({"v1_0": [0.0, 0.2], "v1_1": [1.0, 1.0], "v1_2": [0.5, 0.3]})
     assert scored.headline == "total" and scored.problems == {}
     assert scored.scores == pytest.approx(
@@ -245,9 +242,6 @@ def test_mm_vets_grades_are_averaged_over_questions_and_runs(vet):
     assert set(score("mm-vet", {"v": {"answer": "", "capability": ["ocr"]}}, {"v": "a"}).scores.values()) == {None}
     scored = vet({"v1_0": [0.0, 1.0]}, questions=1)  # the deviation is of the runs' totals
     assert scored.details["runs"] == [0, 100] and scored.details["standard deviation"] == 50
-
-
-def test_what_is_wrong_with_mm_vets_grades_is_named(vet):
     for grades, answers, total, problems in (
         ({"v1_0": [1, 1], "v1_1": [1]}, 2, 75, {"missing grade": ["v1_1"]}),
         ({"v1_0": [1], "v1_1": [1]}, 1, 50, {"missing": ["v1_1"]}),  # 0 whatever its grade
