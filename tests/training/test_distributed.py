@@ -118,7 +118,7 @@ def test_killed_and_resumed_by_as_many_processes_or_by_one(config, alone):
     """Sharded states; :func:`test_sigterm_saves_the_state` resumes others."""
     process = start(config, 2, "name=killed", "trainer.strategy=fsdp", "trainer.accumulate=2", "data.workers=1")
     run = config.parent / "runs" / "killed"
-    wait_for(run / "checkpoints", "stage2-*")
+    wait_for(process, run / "checkpoints", "stage2-*")
     for pid in children(process.pid):  # every process at once, without a chance to tidy up
         os.kill(pid, 9)
     process.wait(60)
@@ -135,7 +135,7 @@ def test_killed_and_resumed_by_as_many_processes_or_by_one(config, alone):
 def test_a_process_that_dies_ends_the_others(config):
     process = start(config, 2, "name=orphan")
     run = config.parent / "runs" / "orphan"
-    wait_for(run / "checkpoints", "stage1-*/state.json")
+    wait_for(process, run / "checkpoints", "stage1-*/state.json")
     os.kill(children(process.pid)[0], 9)
     output = output_of(process, 120)
     assert process.returncode != 0 and not children(process.pid)[:-1]
@@ -143,10 +143,12 @@ def test_a_process_that_dies_ends_the_others(config):
     assert (run / "checkpoints" / "stage1-000003" / "state.json").exists()
 
 
-def wait_for(folder, pattern):
-    deadline = time.time() + 300
+def wait_for(process, folder, pattern):
+    """Wait for a file of a run. Fails as :func:`output_of` where the run has ended or takes too long."""
+    deadline = time.monotonic() + 300
     while not list(folder.glob(pattern)):
-        assert time.time() < deadline, f"no {pattern} in {folder}"
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(f"no {pattern} in {folder}:\n{output_of(process, 1)[-8000:]}")
         time.sleep(0.1)
 
 
@@ -171,7 +173,7 @@ def test_half_precision_has_nearly_the_losses_of_full(config, alone):
 def test_sigterm_saves_the_state(config, alone, to):
     process = start(config, 2, f"name=asked-{to}", "data.workers=1")
     run = config.parent / "runs" / f"asked-{to}"
-    wait_for(run / "checkpoints", "stage1-*/state.json")
+    wait_for(process, run / "checkpoints", "stage2-*/state.json")  # well inside a stage
     for pid in [process.pid] if to == "launcher" else children(process.pid):  # as schedulers do
         os.kill(pid, signal.SIGTERM)
     output = output_of(process, 120)
