@@ -91,7 +91,7 @@ def add_sweep(commands: Any, names: Sequence[str]) -> None:
         one.set_defaults(run=run_sweep, task=task)
         swept = one.add_argument_group("settings to sweep, several values each")
         for setting, (kind, text) in sweepable().items():
-            swept.add_argument("--" + setting.replace("_", "-"), type=kind, nargs="+", metavar="VALUE", help=text)
+            swept.add_argument(flag_name(setting), type=kind, nargs="+", metavar="VALUE", help=text)
         add_flags(one.add_argument_group(task.title), task.options)
         add_running(one, task, f"{task.name}-sweep")
         add_model(one.add_argument_group("the model"))
@@ -99,12 +99,10 @@ def add_sweep(commands: Any, names: Sequence[str]) -> None:
 
 def run_sweep(args: argparse.Namespace) -> int:
     """Score every setting; print where the report is."""
-
     from eval.pages.sweep import settings_of, sweep
     from eval.runner import run
 
-    order = ("guidance", *sweepable())  # the weight, which both heads have, comes first in the names of folders
-    swept = {name: values for name in order if (values := getattr(args, name))}
+    swept = {name: values for name in sweepable() if (values := getattr(args, name))}
     if not swept:
         raise ValueError(f"nothing to sweep: give one of {', '.join(map(flag_name, sweepable()))}")
     args.out = args.out or OUT / subject(args) / f"{args.task.name}-sweep"

@@ -150,8 +150,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of a head from elsewhere"
     )
-    for title, options in SAMPLING.items():
-        add_flags(parser.add_argument_group(title), options, without=("guidance",), optional=True)
+    for options in SAMPLING.values():
+        add_flags(parser.add_argument_group(options.models), options, without=("guidance",), optional=True)
 
 
 def run_generate(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -74,6 +74,7 @@ def _kind(hint: Any) -> type:
 class SamplingOptions:
     """How a head draws. Fields are made by :func:`option`; a head's class names its own as ``Options``."""
 
+    models: ClassVar[str] = "models with another head"  # whose options they are, on help pages
     if TYPE_CHECKING:
         guidance: float  # every head has it; 1: no dropped prompts are run
 
@@ -106,6 +107,7 @@ class SamplingOptions:
 class FlowSampling(SamplingOptions):
     """How the ODE is solved. The defaults are the released sampler's (30 Euler steps, w = 2)."""
 
+    models: ClassVar[str] = "models that draw by rectified flow (JanusFlow)"
     steps: int = option(30, "solver steps")
     guidance: float = option(2.0, "classifier-free guidance weight; 1 is none")
     sampler: str = option("euler", "euler, heun or midpoint, or the path module:function of a solver")
@@ -138,6 +140,7 @@ class FlowSampling(SamplingOptions):
 class CodeSampling(SamplingOptions):
     """How codes are drawn. The defaults are the released sampler's (w = 5, temperature 1, the whole codebook)."""
 
+    models: ClassVar[str] = "models that draw code by code (Janus, Janus-Pro)"
     guidance: float = option(5.0, "classifier-free guidance weight; 1 is none")
     temperature: float = option(1.0, "of the draws; 0 is greedy")
     top_k: int | None = option(None, "draw from that many likeliest codes (default: all)")
@@ -162,18 +165,6 @@ class CodeSampling(SamplingOptions):
         return f"T{self.temperature:g}w{self.guidance:g}"
 
 
-def sweepable() -> dict[str, tuple[type, str]]:
-    """The options of our heads that have one number or word, with their types and texts."""
-    found: dict[str, tuple[type, str]] = {}
-    for head, kind in (("flow", FlowSampling), ("codes", CodeSampling)):
-        hints = get_type_hints(kind)
-        for field in dataclasses.fields(kind):
-            if get_origin(hints[field.name]) is not tuple:
-                text = field.metadata["help"]
-                found[field.name] = _kind(hints[field.name]), text if field.name in found else f"{head}: {text}"
-    return found
-
-
 def with_options(kind: type[SamplingOptions], what: str, *layers: Mapping[str, Any] | None) -> SamplingOptions:
     """Options of ``kind``, the later layers over the earlier ones; ``what`` has such a head, in errors.
 
@@ -189,10 +180,19 @@ def with_options(kind: type[SamplingOptions], what: str, *layers: Mapping[str, A
     return options
 
 
-SAMPLING: dict[str, type[SamplingOptions]] = {  # of the heads that are ours
-    "models that draw by rectified flow (JanusFlow)": FlowSampling,
-    "models that draw code by code (Janus, Janus-Pro)": CodeSampling,
-}
+SAMPLING: dict[str, type[SamplingOptions]] = {"flow": FlowSampling, "codes": CodeSampling}  # of the heads that are ours
+
+
+def sweepable() -> dict[str, tuple[type, str]]:
+    """The options of our heads that are one number or word, with types and texts; guidance, which both have, first."""
+    found: dict[str, tuple[type, str]] = {}
+    for head, kind in SAMPLING.items():
+        hints = get_type_hints(kind)
+        for field in dataclasses.fields(kind):
+            if get_origin(hints[field.name]) is not tuple:
+                text = field.metadata["help"]
+                found[field.name] = _kind(hints[field.name]), text if field.name == "guidance" else f"{head}: {text}"
+    return {"guidance": found.pop("guidance"), **found}
 
 
 def check_given(given: Mapping[str, Any]) -> None:

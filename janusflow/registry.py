@@ -37,13 +37,13 @@ class Registry(Generic[T]):
 
     def load(self, name: str) -> T:
         """The part of that name or path. Raises ``ValueError`` where there is none, or its module fails."""
-        path = name if ":" in name else self.paths.get(name)
+        path = name if ":" in name else self.own.get(name) or self.paths.get(name)  # ours: nothing installed is read
         if path is None:
             near = difflib.get_close_matches(name, self.paths, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(self.paths)}, or module:name"
             raise ValueError(f"unknown {self.what} {name!r}; {hint}")
         module, _, attribute = path.partition(":")
-        if "" not in sys.path:
+        if ":" in name and "" not in sys.path:
             sys.path.append("")  # installed commands do not look into the working folder
         try:
             import_module(module)

@@ -54,11 +54,6 @@ class RepaLoss(Loss, nn.Sequential):
     def check(cls, config: RepaConfig, model: ModelConfig) -> None:
         if config.block > model.llm.num_layers:
             raise ValueError(f"repa.block {config.block} is beyond the LLM's {model.llm.num_layers} blocks")
-        if model.head.grid != model.vision.grid:
-            raise ValueError(
-                f"REPA needs the generation grid to equal SigLIP's: "
-                f"{model.head.grid} x {model.head.grid} tokens against {model.vision.grid} x {model.vision.grid}"
-            )
 
     def forward(self, run: Forward) -> Tensor:
         with torch.no_grad():

@@ -117,19 +117,19 @@ class ARHead(GenerationHead):
         """
         rows = len(start) * (1 if options.guidance == 1 else 2)
         hidden = span(span.begin[:rows])
-        codes: list[Tensor] = []
+        codes = torch.empty(start.shape, dtype=torch.long, device=start.device)
         finite = torch.ones((), dtype=torch.bool, device=start.device)  # looked at once: no step waits for it
         for number, uniforms in enumerate(start.unbind(1)):
             logits = self.guided_logits(hidden[:, -1], options.guidance)
             finite &= logits.sum().isfinite()
-            codes.append(choose(logits, uniforms, options.temperature, options.top_k, options.top_p))
+            codes[:, number] = choose(logits, uniforms, options.temperature, options.top_k, options.top_p)
             if on_step is not None:
-                on_step(number + 1, self.num_tokens, torch.stack(codes, dim=1))
-            if len(codes) < self.num_tokens:
-                embeds = self.embed(codes[-1].unsqueeze(1))
+                on_step(number + 1, self.num_tokens, codes[:, : number + 1])
+            if number + 1 < self.num_tokens:
+                embeds = self.embed(codes[:, number : number + 1])
                 hidden = span(embeds.repeat(len(hidden) // len(embeds), 1, 1), at=number + 1)
         check_finite(finite)
-        return torch.stack(codes, dim=1)
+        return codes
 
     def guided_logits(self, hidden: Tensor, weight: float) -> Tensor:
         """Guided logits (G, K) in fp32 from hidden states (R, D), the unconditional half last; R = G where w = 1."""

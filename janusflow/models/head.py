@@ -35,15 +35,15 @@ Again = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class HeadConfig(Choice):
+class HeadConfig(Choice, ABC):
     """Sizes of a generation head."""
 
     registry = HEADS
 
     @property
+    @abstractmethod
     def grid(self) -> int:
         """Tokens along one side of the image."""
-        raise NotImplementedError
 
     @property
     def head_class(self) -> type[GenerationHead]:

@@ -164,6 +164,8 @@ class LossBands(L.Callback):
     @rank_zero_only
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, UnifiedModule) and pl_module.result is not None
+        if pl_module.result.skipped:  # a loss that is not finite would stay in the mean
+            return
         step = pl_module.result.step
         for loss, tensor in pl_module.result.losses.items():
             value = float(tensor) * distributed.world_size()  # this process's share stands for the others'
