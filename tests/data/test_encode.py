@@ -69,7 +69,7 @@ def command(folder):
 
 def start(folder):
     """The command as a process of its own."""
-    process = multiprocessing.get_context("fork").Process(target=command, args=(folder,))
+    process = multiprocessing.get_context("fork").Process(target=command, args=(folder,), daemon=True)
     process.start()
     return process
 

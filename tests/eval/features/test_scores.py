@@ -184,6 +184,7 @@ def test_the_torchmetric_equals_the_plain_function_and_states_merge():
 
 def take_part(rank: int, meeting: str) -> None:
     """One of two processes."""
+    torch.set_num_threads(1)  # a fork has none of the parent's threads
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     for cut in (12, 36, 53):  # uneven parts; at last none of ours for the second
         found = fed(slice(0, cut) if rank == 0 else slice(cut, None)).compute().item()
@@ -195,8 +196,8 @@ def take_part(rank: int, meeting: str) -> None:
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path, monkeypatch):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    fork = multiprocessing.get_context("fork")
-    several = [fork.Process(target=take_part, args=(rank, str(tmp_path / "meet"))) for rank in range(2)]
+    fork, meeting = multiprocessing.get_context("fork"), str(tmp_path / "meet")
+    several = [fork.Process(target=take_part, args=(rank, meeting), daemon=True) for rank in range(2)]
     for one in several:
         one.start()
     for one in several:
