@@ -24,7 +24,7 @@ TASKS: Registry[type[Task]] = Registry(
         "mm-vet": "eval.understanding.mm_vet:MMVet",
         "chartqa": "eval.understanding.chartqa:ChartQA",
         "textvqa": "eval.understanding.textvqa:TextVQA",
-        "shapes": "eval.shapes.task:ShapesTask",
+        "world": "eval.worlds.task:WorldTask",
     },
 )
 

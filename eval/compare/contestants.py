@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.compare.config import CompareConfig
-from eval.shapes.judge import side
+from eval.worlds.judge import side
 from eval.store import write_json
 from janusflow.checkpoints.pretrained import read_config
 from janusflow.config import load_config

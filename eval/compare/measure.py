@@ -20,10 +20,10 @@ from eval.compare.config import CompareConfig
 from eval.compare.cost import TimedCandidate, count_work, measure_cost
 from eval.result import Result, problem_lines
 from eval.runner import RunOptions, run_anew
-from eval.shapes.benchmark import BENCHMARK_SEED, SPLITS, benchmark_prompts
-from eval.shapes.judge import frechet
-from eval.shapes.report import shapes_task, shown_prompts
-from eval.shapes.task import ShapesOptions, ShapesTask
+from eval.worlds.benchmark import BENCHMARK_SEED, SPLITS, benchmark_prompts
+from eval.worlds.judge import frechet
+from eval.worlds.report import shapes_task, shown_prompts
+from eval.worlds.task import ShapesOptions, ShapesTask
 from eval.store import JUDGED, PICTURES, read_stage, write_json
 from eval.task import Record
 from janusflow.checkpoints.pretrained import Bundle

@@ -10,8 +10,8 @@ from eval.compare.plots import COST_NAMES, QUALITY_NAMES
 from eval.compare.summary import COSTS, GENEVAL, MEAN, QUALITIES
 from eval.pages.page import Part, Picture, Section, Table, Text
 from eval.pages.papers import as_printed, family_rows, published_tables
-from eval.shapes.report import number
-from janusflow.worlds.shapes.vocabulary import GENEVAL_TAGS
+from eval.worlds.report import number
+from janusflow.worlds.vocabulary import GENEVAL_TAGS
 
 SPLIT_NAMES = {"in_distribution": "In distribution", "held_out": "Held out"}
 INTERVALS = (

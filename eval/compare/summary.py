@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from eval.intervals import Array, Interval, group_means, jackknife, percentiles, resampled_means
-from eval.shapes.benchmark import FEATURE_SCORES
+from eval.worlds.benchmark import FEATURE_SCORES
 from janusflow.options import SamplingOptions
 
 Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> values by prompt

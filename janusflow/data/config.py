@@ -24,7 +24,7 @@ SOURCES: Registry[type[Reader]] = Registry(
         "conversations": "janusflow.data.readers.conversations:ConversationReader",
         "documents": "janusflow.data.readers.conversations:DocumentReader",
         "text": "janusflow.data.readers.text:TextReader",
-        "shapes": "janusflow.worlds.shapes.source:ShapesReader",
+        "world": "janusflow.worlds.source:WorldReader",
     },
 )
 # All keys that sources had, of whatever kind, before each kind had its own -> their defaults.
@@ -37,6 +37,7 @@ COMMON_KEYS = {
     "caption_column": None,
     "cached_latents": False,
 }
+WORLD_KEYS = ("turns", "caption_share", "long_captions")  # which stood beside the sources
 
 
 @dataclass(kw_only=True)
@@ -54,6 +55,19 @@ class SourceConfig(Choice):
     def check_files(self) -> None:
         """Raise ``ValueError``, key first, for files that are not there. Nothing is opened or fetched."""
 
+    def at(self, image_size: int) -> SourceConfig:
+        """This source in a run whose images have that side."""
+        return self
+
+
+def _respelled(entry: Any) -> Any:
+    """A source by the keys that its kind has now."""
+    if isinstance(entry, dict) and entry.keys() >= COMMON_KEYS.keys():
+        entry = {key: value for key, value in entry.items() if key not in COMMON_KEYS or value != COMMON_KEYS[key]}
+    if isinstance(entry, dict) and entry.get("kind") == "shapes":
+        entry = {**entry, "kind": "world", "cast": "shapes", "level": "fixed"}
+    return entry
+
 
 def source_config(kind: str, **keys: Any) -> SourceConfig:
     """The configuration of a source. Raises ``ValueError`` for a kind that there is not, or a key that it has not."""
@@ -62,15 +76,11 @@ def source_config(kind: str, **keys: Any) -> SourceConfig:
 
 @dataclass
 class DataConfig:
-    """Sources of samples and their form. Without ``sources`` the shapes world is the data."""
+    """Sources of samples and their form. Without ``sources`` the world of shapes is the data."""
 
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # by a name of your own
     image_size: int = 48  # pixels
     max_length: int | None = None  # tokens of a packed row (default: the model's max_positions)
-    # Of the shapes world where no source is named (a source of the kind shapes has these keys itself):
-    turns: int = 4  # questions in one understanding sample
-    caption_share: float = 0.15  # share of understanding samples that ask for a caption instead
-    long_captions: float = 0.25  # share of generation prompts that are long (before the cut to one sentence)
     prompt_drop: float = 0.1  # share of prompts dropped for classifier-free guidance (Sec. 3.4)
     held_out: int = 32  # samples of each source that never train, for validation; a tenth where a source is small
     max_faults: float = 0.05  # share of samples that may be unreadable, after the first 1,000; more stops the run
@@ -89,25 +99,22 @@ class DataConfig:
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
-        """Run folders of earlier versions hold every key for each source: what equals the default goes."""
+        """Earlier files and commands: a source had every key of all kinds, and the shapes world, which was of the level
+        "fixed", had its keys here."""
+        values = dict(values)
+        own = {key: values.pop(key) for key in WORLD_KEYS if key in values}
+        if own and not values.get("sources"):
+            values["sources"] = {"shapes": {"kind": "shapes", **own}}
         sources = values.get("sources")
-        if not isinstance(sources, dict):
-            return values
-        kept = {
-            name: {key: value for key, value in entry.items() if key not in COMMON_KEYS or value != COMMON_KEYS[key]}
-            if isinstance(entry, dict) and entry.keys() >= COMMON_KEYS.keys()
-            else entry
-            for name, entry in sources.items()
-        }
-        return {**values, "sources": kept}
+        if isinstance(sources, dict):
+            values["sources"] = {name: _respelled(entry) for name, entry in sources.items()}
+        return values
 
     @property
     def used_sources(self) -> dict[str, SourceConfig]:
         """The sources with a weight above 0; the others are neither opened nor checked."""
-        if not self.sources:
-            names = ("image_size", "turns", "caption_share", "long_captions")
-            return {"shapes": source_config("shapes", **{name: getattr(self, name) for name in names})}
-        return {name: config for name, config in self.sources.items() if config.weight > 0}
+        sources = self.sources or {"world": source_config("world")}
+        return {name: config.at(self.image_size) for name, config in sources.items() if config.weight > 0}
 
     @property
     def offered_tasks(self) -> set[Task]:

@@ -1,4 +1,7 @@
-"""``python -m janusflow.parts``: rebuild the pretrained parts of the shapes world from a seed."""
+"""``python -m janusflow.parts``: rebuild the pretrained parts of the worlds' models; killed, it goes on.
+
+The codecs serve all casts; each cast has a tokenizer, a SigLIP and a language model of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,8 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -16,81 +19,110 @@ from janusflow.codecs.vq import VQCodec
 from janusflow.command_line import Parser
 from janusflow.config import load_config
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.ar_head import ARHeadConfig
-from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.parts.llm import train_llm
 from janusflow.parts.siglip import save_siglip, train_siglip
 from janusflow.parts.tokenizer import train_tokenizer
 from janusflow.parts.vae import train_vae
 from janusflow.parts.vq import train_vq
 from janusflow.training.config import RunConfig
-from janusflow.weights import follow_umask
+from janusflow.weights import ASSETS, follow_umask
+from janusflow.worlds.scenes import World
 
-PARTS = ("vae", "vq", "siglip", "llm")
+CASTS = ("objects", "shapes")
+PARTS = {  # -> training steps
+    "codecs/vae": 1600,
+    "codecs/vq": 3000,
+    "objects/siglip": 1500,
+    "objects/llm": 2000,
+    "shapes/siglip": 1000,
+    "shapes/llm": 1500,
+}
+
+Figures = dict[str, float]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train the parts and write them with a card of how they were made."""
+    """Train the parts and write them with cards of how they were made."""
     parser = Parser(prog="python -m janusflow.parts", description=__doc__)
-    parser.add_argument("--config", default="configs/shapes_ar.yaml", help="run configuration whose model sizes count")
-    parser.add_argument("--out", type=Path, default=Path("janusflow/assets/shapes"), help="folder to write")
+    parser.add_argument("--configs", type=Path, default=Path("configs"), help="folder of CAST.yaml, whose sizes count")
+    parser.add_argument("--out", type=Path, default=ASSETS, help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and data")
-    parser.add_argument(
-        "--only", nargs="*", choices=PARTS, help="train these, leave the others as they are (default: all)"
-    )
-    parser.add_argument("--vae-steps", type=int, default=1200, help="training steps of the VAE")
-    parser.add_argument("--vq-steps", type=int, default=2000, help="training steps of the VQ tokenizer")
-    parser.add_argument("--siglip-steps", type=int, default=1000, help="training steps of the SigLIP")
-    parser.add_argument("--llm-steps", type=int, default=1500, help="training steps of the language model")
+    parser.add_argument("--only", nargs="*", choices=PARTS, help="train these, leave the others as they are")
+    parser.add_argument("--steps", type=int, help=f"training steps (default: {PARTS})")
     args = parser.parse_args(argv)
     try:
-        config = load_config(RunConfig, args.config).model
+        configs = {cast: load_config(RunConfig, args.configs / f"{cast}.yaml") for cast in CASTS}
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    args.out.mkdir(parents=True, exist_ok=True)
-    card_path = args.out / "card.json"
-    card = json.loads(card_path.read_text()) if card_path.exists() else {}
-    wanted = args.only or PARTS
-
-    vocabulary = args.out / "tokenizer.json"
-    if args.only and vocabulary.exists():  # the parts that stay speak it
-        tokenizer = TextTokenizer.from_file(vocabulary)
-    else:
-        tokenizer = train_tokenizer(args.seed, config.llm.vocab_size)
-        tokenizer.save(vocabulary)
-    for name in wanted:
-        start = time.time()
-        if name == "vae":
-            vae, figures = train_vae(
-                args.seed, config.vision.image_size, FlowHeadConfig.latent_channels, args.vae_steps
-            )
-            vae.half().save_pretrained(args.out / "vae", safe_serialization=True)
-        elif name == "vq":
-            vq, figures = train_vq(args.seed, config.vision.image_size, cast(ARHeadConfig, config.head), args.vq_steps)
-            VQCodec(vq.half()).save(args.out / "vq")
-        elif name == "siglip":
-            siglip, figures = train_siglip(args.seed, config.vision, tokenizer, args.siglip_steps)
-            save_siglip(siglip, args.out)
-        else:
-            llm, figures = train_llm(args.seed, config.llm, tokenizer, args.llm_steps)
-            save_file(
-                {key: tensor.half().contiguous() for key, tensor in llm.state_dict().items()},
-                args.out / "llm.safetensors",
-            )
-        follow_umask(args.out.rglob("*.safetensors"))
-        card[name] = {
-            "seed": args.seed,
-            "steps": getattr(args, f"{name}_steps"),
-            "minutes": round((time.time() - start) / 60, 1),
-            **{key: round(value, 4) for key, value in figures.items()},
-            "torch": torch.__version__,
-            "machine": platform.machine(),
-        }
-        card_path.write_text(json.dumps(card, indent=2) + "\n")
-        print(name, card[name])
+    for name in args.only or PARTS:
+        folder, part = args.out / name.split("/")[0], name.split("/")[1]
+        folder.mkdir(parents=True, exist_ok=True)
+        steps, start = args.steps or PARTS[name], time.time()
+        state = folder / f"{part}.state"
+        figures = TRAINERS[part](args.seed, configs.get(folder.name), folder, steps, state)
+        follow_umask(folder.rglob("*.safetensors"))
+        write_card(folder, part, {"seed": args.seed, "steps": steps}, time.time() - start, figures)
+        state.unlink(missing_ok=True)
     return 0
 
+
+def write_card(folder: Path, part: str, asked: Figures, seconds: float, figures: Figures) -> None:
+    """Note in the folder's card how a part was made; the minutes are those of the last start."""
+    path = folder / "card.json"
+    card = json.loads(path.read_text()) if path.exists() else {}
+    card[part] = {
+        **asked,
+        "minutes": round(seconds / 60, 1),
+        **{key: round(value, 4) for key, value in figures.items()},
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+    }
+    path.write_text(json.dumps(card, indent=2) + "\n")
+    print(part, card[part])
+
+
+def vae(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+    """The VAE of the flow head."""
+    model, figures = train_vae(seed, steps, state)
+    model.half().save_pretrained(folder / "vae", safe_serialization=True)
+    return figures
+
+
+def vq(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+    """The VQ tokenizer of the autoregressive head."""
+    model, figures = train_vq(seed, steps, state)
+    VQCodec(model.half()).save(folder / "vq")
+    return figures
+
+
+def siglip(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+    """Both towers, and the tokenizer, which takes no time."""
+    assert config is not None
+    world = World(folder.name)
+    tokenizer = train_tokenizer(seed, config.model.llm.vocab_size, world)
+    tokenizer.save(folder / "tokenizer.json")
+    model, figures = train_siglip(world, seed, config.model.vision, tokenizer, steps, state)
+    save_siglip(model, folder)
+    return figures
+
+
+def llm(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+    """The language model."""
+    assert config is not None
+    tokenizer = TextTokenizer.from_file(folder / "tokenizer.json")
+    model, figures = train_llm(World(folder.name), seed, config.model.llm, tokenizer, steps, state)
+    weights = {key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}
+    save_file(weights, folder / "llm.safetensors")
+    return figures
+
+
+TRAINERS: dict[str, Callable[[int, RunConfig | None, Path, int, Path], Figures]] = {
+    "vae": vae,
+    "vq": vq,
+    "siglip": siglip,
+    "llm": llm,
+}
 
 if __name__ == "__main__":
     raise SystemExit(main())

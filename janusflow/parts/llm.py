@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,9 +15,9 @@ from janusflow.losses import answer_cross_entropy
 from janusflow.models.llm import LanguageModel, LLMConfig
 from janusflow.models.unified import IGNORED
 from janusflow.parts.loop import fit
-from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
-from janusflow.worlds.shapes.questions import sample_question
-from janusflow.worlds.shapes.scenes import sample_scene
+from janusflow.worlds.captions import long_caption, short_caption, text_line
+from janusflow.worlds.questions import sample_question
+from janusflow.worlds.scenes import World, sample_scene
 
 BATCH = 24
 CONVERSATIONS = 0.8  # of the rows
@@ -24,14 +26,14 @@ TEST_ROWS = 256
 LR = 2e-3
 
 
-def lines(seed: int, first: int, count: int, template: ChatTemplate) -> list[Tokens]:
+def lines(world: World, seed: int, first: int, count: int, template: ChatTemplate) -> list[Tokens]:
     """Training rows: conversations about a scene that a caption describes, and some plain text."""
     rows = []
     for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
-        scene = sample_scene(rng)
+        scene = sample_scene(rng, world=world)
         if rng.random() >= CONVERSATIONS:
-            rows.append(template.text(text_line(rng) if rng.random() < 0.5 else short_caption(scene, rng)))
+            rows.append(template.text(text_line(rng, world) if rng.random() < 0.5 else short_caption(scene, rng)))
         else:
             turns: list[tuple[str, str | None]] = [
                 (q.text, q.answer) for q in (sample_question(scene, rng) for _ in range(TURNS))
@@ -43,7 +45,7 @@ def lines(seed: int, first: int, count: int, template: ChatTemplate) -> list[Tok
 
 
 def train_llm(
-    seed: int, config: LLMConfig, tokenizer: TextTokenizer, steps: int
+    world: World, seed: int, config: LLMConfig, tokenizer: TextTokenizer, steps: int, state: Path
 ) -> tuple[LanguageModel, dict[str, float]]:
     """The language model, its last loss per supervised token, and its share of right tokens in held-back answers."""
     torch.manual_seed(seed)
@@ -61,13 +63,14 @@ def train_llm(
     last = fit(
         "llm",
         model,
-        lambda step: answer_cross_entropy(*predict(lines(seed, step * BATCH, BATCH, template))),
+        lambda step: answer_cross_entropy(*predict(lines(world, seed, step * BATCH, BATCH, template))),
         steps,
         LR,
+        state,
         algorithm="muon",
     )
     with torch.no_grad():
-        held = [row for row in lines(seed + 1, 0, TEST_ROWS, template) if not all(row.supervised[1:])]
+        held = [row for row in lines(world, seed + 1, 0, TEST_ROWS, template) if not all(row.supervised[1:])]
         logits, labels = predict(held)
     told = labels != tokenizer.eos  # the end of an answer is no news
     right = (logits.argmax(-1) == labels)[told]

@@ -18,8 +18,8 @@ from janusflow.data.tokenizer import TextTokenizer
 from janusflow.data.transforms import to_tensor
 from janusflow.models.vision import VisionConfig, build_tower
 from janusflow.parts.loop import fit
-from janusflow.worlds.shapes import render, sample_scene
-from janusflow.worlds.shapes.captions import long_caption, short_caption
+from janusflow.worlds.captions import long_caption, short_caption
+from janusflow.worlds.scenes import World, sample_scene
 
 FILE = "siglip.safetensors"
 BATCH = 160
@@ -101,25 +101,32 @@ def load_siglip(folder: Path) -> SigLIP:
     return model.eval()
 
 
-def pairs(seed: int, first: int, count: int, size: int) -> tuple[Tensor, list[str]]:
+def pairs(world: World, seed: int, first: int, count: int, size: int) -> tuple[Tensor, list[str]]:
     """Rendered training scenes with a caption each."""
     pixels, texts = [], []
     for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
-        scene = sample_scene(rng)
-        pixels.append(to_tensor(render(scene, size)))
+        scene = sample_scene(rng, world=world)
+        pixels.append(to_tensor(scene.render(size)))
         texts.append(long_caption(scene, rng) if rng.random() < LONG_CAPTIONS else short_caption(scene, rng))
     return torch.stack(pixels), texts
 
 
 def train_siglip(
-    seed: int, config: VisionConfig, tokenizer: TextTokenizer, steps: int
+    world: World, seed: int, config: VisionConfig, tokenizer: TextTokenizer, steps: int, state: Path
 ) -> tuple[SigLIP, dict[str, float]]:
     """Both towers, and the share of held-back images that find their own long caption among all of a batch."""
     torch.manual_seed(seed)
     model = SigLIP(config, tokenizer)
-    fit("siglip", model, lambda step: model.loss(*pairs(seed, step * BATCH, BATCH, config.image_size)), steps, lr=1e-3)
+    fit(
+        "siglip",
+        model,
+        lambda step: model.loss(*pairs(world, seed, step * BATCH, BATCH, config.image_size)),
+        steps,
+        lr=1e-3,
+        state=state,
+    )
     with torch.no_grad():
-        pixels, texts = pairs(seed + 1, 0, BATCH, config.image_size)
+        pixels, texts = pairs(world, seed + 1, 0, BATCH, config.image_size)
         best = (model.embed_images(pixels) @ model.embed_texts(texts).T).argmax(1)
     return model, {"retrieval_at_1": sum(texts[int(j)] == texts[i] for i, j in enumerate(best)) / BATCH}

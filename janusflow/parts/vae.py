@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,24 +11,30 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from janusflow.data.transforms import to_tensor
+from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.parts.loop import fit
-from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.scenes import Split, World, sample_scene
 
 BATCH = 32
+SIDE = 64  # pixels of the pictures to learn from
 KL_WEIGHT = 1e-3  # per latent element, against a mean error per pixel
 EDGE_WEIGHT = 4.0  # of the squared error, which edges dominate, against the absolute error
 STATISTICS_IMAGES = 512
+HELD_OUT_EVERY = 5  # scenes
+WORLDS = (*[World("objects")] * 3, World("shapes"))  # in turn
 
 
 def scenes(seed: int, first: int, count: int, size: int) -> Tensor:
-    """Rendered training scenes (count, 3, size, size) in [-1, 1]."""
+    """Rendered scenes (count, 3, size, size) in [-1, 1] of all worlds, some held out: a codec knows no compositions."""
     pictures = []
     for index in range(first, first + count):
-        pictures.append(to_tensor(render(sample_scene(np.random.default_rng([seed, index])), size)))
+        split: Split = "held_out" if index % HELD_OUT_EVERY == 0 else "train"
+        scene = sample_scene(np.random.default_rng([seed, index]), None, split, WORLDS[index % len(WORLDS)])
+        pictures.append(to_tensor(scene.render(size)))
     return torch.stack(pictures)
 
 
-def train_vae(seed: int, image_size: int, latent_channels: int, steps: int) -> tuple[AutoencoderKL, dict[str, float]]:
+def train_vae(seed: int, steps: int, state: Path) -> tuple[AutoencoderKL, dict[str, float]]:
     """A VAE with 4 x 4 pixels per latent position, and its figures: PSNR in dB and the latents' spread."""
     torch.manual_seed(seed)
     vae = AutoencoderKL(
@@ -34,22 +42,22 @@ def train_vae(seed: int, image_size: int, latent_channels: int, steps: int) -> t
         up_block_types=("UpDecoderBlock2D",) * 3,
         block_out_channels=(24, 48, 64),
         layers_per_block=1,
-        latent_channels=latent_channels,
+        latent_channels=FlowHeadConfig.latent_channels,
         norm_num_groups=8,
-        sample_size=image_size,
+        sample_size=SIDE,
         mid_block_add_attention=False,
     ).to(memory_format=torch.channels_last)
 
     def loss(step: int) -> Tensor:
-        pixels = scenes(seed, step * BATCH, BATCH, image_size).to(memory_format=torch.channels_last)
+        pixels = scenes(seed, step * BATCH, BATCH, SIDE).to(memory_format=torch.channels_last)
         posterior = vae.encode(pixels).latent_dist
         error = vae.decode(posterior.sample()).sample.float() - pixels
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
         return error.abs().mean() + EDGE_WEIGHT * error.square().mean() + KL_WEIGHT * kl
 
-    fit("vae", vae, loss, steps, lr=2e-3)
+    fit("vae", vae, loss, steps, lr=2e-3, state=state)
     with torch.no_grad():
-        held = scenes(seed + 1, 0, STATISTICS_IMAGES, image_size)
+        held = scenes(seed + 1, 0, STATISTICS_IMAGES, SIDE)
         posterior = vae.encode(held).latent_dist
         mse = F.mse_loss(vae.decode(posterior.mode()).sample.clamp(-1, 1), held).item()
         vae.register_to_config(scaling_factor=round(1 / posterior.sample().std().item(), 5))

@@ -8,6 +8,8 @@ Legend: B images, C channels of a code, P positions of a batch, K codes in the c
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,11 +17,11 @@ from torch import Tensor
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.codecs.vq import VQCodec
-from janusflow.models.ar_head import ARHeadConfig
 from janusflow.parts.loop import fit
-from janusflow.parts.vae import EDGE_WEIGHT, STATISTICS_IMAGES, scenes
+from janusflow.parts.vae import EDGE_WEIGHT, SIDE, STATISTICS_IMAGES, scenes
 
 BATCH = 32
+CODES, CODE_CHANNELS = 4096, 8
 LEVELS = (1, 2, 2, 4)  # channels relative to the first level's; the sides halve between levels
 BASE_CHANNELS = 32
 COMMITMENT = 0.25  # weight of the features' distance to their codes (van den Oord et al. 2017, Eq. 3)
@@ -28,40 +30,33 @@ RESETS_END = 0.8  # share of the steps after which unused codes stay where they 
 RESET_EVERY = 50  # steps
 
 
-def train_vq(seed: int, image_size: int, head: ARHeadConfig, steps: int) -> tuple[JanusVQVAE, dict[str, float]]:
-    """A VQ tokenizer for that head, and its figures: PSNR in dB, the share of codes in use, bits a code.
-
-    Raises ``ValueError`` where the head's grid is not that of 8 x 8 pixels a code.
-    """
-    factor, codebook_size = 2 ** (len(LEVELS) - 1), head.codebook_size
-    if image_size != factor * head.grid:
-        raise ValueError(f"codes of {factor} x {factor} pixels make no grid of {head.grid} out of {image_size} pixels")
+def train_vq(seed: int, steps: int, state: Path) -> tuple[JanusVQVAE, dict[str, float]]:
+    """A VQ tokenizer with 8 x 8 pixels a code, and its figures: PSNR in dB, the share of codes in use, bits a code."""
     torch.manual_seed(seed)
     vq = JanusVQVAE(
         JanusVQVAEConfig(
-            embed_dim=head.code_channels,
-            num_embeddings=codebook_size,
+            embed_dim=CODE_CHANNELS,
+            num_embeddings=CODES,
             latent_channels=64,
             base_channels=BASE_CHANNELS,
             channel_multiplier=list(LEVELS),
             num_res_blocks=1,
-            num_patches=head.grid,
+            num_patches=SIDE // 2 ** (len(LEVELS) - 1),
         )
     )  # channels first: the backward pass of the many group norms is much slower on channels-last memory
     codebook = vq.quantize.embedding.weight
-    used = torch.zeros(codebook_size)
+    vq.register_buffer("used", used := torch.zeros(CODES))  # how often each was, since the last reset
     first, last = round(CONTINUOUS * steps), round(RESETS_END * steps)
-    generator = torch.Generator().manual_seed(seed)
 
     def reset(features: Tensor, unused: Tensor) -> None:
         """Put the unused codes where randomly chosen features (P, C) are, a little apart."""
-        chosen = torch.randint(len(features), (int(unused.sum()),), generator=generator)
-        noise = 0.02 * torch.randn(len(chosen), features.shape[1], generator=generator)
+        chosen = torch.randint(len(features), (int(unused.sum()),))
+        noise = 0.02 * torch.randn(len(chosen), features.shape[1])
         with torch.no_grad():
             codebook[unused] = F.normalize(features[chosen] + noise, dim=-1)
 
     def loss(step: int) -> Tensor:
-        pixels = scenes(seed, step * BATCH, BATCH, image_size)
+        pixels = scenes(seed, step * BATCH, BATCH, SIDE)
         features = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1)  # (B, C, h, w)
         extra = torch.zeros(())
         quantized = features
@@ -81,12 +76,13 @@ def train_vq(seed: int, image_size: int, head: ARHeadConfig, steps: int) -> tupl
         error = vq.decoder(vq.post_quant_conv(quantized)).float() - pixels
         return error.abs().mean() + EDGE_WEIGHT * error.square().mean() + extra
 
-    fit("vq", vq, loss, steps, lr=2e-3)
+    fit("vq", vq, loss, steps, lr=2e-3, state=state)
+    del vq.used
     codec = VQCodec(vq)
-    held = scenes(seed + 1, 0, STATISTICS_IMAGES, image_size)
+    held = scenes(seed + 1, 0, STATISTICS_IMAGES, SIDE)
     codes = codec.encode(held)
     mse = F.mse_loss(codec.decode(codes), held).item()
-    share = codes.flatten().bincount(minlength=codebook_size) / codes.numel()
+    share = codes.flatten().bincount(minlength=CODES) / codes.numel()
     return vq, {
         "psnr_db": 10 * float(np.log10(4 / mse)),
         "codes_in_use": (share > 0).float().mean().item(),

@@ -17,7 +17,7 @@ from janusflow.models.head import GenerationHead, HeadConfig
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.config import PartsConfig, RunConfig
 from janusflow.weights import ASSETS, HUB_SETTINGS, KeyMap, load_weights, model_folder
-from janusflow.worlds.notes import SHAPES
+from janusflow.worlds.source import world_of
 
 
 def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
@@ -61,7 +61,8 @@ def head_of(sizes: ModelConfig) -> GenerationHead:
 def build_bundle(config: RunConfig) -> Bundle:
     """The untrained model with its pretrained parts."""
     parts = config.parts
-    world = SHAPES if {source.kind for source in config.data.used_sources.values()} == {SHAPES} else None
+    data = world_of(config.data)
+    world = data.cast if data else None
     sizes, template = read_start(config)
     if parts.checkpoint is not None:
         return build_from_checkpoint(config, parts.checkpoint, sizes, world)

@@ -30,10 +30,10 @@ OVERRIDES = """overrides (quote them for the shell):
 """
 
 
-# What scores and shows the model of a run folder, report(folder, bundle, config, minutes) -> (page, a line of scores):
-# a package beside this one, which imports it.
+# What scores and shows the model of a run folder, report(folder, bundle, world, config, minutes) -> (page, a line of
+# scores): a package beside this one, which imports it.
 REPORTS: Registry[Callable[..., tuple[Path, str]]] = Registry(
-    "report", "janusflow.reports", {"shapes": "eval.shapes.report:report_run"}
+    "report", "janusflow.reports", {"world": "eval.worlds.report:report_run"}
 )
 
 
@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     from janusflow.training import distributed
     from janusflow.training.run import Run
     from janusflow.training.throughput import memory_gib
+    from janusflow.worlds.scenes import World
+    from janusflow.worlds.source import world_of
 
     start = time.time()
     distributed.connect()
@@ -90,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
     minutes = None if args.resume else (time.time() - start) / 60
     config = current.config.report
     bundle = load_pretrained(current.folder / "model") if config.tasks else None
-    page, scores = REPORTS.load("shapes")(current.folder, bundle, config, minutes)
+    world = world_of(current.config.data) or World()
+    page, scores = REPORTS.load("world")(current.folder, bundle, world, config, minutes)
     if scores:
         print(scores)
     memory = memory_gib(torch.device("cpu"), children=True)

@@ -55,7 +55,7 @@ class PreviewConfig:
 
 @dataclass
 class ReportConfig:
-    """The scores that end a run (see ``eval.shapes``)."""
+    """The scores that end a run (see ``eval.worlds``)."""
 
     tasks: list[str] = field(default_factory=lambda: list(REPORT_TASKS))  # what is scored; [] scores nothing
     prompts_per_tag: int = 8

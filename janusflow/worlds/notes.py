@@ -1,42 +1,36 @@
-"""The toy world that a small model knows: what is not of it is said once, for the model answers as if it knew."""
+"""The world that a small model knows: what is not of it is said once, for the model answers as if it knew."""
 
 from __future__ import annotations
 
 import logging
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from janusflow.worlds.shapes.render import IMAGE_SIZE
-from janusflow.worlds.shapes.vocabulary import BACKGROUND
+from janusflow.worlds import captions, questions
+from janusflow.worlds.casts import CASTS, Cast, cast_of
+from janusflow.worlds.source import CAPTION_REQUEST
+from janusflow.worlds.vocabulary import BACKGROUNDS, CELL_NAMES, COLORS, NUMBER_WORDS, plural
 
 if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
 
-SHAPES = "shapes"
 SHOWN_WORDS = 8
 logger = logging.getLogger(__name__)
 
-# Every word of its captions, questions, answers and lines of text.
-WORDS = frozenset((
-    "a", "above", "an", "and", "anything", "are", "assistant", "at", "background", "bars", "below", "black",
-    "blue", "bottom", "brown", "caption", "center", "circle", "circles", "color", "colour", "cross", "crosses",
-    "do", "drawing", "five", "four", "full", "generate", "green", "grey", "hole", "how", "if", "image", "in",
-    "is", "its", "left", "made", "make", "many", "no", "of", "on", "one", "orange", "photo", "picture", "pink",
-    "points", "purple", "red", "relative", "right", "ring", "rings", "round", "see", "shape", "shapes", "shows",
-    "side", "sides", "square", "squares", "star", "stars", "the", "then", "there", "this", "three", "to", "top",
-    "triangle", "triangles", "two", "user", "what", "where", "which", "white", "with", "yellow", "yes", "you",
-    "zero",
-))  # fmt: skip
 WORD = re.compile(r"[^\W_]+")
-NEAR = 16  # 8-bit levels of each channel: as far from the background's colour as noise and compression move it
-# Share of such pixels. Rendered scenes have 0.68 or more, drawn ones 0.66, blurred, noisy or compressed ones 0.47;
-# photographs (111 of COCO, 32 of CC12M) have 0.30 at most.
-LEAST_BACKGROUND = 0.4
+CHAT = "user assistant yes no zero and make an its if then 0 1 2 3 4 5"  # of the chat's form, answers, lines of text
+SIDE = 48  # pixels that pictures are looked at with
+FRAME = 3  # pixels of the border
+# Distances of channels, in levels: of the frame's median to a named background, of a pixel to that median. Both allow
+# for gradients, noise and compression.
+NAMED, NEAR = 30, 30
+LEAST_BACKGROUND, LEAST_FRAME = 0.4, 0.75  # shares of near pixels, of the picture and of its border
 
 
 def note_foreign(bundle: Bundle, texts: Sequence[str], images: Sequence[Image.Image] = ()) -> None:
@@ -44,11 +38,11 @@ def note_foreign(bundle: Bundle, texts: Sequence[str], images: Sequence[Image.Im
 
     Words and pictures each at most once for a loaded model; never for models that state none, as the released ones.
     """
-    if bundle.world != SHAPES:
+    if bundle.world not in CASTS.paths:
         return
     found = []
     if "words" not in bundle.noted:
-        words = list(dict.fromkeys(word for text in texts for word in foreign_words(text)))
+        words = list(dict.fromkeys(word for text in texts for word in foreign_words(text, bundle.world)))
         if words:
             more = f" and {len(words) - SHOWN_WORDS} more" if len(words) > SHOWN_WORDS else ""
             found.append(f"the words {', '.join(words[:SHOWN_WORDS])}{more}")
@@ -57,17 +51,44 @@ def note_foreign(bundle: Bundle, texts: Sequence[str], images: Sequence[Image.Im
         found.append("the picture")
         bundle.noted.add("picture")
     if found:
-        logger.warning(f"note: not of the shapes world, which is all that this model knows: {'; '.join(found)}")
+        logger.warning(
+            f"note: not of the world of {bundle.world}, which is all that this model knows: {'; '.join(found)}"
+        )
 
 
-def foreign_words(text: str) -> list[str]:
-    """The words of ``text``, in lower case and in order, that the world does not have."""
+@cache
+def words_of(cast: str) -> frozenset[str]:
+    """Every word of a cast's captions, questions, answers and lines of text."""
+    return frozenset(WORD.findall(re.sub(r"{\w*}", " ", " ".join(_texts(cast_of(cast)))).lower()))
+
+
+def _texts(cast: Cast) -> Iterator[str]:
+    nouns = [cast.noun, *cast.names, *(name for several in cast.synonyms.values() for name in several)]
+    for noun in nouns:
+        yield from (noun, plural(noun), noun + "s")
+    for forms in (captions.AROUND, captions.COLORED, captions.BETWEEN, captions.RELATED):
+        yield from (*forms.seen, *forms.held_out)
+    for several in (*captions.RELATION_WORDS.values(), *captions.STYLED.values(), *questions.WORDINGS.values()):
+        yield from several
+    yield from (*captions.SIDES.values(), *captions.ENDS.values(), *captions.GROUNDS, *captions.LONG, captions.PAIR)
+    yield from (*captions.SMALL, *captions.LARGE, *captions.AMOUNTS, *captions.ADJECTIVES, *cast.styles)
+    yield from (*COLORS, *BACKGROUNDS, *NUMBER_WORDS, *CELL_NAMES, "color", "colour", "is", "are")
+    yield from (CHAT, CAPTION_REQUEST)
+
+
+def foreign_words(text: str, cast: str) -> list[str]:
+    """The words of ``text``, in lower case and in order, that the cast's world does not have."""
     words = WORD.findall(unicodedata.normalize("NFKC", text).lower())  # as its tokenizer reads it
-    return list(dict.fromkeys(word for word in words if word not in WORDS))
+    return list(dict.fromkeys(word for word in words if word not in words_of(cast)))
 
 
 def is_foreign(image: Image.Image) -> bool:
-    """Whether a picture of any size shows too little of the world's background to be one of its scenes."""
-    small = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.NEAREST).convert("RGB")  # takes no time
-    distance = np.abs(np.asarray(small, dtype=np.int16) - np.array(BACKGROUND, dtype=np.int16)).max(-1)
-    return bool((distance <= NEAR).mean() < LEAST_BACKGROUND)
+    """Whether a picture of any size has no background as those of the worlds' scenes."""
+    small = image.resize((SIDE, SIDE), Image.Resampling.NEAREST).convert("RGB")  # takes no time
+    pixels = np.asarray(small, dtype=np.int16)
+    frame = np.ones((SIDE, SIDE), bool)
+    frame[FRAME:-FRAME, FRAME:-FRAME] = False
+    ground = np.median(pixels[frame], axis=0)
+    named = np.abs(np.array(list(BACKGROUNDS.values())) - ground).max(-1).min() <= NAMED
+    near = np.abs(pixels - ground).max(-1) <= NEAR
+    return not named or bool(near.mean() < LEAST_BACKGROUND or near[frame].mean() < LEAST_FRAME)

@@ -45,7 +45,7 @@ def build(head, tokenizer, seed=0):
 def frozen():
     """A run collects garbage at its end; looking through all that the libraries brought is a third of its time."""
     import eval.runner
-    import eval.shapes.judge  # noqa: F401
+    import eval.worlds.judge  # noqa: F401
 
     gc.freeze()
     yield

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from eval.shapes.benchmark import benchmark_prompts
+from eval.worlds.benchmark import benchmark_prompts
 from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.cli import main
 from janusflow.config import load_config

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from eval.geneval import score as geneval
-from eval.shapes.benchmark import benchmark_prompts, prompt_of
-from eval.shapes.oracle import Detection, detect
+from eval.worlds.benchmark import benchmark_prompts, prompt_of
+from eval.worlds.oracle import Detection, detect
 from janusflow.data.config import DataConfig
 from janusflow.data.sources import MixedSource
 from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line

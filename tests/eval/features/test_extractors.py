@@ -13,7 +13,7 @@ from torchvision.transforms.functional import center_crop
 from eval.features import extractors as features
 from eval.features.extractors import INCEPTION_FILE, Inception, TorchScriptExtractor, find_extractor
 from eval.features.resizing import bicubic, clean_pixels, gigagan, unchanged
-from eval.shapes.judge import embed
+from eval.worlds.judge import embed
 from janusflow.worlds.shapes import render, sample_scene
 from tests.eval.pictures import picture, stand_in
 

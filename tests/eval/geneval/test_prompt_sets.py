@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eval.geneval.score import COLORS, Box, Detection, check_prompt, relations, score_image
-from eval.shapes.benchmark import benchmark_prompts
+from eval.worlds.benchmark import benchmark_prompts
 from janusflow.worlds.shapes.scenes import sample_scene
 
 GENEVAL_PROMPTS = Path(__file__).parents[3] / "../shared/data/prompts/geneval.jsonl"

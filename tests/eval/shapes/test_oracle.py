@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from eval.shapes.oracle import Detection, detect
+from eval.worlds.oracle import Detection, detect
 from janusflow.worlds.shapes.render import draw_shape, render
 from janusflow.worlds.shapes.scenes import HELD_OUT_KINDS, Scene, SceneObject, sample_scene
 from janusflow.worlds.shapes.vocabulary import BACKGROUND, COLORS, KINDS, SHAPES

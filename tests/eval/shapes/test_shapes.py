@@ -10,11 +10,11 @@ from PIL import Image
 from eval.__main__ import main
 from eval.geneval.score import score_image
 from eval.result import RESULT, read_result
-from eval.shapes.benchmark import KINDS, Answered, answer_scores, prompt_of, tag_scores
-from eval.shapes.judge import detections
-from eval.shapes.oracle import Detection as Seen
-from eval.shapes.report import score_run, write_report
-from eval.shapes.task import flat
+from eval.worlds.benchmark import KINDS, Answered, answer_scores, prompt_of, tag_scores
+from eval.worlds.judge import detections
+from eval.worlds.oracle import Detection as Seen
+from eval.worlds.report import score_run, write_report
+from eval.worlds.task import flat
 from janusflow.training.config import ReportConfig
 from janusflow.worlds.shapes import render, sample_scene
 
@@ -49,7 +49,7 @@ def test_rendered_scenes_meet_their_prompts(split):
 
 def test_of_shapes_seen_equally_well_the_oracles_first_is_judged(monkeypatch):
     seen = [Seen("circle", color, 1.0, (x, 0, x + 9, 9)) for color, x in (("red", 0), ("blue", 20))]
-    monkeypatch.setattr("eval.shapes.judge.detect", lambda image: seen)
+    monkeypatch.setattr("eval.worlds.judge.detect", lambda image: seen)
     of_first, of_second = (
         {"tag": "colors", "prompt": "", "include": [{"class": "circle", "count": 1, "color": color}]}
         for color in ("red", "blue")

@@ -1,4 +1,4 @@
-"""The shapes world as a task: prompts of GenEval's tags and questions, in distribution and held out."""
+"""A world as a task: prompts of GenEval's tags and questions, in distribution, held out and reworded."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from PIL import Image
 
 from eval.geneval.score import Detection, Verdict, score_image
 from eval.picture_folder import strangers
-from eval.shapes.benchmark import (
+from eval.subsets import evenly
+from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
+from eval.worlds.benchmark import (
     BENCHMARK_SEED,
-    FEATURE_SCORES,
+    REWORDED,
     SPLITS,
     Answered,
     answer_scores,
@@ -23,46 +25,64 @@ from eval.shapes.benchmark import (
     benchmark_questions,
     tag_scores,
 )
-from eval.subsets import evenly
-from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
 from janusflow.options import option
-from janusflow.worlds.shapes import render
+from janusflow.worlds.placement import Level
+from janusflow.worlds.scenes import World
 
 HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured
-SUFFIXES = {"in_distribution": "", "held_out": " (held out)"}  # of the splits' scores
-LEAST = {"prompts_per_tag": 0, "images_per_prompt": 1, "questions_per_kind": 0, "reference_images": 2}
+SUFFIXES = {"in_distribution": "", "held_out": " (held out)", "reworded": " (reworded)"}  # of the splits' scores
+LEAST = {"prompts_per_tag": 0, "images_per_prompt": 1, "questions_per_kind": 0, "reference_images": 8}
+FEATURE_SCORES = {  # of a result's scores -> their names in tables
+    "frechet_siglip": "Fréchet distance, SigLIP features (not FID)",
+    "frechet_siglip_floor": "… between two rendered sets (floor)",
+    "similarity": "image-text similarity, 100 x cosine",
+    "recall": "recall of rendered scenes",
+    "recall_floor": "… by another rendered set",
+    "nearest": "distance to the nearest training scene",
+    "nearest_floor": "… of another rendered set",
+}
+DIVERSITY = "diversity of a prompt's pictures"
 
 
 @dataclass(frozen=True)
-class ShapesOptions:
-    """How much of the world is asked for."""
+class WorldOptions:
+    """Which world, and how much of it is asked for."""
 
+    cast: str = option(World.cast, "what its things are: shapes or objects")
+    level: Level = option("free", "how they are placed")  # noqa: RUF009 - a field
     prompts_per_tag: int = option(8, "prompts of each of GenEval's tags; 0 draws none")
-    images_per_prompt: int = option(2, "pictures of each prompt, seeds 0, 1, …")
+    images_per_prompt: int = option(8, "pictures of each prompt, seeds 0, 1, …")
     questions_per_kind: int = option(40, "questions of each kind; 0 asks none")
-    reference_images: int = option(512, "rendered scenes behind the Fréchet distance")
+    reference_images: int = option(2048, "rendered scenes behind Fréchet distance, recall and nearest scene")
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        World(self.cast, self.level)
+
+    @property
+    def world(self) -> World:
+        """The world that is asked about."""
+        return World(self.cast, self.level)
 
 
-class ShapesTask(Task):
-    """GenEval's rules over the oracle detector, distances in SigLIP's features, and exact answers."""
+class WorldTask(Task):
+    """GenEval's rules over the cast's detector, diversity, distances in SigLIP's features, and exact answers."""
 
-    name = "shapes"
-    title = "shapes world"
+    name = "world"
+    title = "world"
     asks: ClassVar[bool] = True
-    options: ClassVar[type] = ShapesOptions
+    options: ClassVar[type] = WorldOptions
     overview = (
         "GenEval rules: mean of the tags (held out)",
+        DIVERSITY,
         "answers: all",
         "answers: all (held out)",
         FEATURE_SCORES["frechet_siglip"],
     )
 
-    def __init__(self, options: ShapesOptions, splits: Sequence[str] = tuple(SPLITS), side: int | None = None) -> None:
+    def __init__(self, options: WorldOptions, splits: Sequence[str] = tuple(SPLITS), side: int | None = None) -> None:
         """``side``: pixels of the pictures that questions are about (default: those of the scorer)."""
         super().__init__(options)
         self.splits, self.side = splits, side
@@ -90,7 +110,8 @@ class ShapesTask(Task):
     @cached_property
     def prompts(self) -> dict[str, list[dict[str, Any]]]:
         """GenEval's metadata of each split's prompts."""
-        return {name: benchmark_prompts(self.given.prompts_per_tag, SPLITS[name]) for name in self.splits}
+        per_tag = self.given.prompts_per_tag
+        return {name: benchmark_prompts(self.given.world, per_tag, name) for name in self.splits}
 
     def prompt_of(self, drawing: Drawing) -> dict[str, Any]:
         """GenEval's metadata of its prompt."""
@@ -98,18 +119,18 @@ class ShapesTask(Task):
 
     def questions(self) -> list[Question]:
         """The questions of the splits, ``SPLIT/question/NUMBER``."""
-        from eval.shapes.judge import side
+        from eval.worlds.judge import side
 
-        pixels = self.side or side()
+        pixels = self.side or side(self.given.cast)
+        per_kind = self.given.questions_per_kind
         asked = [
             (f"{split}/question/{number:05d}", scene, question)
             for split in self.splits
-            for number, (scene, question) in enumerate(
-                benchmark_questions(self.given.questions_per_kind, SPLITS[split])
-            )
+            if split != REWORDED
+            for number, (scene, question) in enumerate(benchmark_questions(self.given.world, per_kind, split))
         ]
         return [
-            Question(name, (png(render(scene, pixels)),), one.text, {"answer": one.answer, "kind": one.kind})
+            Question(name, (png(scene.render(pixels)),), one.text, {"answer": one.answer, "kind": one.kind})
             for name, scene, one in asked
         ]
 
@@ -117,18 +138,18 @@ class ShapesTask(Task):
         return strangers(folder, work)
 
     def judge_protocol(self) -> Record:
-        from eval.shapes.judge import describe_siglip
+        from eval.worlds.judge import describe_detector, describe_siglip
 
-        return {"detector": "shapes oracle", "features": describe_siglip()}
+        return {"detector": describe_detector(self.given.cast), "features": describe_siglip(self.given.cast)}
 
     def departures(self, judge: Record) -> list[str]:
-        """None: the oracle is the only judge, and no paper has a column of this world."""
+        """None: each cast has one judge, and no paper has a column of this world."""
         return []
 
     def load_judge(self) -> Judge:
-        from eval.shapes.judge import ShapesJudge
+        from eval.worlds.judge import WorldJudge
 
-        return ShapesJudge()
+        return WorldJudge(self.given.cast)
 
     def score(self, work: Work, judged: Mapping[str, Judged], answers: Mapping[str, str]) -> Scored:
         return self._score(work, judged, answers, distances=True)
@@ -155,9 +176,11 @@ class ShapesTask(Task):
                     items[one.id] = {"tag": tag, **verdict._asdict()}
             seen = [judged[one.id] for one in drawings if one.id in judged]
             if distances and len(seen) > 1:
-                from eval.shapes.judge import feature_scores
+                from eval.worlds.judge import diversity_scores, feature_scores
 
-                found |= feature_scores(seen, SPLITS[split], self.given.reference_images)
+                world = self.given.world
+                found["diversity"] = diversity_scores(*self.by_prompt(drawings, judged), world)
+                found |= feature_scores(seen, world, split, self.given.reference_images)
             if questions:
                 answered = [Answered(one.gold["kind"], answers.get(one.id) == one.gold["answer"]) for one in questions]
                 found["answers"] = answer_scores(answered)
@@ -166,9 +189,22 @@ class ShapesTask(Task):
         headline = next((name for name in HEADLINES if name in scores), HEADLINES[0])
         return Scored(headline, scores, items, details=details)
 
+    def by_prompt(
+        self, drawings: Sequence[Drawing], judged: Mapping[str, Judged]
+    ) -> tuple[list[dict[str, Any]], list[list[Judged]]]:
+        """The prompts of the pictures that were judged, and the pictures of each."""
+        prompts: dict[str, dict[str, Any]] = {}
+        pictures: dict[str, list[Judged]] = {}
+        for one in drawings:
+            if one.id in judged:
+                key = one.id.rpartition("/")[0]
+                prompts[key] = self.prompt_of(one)
+                pictures.setdefault(key, []).append(judged[one.id])
+        return list(prompts.values()), list(pictures.values())
+
 
 def verdict_of(judged: Judged | None, prompt: dict[str, Any]) -> Verdict:
-    """GenEval's verdict on what the oracle saw."""
+    """GenEval's verdict on what the detector saw."""
     if judged is None:
         return Verdict(False, "no picture")
     seen = judged.record["detections"]
@@ -181,6 +217,8 @@ def flat(found: Record) -> dict[str, float | None]:
     if "generation" in found:
         scores |= {f"GenEval rules: {tag}": value for tag, value in found["generation"]["tags"].items()}
         scores["GenEval rules: mean of the tags"] = found["generation"]["overall"]
+    for aspect, value in found.get("diversity", {}).items():
+        scores[DIVERSITY if aspect == "overall" else f"diversity: {aspect}"] = value
     if "answers" in found:
         scores |= {f"answers: {kind}": value for kind, value in found["answers"]["kinds"].items()}
         scores["answers: all"] = found["answers"]["overall"]

@@ -23,18 +23,21 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from eval.shapes.shape_fit import Fit, extent, fit_shape, sharpen
-from janusflow.worlds.shapes.vocabulary import BACKGROUND, COLORS
+from eval.worlds.shape_fit import Fit, extent, fit_shape, sharpen
+from janusflow.worlds.vocabulary import COLORS
 
 # Pictures are read at one working size; lengths below are in its pixels, colours in 8-bit levels.
 SIDE = 48
 MIN_SIDE = 24  # a smaller picture cannot tell the shapes apart: nothing is detected
 
-NEAR_BACKGROUND = 40.0  # pixels this near to the nominal grey vote for the background
-MIN_BACKGROUND = 0.25  # share of the picture that must vote, else it is no picture of this world
+BORDER = 3  # pixels of the frame whose median the background's estimate begins with
+NEAR_BACKGROUND = (60.0, 40.0, 28.0, 28.0)  # pixels nearer to the estimate than this make the next one
+MIN_BACKGROUND = 0.3  # share of the picture that must be near, else it is no picture of this world
 FOREGROUND = 36.0  # distance from the background: 4.5 standard deviations of the noise to be tolerated
 MIN_AREA = 9.0  # summed opacity; less is a speck (the smallest shape has about 50)
-MIN_COLOR_SHARE = 0.15  # of a region's core, for a colour to be one of its own
+ONE_PAINT = 45.0  # distance from their median within which ...
+ONE_PAINT_SHARE = 0.8  # ... so much of a region's core makes it a region of one paint, whatever its colour
+MIN_COLOR_SHARE = 0.15  # of another region's core, for a colour to be one of its own
 REACH = 2.5  # how far beyond its piece a shape's soft edge may lie
 
 # Ramps (value of 0, value of 1) that make up the score.
@@ -42,10 +45,14 @@ FIT_RAMP = (0.75, 0.90)  # soft IoU with the best template
 FIT_NOISE = 0.4  # how far noise lowers that ramp: times its standard deviation over the shape's contrast, ...
 MAX_NOISE = 0.12  # ... up to this ratio (pink, the faintest colour, has 0.1 at 8 levels of noise)
 MARGIN_RAMP = (0.0, 0.07)  # its lead over the best template of another shape
-COLOR_RAMP = (75.0, 35.0)  # distance from the named colour; two names are at least 90 apart
 CONTRAST_RAMP = (0.40, 0.70)  # contrast to the background over that of the named colour
-SMALL_RAMP, LARGE_RAMP = (0.14, 0.20), (0.42, 0.34)  # diameter over the picture's side; the world has 0.24 to 0.29
+SMALL_RAMP, LARGE_RAMP = (0.10, 0.15), (0.78, 0.64)  # diameter over the picture's side; the world has 0.17 to 0.54
 MIN_SCORE = 0.02  # less is not reported
+
+
+PALETTE = np.array(list(COLORS.values()), np.float32)
+_PLACES = np.linspace(-1, 1, SIDE, dtype=np.float32)
+PLANE = np.stack([np.ones((SIDE, SIDE), np.float32), *np.meshgrid(_PLACES, _PLACES)], -1)  # [SIDE, SIDE, 3]
 
 
 class Detection(NamedTuple):
@@ -68,26 +75,28 @@ def detect(image: Image.Image | np.ndarray) -> list[Detection]:
     """
     pixels, scale = _working_pixels(image)
     ground = _background(pixels) if pixels is not None else None
-    if ground is None:
+    if pixels is None or ground is None:
         return []
     background, noise = ground
     offset = pixels - background
     foreground = np.square(offset).sum(-1) > FOREGROUND**2
-    pieces, colors, regions = _pieces(offset, foreground, background)
-    if not colors:
+    pieces, regions = _pieces(offset, foreground, background)
+    if not pieces.any():
         return []
     distance, (rows, columns) = ndimage.distance_transform_edt(pieces == 0, return_indices=True)
     owner = pieces[rows, columns]
     found = []
-    for number, color in enumerate(colors, start=1):
+    for number in range(1, pieces.max() + 1):
         piece = pieces == number
         region = regions == regions[piece][0]
         window = (owner == number) & (region | (distance <= REACH))  # where the piece's own pixels may lie
-        paint = np.median(offset[_core(piece)], axis=0)
+        core = _core(piece)
+        paint, behind = np.median(offset[core], axis=0), background[core].mean(0)
         alpha = sharpen(np.where(window, offset @ (paint / np.square(paint).sum()), 0.0))
         if alpha.sum() >= MIN_AREA:
             fit = fit_shape(alpha)
-            score = _score(fit, paint, np.array(COLORS[color], np.float32) - background, noise)
+            color = list(COLORS)[int(np.square(PALETTE - behind - paint).sum(-1).argmin())]
+            score = _score(fit, paint, np.array(COLORS[color], np.float32) - behind, noise)
             if score >= MIN_SCORE:
                 found.append(Detection(fit.shape, color, score, _box(fit, scale)))
     return sorted(found, key=lambda detection: -detection.score)
@@ -111,42 +120,54 @@ def _working_pixels(image: Image.Image | np.ndarray) -> tuple[np.ndarray | None,
 
 
 def _background(pixels: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The background's colour and the standard deviation of the noise on it; ``None`` for other pictures."""
-    near = pixels[np.square(pixels - np.array(BACKGROUND, np.float32)).sum(-1) < NEAR_BACKGROUND**2]
-    if len(near) < MIN_BACKGROUND * SIDE * SIDE:
-        return None
-    background = np.median(near, axis=0)
-    return background, 1.4826 * float(np.median(np.abs(near - background)))
+    """The background [SIDE, SIDE, 3], a plane in each channel, and the standard deviation of the noise on it; ``None``
+    where too little of the picture fits it."""
+    frame = np.ones((SIDE, SIDE), bool)
+    frame[BORDER:-BORDER, BORDER:-BORDER] = False
+    plane = np.broadcast_to(np.median(pixels[frame], axis=0), pixels.shape)
+    for near in NEAR_BACKGROUND:
+        close = np.square(pixels - plane).sum(-1) < near**2
+        if close.mean() < MIN_BACKGROUND:
+            return None
+        weights, *_ = np.linalg.lstsq(PLANE[close], pixels[close], rcond=None)
+        plane = PLANE @ weights
+    return plane.astype(np.float32), 1.4826 * float(np.median(np.abs((pixels - plane)[close])))
 
 
-def _pieces(
-    offset: np.ndarray, foreground: np.ndarray, background: np.ndarray
-) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """The map of pieces (0 none, then 1, 2, ...), the colour name of each, and the map of the regions they are in."""
+def _pieces(offset: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The map of pieces (0 none, then 1, 2, ...), and the map of the regions they are in."""
     regions, _ = ndimage.label(foreground)
     pieces = np.zeros(regions.shape, np.int32)
-    colors: list[str] = []
+    count = 0
     norm = np.sqrt(np.square(offset).sum(-1))
     flat = foreground & (norm >= 0.85 * ndimage.maximum_filter(norm, 5))
-    palette = np.array(list(COLORS.values()), np.float32) - background
     for number, where in enumerate(ndimage.find_objects(regions), start=1):
         region = regions[where] == number
         if region.sum() < MIN_AREA:
             continue
         core = offset[where][region & flat[where] if (region & flat[where]).any() else region]
-        votes = np.bincount(np.square(core[:, None] - palette).sum(-1).argmin(-1), minlength=len(COLORS))
-        names = np.flatnonzero(votes >= max(MIN_COLOR_SHARE * votes.sum(), 1))
-        directions = palette[names]
+        directions = _paints(core, background[where][region].mean(0))
         opacity = np.clip(offset[where] @ (directions / np.square(directions).sum(-1, keepdims=True)).T, 0, 1)
         residual = np.square(offset[where][..., None, :] - opacity[..., None] * directions).sum(-1)
         claimed = residual.argmin(-1)
-        for k, name in enumerate(names):
+        for k in range(len(directions)):
             parts, amount = ndimage.label(region & (claimed == k) & (opacity[..., k] > 0.5))
             for part in range(1, amount + 1):
                 if (parts == part).sum() >= MIN_AREA:
-                    colors.append(list(COLORS)[name])
-                    pieces[where][parts == part] = len(colors)
-    return pieces, colors, regions
+                    count += 1
+                    pieces[where][parts == part] = count
+    return pieces, regions
+
+
+def _paints(core: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """The paints (n, 3) of a region's flat pixels (P, 3), relative to the background: its one tone, or palette colours
+    where shapes of several touch."""
+    middle = np.median(core, axis=0)
+    if (np.square(core - middle).sum(-1) < ONE_PAINT**2).mean() >= ONE_PAINT_SHARE:
+        return middle[None]
+    palette = PALETTE - background
+    votes = np.bincount(np.square(core[:, None] - palette).sum(-1).argmin(-1), minlength=len(COLORS))
+    return palette[votes >= max(MIN_COLOR_SHARE * votes.sum(), 1)]
 
 
 def _core(piece: np.ndarray) -> np.ndarray:
@@ -161,7 +182,6 @@ def _score(fit: Fit, paint: np.ndarray, named: np.ndarray, noise: float) -> floa
     return (
         _ramp(fit.iou + allowance, FIT_RAMP)
         * _ramp(fit.margin, MARGIN_RAMP)
-        * _ramp(float(np.linalg.norm(paint - named)), COLOR_RAMP)
         * _ramp(float(paint @ named / (named @ named)), CONTRAST_RAMP)
         * min(_ramp(diameter, SMALL_RAMP), _ramp(diameter, LARGE_RAMP))
     )

@@ -17,33 +17,37 @@ from eval.candidate import Candidate
 from eval.pages.curves import plot_losses
 from eval.result import Result, problem_lines
 from eval.runner import RunOptions, run_anew
-from eval.shapes.benchmark import BENCHMARK_SEED
-from eval.shapes.task import HEADLINES, ShapesOptions, ShapesTask, flat
 from eval.store import PICTURES
+from eval.worlds.benchmark import BENCHMARK_SEED, HELD_OUT, IN_DISTRIBUTION, SPLITS
+from eval.worlds.judge import describe_detector
+from eval.worlds.task import DIVERSITY, HEADLINES, SUFFIXES, WorldOptions, WorldTask, flat
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.pictures import grid, read_image
 from janusflow.training.config import ReportConfig
+from janusflow.worlds.scenes import World
 
-RESULTS = "shapes"  # folder in a run folder: the result that its scores are a view of
+RESULTS = "scores"  # folder in a run folder: the result that its scores are a view of
 GRID_PROMPTS_PER_TAG = 2
 
 
-def report_run(folder: Path, bundle: Bundle | None, config: ReportConfig, minutes: float | None) -> tuple[Path, str]:
+def report_run(
+    folder: Path, bundle: Bundle | None, world: World, config: ReportConfig, minutes: float | None
+) -> tuple[Path, str]:
     """Score the model of a run folder (None: there is nothing to score) and write its page; also a line of scores."""
-    scores = score_run(folder, bundle, config) if bundle is not None else {}
+    scores = score_run(folder, bundle, world, config) if bundle is not None else {}
     page = write_report(folder, scores, minutes)
-    seen = scores.get("in_distribution", {})
+    seen = scores.get(IN_DISTRIBUTION, {})
     names = {"generation": "GenEval rules", "answers": "answers"}
     return page, "   ".join(f"{name}: {seen[key]['overall']:.3f}" for key, name in names.items() if key in seen)
 
 
-def score_run(folder: Path, bundle: Bundle, config: ReportConfig) -> dict[str, Any]:
+def score_run(folder: Path, bundle: Bundle, world: World, config: ReportConfig) -> dict[str, Any]:
     """Score the model of a run folder: the content of ``scores.json``, and ``samples.png`` where pictures are drawn.
 
     What is drawn and answered is kept in the folder: an interrupted call goes on, for the same model and settings.
     """
     start, place = time.time(), folder / RESULTS
-    task = shapes_task(config, config.tasks, side=bundle.model.config.vision.image_size)
+    task = world_task(world, config, config.tasks, side=bundle.model.config.vision.image_size)
     sampling = bundle.model.config.head.sampling(bundle.sampling, config.sampling)
     candidate = Candidate(bundle, sampling, config.batch_size)
     result = run_anew(task, RunOptions(place, config.batch_size, workers=0), lambda: candidate)
@@ -61,22 +65,25 @@ def score_run(folder: Path, bundle: Bundle, config: ReportConfig) -> dict[str, A
         "image_seeds": f"0..{config.images_per_prompt - 1}",
         "resolution": model["resolution"],
         "dtype": model["dtype"],
-        "detector": "shapes oracle",
+        "world": str(world),
+        "detector": describe_detector(world.cast),
         "torch": torch.__version__,
         "seconds": round(time.time() - start, 1),
     }
     return {**result["details"], "protocol": protocol}
 
 
-def shapes_task(counts: Any, tasks: Sequence[str], **others: Any) -> ShapesTask:
+def world_task(world: World, counts: Any, tasks: Sequence[str], **others: Any) -> WorldTask:
     """The task with the counts of a configuration; only what is among ``tasks``, generation and understanding."""
-    options = ShapesOptions(
+    options = WorldOptions(
+        cast=world.cast,
+        level=world.level,
         prompts_per_tag=counts.prompts_per_tag if "generation" in tasks else 0,
         images_per_prompt=counts.images_per_prompt,
         questions_per_kind=counts.questions_per_kind if "understanding" in tasks else 0,
         reference_images=counts.reference_images,
     )
-    return ShapesTask(options, **others)
+    return WorldTask(options, **others)
 
 
 def write_report(folder: Path, scores: dict[str, Any], minutes: float | None) -> Path:
@@ -85,7 +92,7 @@ def write_report(folder: Path, scores: dict[str, Any], minutes: float | None) ->
     lines = [f"# {folder.name}", ""]
     if minutes is not None:
         lines += [f"Trained in {minutes:.1f} minutes.", ""]
-    if scores and "generation" in scores["in_distribution"]:
+    if scores and "generation" in scores[IN_DISTRIBUTION]:
         lines += ["![Samples of the benchmark's prompts](samples.png)", ""]
     if scores:
         lines += [*score_table(scores), ""]
@@ -115,18 +122,19 @@ def shown_prompts(result: Result, per_tag: int, shown: int) -> list[tuple[str, l
     found: dict[int, tuple[str, list[str]]] = {}
     for item in result["items"]:
         split, number, _ = item["id"].split("/")
-        if split == "in_distribution" and "prompt" in item and int(number) % per_tag < shown:
+        if split == IN_DISTRIBUTION and "prompt" in item and int(number) % per_tag < shown:
             found.setdefault(int(number), (item["prompt"], []))[1].append(item["path"])
     return list(found.values())
 
 
 def score_table(scores: dict[str, Any]) -> list[str]:
-    """The scores as Markdown, in distribution beside held out."""
-    seen, held = flat(scores["in_distribution"]), flat(scores["held_out"])
-    lines = ["| score | in distribution | held out |", "|---|---:|---:|"]
-    for name, value in seen.items():
-        bold = "**" if name in HEADLINES else ""
-        lines.append(f"| {bold}{name}{bold} | {number(value)} | {number(held.get(name))} |")
+    """The scores as Markdown, a split a column."""
+    splits = {name: flat(scores[name]) for name in SPLITS if name in scores}
+    titles = (SUFFIXES[name].strip(" ()") or "in distribution" for name in splits)
+    lines = [f"| score | {' | '.join(titles)} |", "|---|" + "---:|" * len(splits)]
+    for name in splits[IN_DISTRIBUTION]:
+        bold = "**" if name in (*HEADLINES, DIVERSITY) else ""
+        lines.append(f"| {bold}{name}{bold} | {' | '.join(number(found.get(name)) for found in splits.values())} |")
     return [*lines, "", *protocol_lines(scores)]
 
 
@@ -134,13 +142,15 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> list[str]:
     """The main scores of several runs as Markdown, a run a line: in distribution, and held out after the stroke."""
     columns: dict[str, Callable[[dict[str, Any]], float | None]] = {
         "GenEval rules": lambda split: split.get("generation", {}).get("overall"),
+        "diversity": lambda split: split.get("diversity", {}).get("overall"),
+        "recall": lambda split: split.get("recall"),
         "Fréchet distance, SigLIP (not FID)": lambda split: split.get("frechet_siglip"),
         "image-text similarity": lambda split: split.get("similarity"),
         "answers": lambda split: split.get("answers", {}).get("overall"),
     }
     lines = [f"| run | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
     for name, scores in runs.items():
-        seen, held = scores["in_distribution"], scores["held_out"]
+        seen, held = scores[IN_DISTRIBUTION], scores[HELD_OUT]
         cells = [f"{number(read(seen))} / {number(read(held))}" for read in columns.values()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
@@ -148,16 +158,17 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> list[str]:
 
 def protocol_lines(scores: dict[str, Any]) -> list[str]:
     """What the numbers mean."""
-    p, seen, held = scores["protocol"], scores["in_distribution"], scores["held_out"]
-    said = [f"checkpoint `{p['checkpoint']}`", f"{p['resolution']} px, {p['dtype']}"]
+    p, seen = scores["protocol"], scores[IN_DISTRIBUTION]
+    said = [f"checkpoint `{p['checkpoint']}`", f"the world {p['world']}", f"{p['resolution']} px, {p['dtype']}"]
     if "generation" in seen:
-        drawn = sum(seen["generation"]["images"].values()), sum(held["generation"]["images"].values())
+        drawn = [f"{sum(scores[name]['generation']['images'].values())} {name.replace('_', ' ')}" for name in SPLITS]
         said += [
             p["sampling_text"],
-            f"{p['images_per_prompt']} images a prompt with seeds {p['image_seeds']}, "
-            f"{drawn[0]} images in distribution and {drawn[1]} held out",
-            f"GenEval's rules over the {p['detector']} (held out: only the tags that can show a held-out composition)",
-            f"Fréchet distance against {p['reference_images']} rendered scenes",
+            f"{p['images_per_prompt']} images a prompt with seeds {p['image_seeds']}, {', '.join(drawn)}",
+            f"GenEval's rules over the {p['detector']}; held out are compositions that training never shows (only tags "
+            "that can show one), reworded are constructions of sentences that it never shows",
+            "diversity: how much the pictures of a prompt differ in what it leaves open, over that of rendered scenes",
+            f"distances and recall against {p['reference_images']} rendered scenes",
         ]
     if "answers" in seen:
         said.append(f"greedy answers, exact match, {seen['answers']['questions']} questions")

@@ -1,7 +1,8 @@
-"""The shapes world as training data: samples by index, for each of the three tasks."""
+"""A world as training data: samples by index, for each of the three tasks."""
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,42 +12,49 @@ import numpy as np
 from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
 from janusflow.data.readers.base import HELD, Reader
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
-from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
-from janusflow.worlds.shapes.questions import sample_question
-from janusflow.worlds.shapes.render import render
-from janusflow.worlds.shapes.scenes import sample_scene
+from janusflow.worlds.captions import long_caption, short_caption, text_line
+from janusflow.worlds.placement import Level
+from janusflow.worlds.questions import sample_question
+from janusflow.worlds.scenes import World, sample_scene
 
 CAPTION_REQUEST = "generate the caption of this picture."
 
 
-class ShapesReader(Reader):
-    """Endless samples of the world. Held-out compositions never occur."""
+class WorldReader(Reader):
+    """Endless samples of a world. Held-out compositions and constructions never occur."""
 
     @dataclass(kw_only=True)
     class Config(SourceConfig):
-        image_size: int = DataConfig.image_size  # pixels; the run's data.image_size
-        turns: int = DataConfig.turns
-        caption_share: float = DataConfig.caption_share
-        long_captions: float = DataConfig.long_captions
+        cast: str = World.cast
+        level: Level = World.level
+        image_size: int | None = None  # pixels (default: the run's data.image_size)
+        turns: int = 3  # questions in one understanding sample
+        caption_share: float = 0.1  # share of understanding samples that ask for a caption instead
+        long_captions: float = 0.1  # share of generation prompts that are long (before the cut to one sentence)
 
         def __post_init__(self) -> None:
             super().__post_init__()
+            World(self.cast, self.level)
             for name in ("caption_share", "long_captions"):
                 if not 0 <= getattr(self, name) <= 1:
-                    raise ValueError(f"{name} of the shapes world is a share in [0, 1], got {getattr(self, name)}")
+                    raise ValueError(f"{name} of a world is a share in [0, 1], got {getattr(self, name)}")
             if self.turns < 1:
-                raise ValueError(f"turns of the shapes world must be at least 1, got {self.turns}")
+                raise ValueError(f"turns of a world must be at least 1, got {self.turns}")
+
+        def at(self, image_size: int) -> WorldReader.Config:
+            return self if self.image_size else dataclasses.replace(self, image_size=image_size)
 
     tasks = TASKS
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.world = World(config.cast, config.level)
 
     def __len__(self) -> int:
         return sys.maxsize
 
     def describe(self, name: str, tasks: Sequence[Task]) -> str:
-        return f"the shapes world at {self.config.image_size} pixels, endless"
+        return f"the world {self.world} at {self.config.image_size} pixels, endless"
 
     def held_out(self, wanted: int) -> int:
         return wanted
@@ -62,8 +70,8 @@ class ShapesReader(Reader):
 
     def understanding(self, item: int, rng: np.random.Generator) -> UnderstandingSample:
         """A picture with a few questions, or a request for its caption."""
-        scene = sample_scene(rng)
-        image = render(scene, self.config.image_size)
+        scene = sample_scene(rng, world=self.world)
+        image = scene.render(self.config.image_size)
         if rng.random() < self.config.caption_share:
             return UnderstandingSample([image], [(CAPTION_REQUEST, long_caption(scene, rng))])
         questions = (sample_question(scene, rng) for _ in range(self.config.turns))
@@ -71,10 +79,19 @@ class ShapesReader(Reader):
 
     def generation(self, item: int, rng: np.random.Generator) -> GenerationSample:
         """A picture with a prompt."""
-        scene = sample_scene(rng)
+        scene = sample_scene(rng, world=self.world)
         caption = long_caption(scene, rng) if rng.random() < self.config.long_captions else short_caption(scene, rng)
-        return GenerationSample(render(scene, self.config.image_size), caption)
+        return GenerationSample(scene.render(self.config.image_size), caption)
 
     def text(self, item: int, rng: np.random.Generator) -> TextSample:
         """A line of text."""
-        return TextSample(text_line(rng))
+        return TextSample(text_line(rng, self.world))
+
+
+def world_of(config: DataConfig) -> World | None:
+    """The world that all sources in use are of; ``None`` where there is no such world."""
+    worlds = {
+        World(source.cast, source.level) if isinstance(source, WorldReader.Config) else None
+        for source in config.used_sources.values()
+    }
+    return worlds.pop() if len(worlds) == 1 else None

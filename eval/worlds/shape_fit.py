@@ -14,13 +14,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.special import ndtr
 
-from janusflow.worlds.shapes.render import draw_shape
-from janusflow.worlds.shapes.vocabulary import SHAPES
+from janusflow.worlds.shapes import SHAPES, draw_shape
 
 CELLS = 48  # cells a side of a shape's master mask
 MASTER_SPAN = 1.2  # its width in diameters
-HALF = 10  # templates are (2 * HALF + 1) pixels a side
-SIZES = (4.0, 20.0)  # diameters that are tried
+HALF = 16  # templates are (2 * HALF + 1) pixels a side
+SIZES = (4.0, 30.0)  # diameters that are tried
 BLURS = (0.0, 0.5, 0.8)  # standard deviations of the soft edges that are tried: sharp, as drawn and blurred a little
 OFFSET_STEPS, SIZE_STEPS = 16, 8  # the cache rounds shifts and diameters to these steps a pixel
 

@@ -1,1 +1,0 @@
-"""Scores of the shapes world: the six GenEval accuracies, answers, a Fréchet distance and image-text similarity."""

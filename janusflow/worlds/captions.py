@@ -1,0 +1,304 @@
+"""Captions of scenes, short and long, and text-only lines about a world.
+
+A short caption is built of constructions at three places: around the whole claim, around each group, and between two
+groups. Some constructions of each place are held out: training never shows them, :func:`short_caption` draws them on
+request. Everything is lower case with American and British spellings of "color"; the tokenizer lower-cases what users
+type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from janusflow.worlds.scenes import Group, Scene, World, sample_scene
+from janusflow.worlds.vocabulary import CELL_NAMES, NUMBER_WORDS, OPPOSITE, indefinite, plural, verb
+
+T = TypeVar("T")
+
+COLOR_SHARE = 0.7  # of the claims that would be complete without colours
+USUAL = 0.5  # of the captions whose constructions are the plainest, GenEval's own
+EXTRA = 0.12  # how often a free scene's caption adds each of: a size, a place, the background, the style
+NAIVE = 0.15  # of the odd plurals and articles: formed as GenEval forms them ("sheeps", "a scissors")
+DIGITS = 0.15  # of the numbers
+SYNONYMS = 0.12  # of the names that have some
+ADJECTIVES = ("nice", "pretty", "lovely", "simple")
+ADJECTIVE_SHARE = 0.05
+
+
+ALONE = "="  # in front of a construction that is a sentence: nothing goes around it
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Constructions at one place: the first is the plainest; training never shows those held out."""
+
+    seen: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+AROUND = Forms(  # "{}" is the claim, "{there}" the verb that fits it
+    (
+        "a photo of {}",
+        "{}",
+        "a picture of {}",
+        "an image of {}",
+        "a drawing of {}",
+        "a photograph of {}",
+        "the picture shows {}",
+        "draw {}",
+        "show me {}",
+        "there {are} {}",
+        "i would like to see {}",
+        "here we see {}",
+        "please make a picture of {}",
+        "a scene with {}",
+        "an illustration with {}",
+        "just {}",
+        "only {}, nothing else",
+        "{} and nothing else",
+    ),
+    ("can you paint {}?", "imagine {}", "this photograph contains {}"),
+)
+COLORED = Forms(  # of one thing, behind its article; "{name}" is plural behind a number
+    (
+        "{color} {name}",
+        "{color} colored {name}",
+        "{name} in {color}",
+        "{name} of {color} color",
+        "{name} that {are} {color}",
+    ),
+    ("{name} whose color is {color}", "{name} painted {color}"),
+)
+BETWEEN = Forms(
+    (
+        "{a} and {b}",
+        "{a} with {b}",
+        "{a} together with {b}",
+        "{a} next to {b}",
+        "{a} beside {b}",
+        "{a} and also {b}",
+        "both {a} and {b}",
+        "{a}, and {b} too",
+        "=next to {a}, {b}",
+        "{a} as well as {b}",
+    ),
+    ("{a} accompanied by {b}", "=beside {a} there {are} {b}", "{a} plus {b}"),
+)
+RELATED = Forms(  # "{relation}" leads from b to a
+    (
+        "{a} {relation} {b}",
+        "={relation} {b}, {a}",
+        "={relation} {b} there {are} {a}",
+        "{a} which is {relation} {b}",
+        "{b} with {a} {side}",
+        "{a} {at} and {b} {opposite}",
+        "{a} that stands {relation} {b}",
+    ),
+    ("={b} has {a} {side}", "=look {relation} {b} to find {a}"),
+)
+RELATION_WORDS = {
+    "left of": ("left of", "to the left of", "on the left of", "on the left side of"),
+    "right of": ("right of", "to the right of", "on the right of", "on the right side of"),
+    "above": ("above", "over"),
+    "below": ("below", "under", "beneath", "underneath"),
+}
+SIDES = {"left of": "on its left", "right of": "on its right", "above": "above it", "below": "below it"}
+ENDS = {"left of": "on the left", "right of": "on the right", "above": "at the top", "below": "at the bottom"}
+SMALL, LARGE = ("small", "little"), ("large", "big")
+GROUNDS = ("{} on a {name} background", "{} against a {name} background", "{}, the background is {name}")
+STYLED = {
+    "3d": ("{} in 3d style", "{} as a 3d rendering"),
+    "flat": ("{} in flat style", "{} as a flat drawing"),
+    "cartoon": ("{} in cartoon style", "{} as a cartoon"),
+}
+AMOUNTS = ("exactly {}", "a group of {}")
+PAIR = "a pair of"
+LONG = ("the picture shows {}.", "there {are} {}.", "{}.", "an image with {}.", "this is a drawing of {}.")
+
+
+def group_phrase(
+    group: Group, with_color: bool, form: str = COLORED.seen[0], number: str | None = None, name: str | None = None
+) -> str:
+    """``"a red circle"``, ``"three stars"``: one group, with or without its colour.
+
+    form: of :data:`COLORED`; number: in place of its word; name: in place of its name, singular
+    """
+    one = group.count == 1
+    noun = name or group.name
+    noun = noun if one else plural(noun)
+    words = noun
+    if with_color and group.color is not None:
+        words = form.format(color=group.color, name=noun, are=verb(group.name, group.count))
+    return indefinite(words) if one else f"{number or NUMBER_WORDS[group.count]} {words}"
+
+
+def claim(scene: Scene, with_color: bool, relation: str | None = None) -> str:
+    """What a caption says of the scene, plainly: its groups, joined by "and" or by ``relation`` of the first two."""
+    phrases = [group_phrase(group, with_color) for group in scene.groups]
+    return f" {relation} ".join(phrases) if relation is not None else " and ".join(phrases)
+
+
+def short_caption(scene: Scene, rng: np.random.Generator, held_out: bool = False, exact: bool = False) -> str:
+    """One phrase, such as ``"a photo of a red circle"``.
+
+    held_out: one of its constructions is one that training never shows
+    exact: it says what its kind of scene is about and nothing else, as a benchmark's prompt does
+    """
+    return Teller(scene, rng, held_out, exact).caption()
+
+
+class Teller:
+    """Makes the choices of one short caption."""
+
+    def __init__(self, scene: Scene, rng: np.random.Generator, held_out: bool, exact: bool) -> None:
+        self.scene, self.rng = scene, rng
+        self.relation = pick(rng, scene.relations()) if scene.kind == "position" else None
+        told = scene.kind in ("colors", "color_attr") or (exact and scene.kind == "compound")
+        self.with_color = told or (not exact and bool(rng.random() < COLOR_SHARE))
+        self.more = scene.world.free and not exact  # it may say more than it must
+        self.usual = held_out or bool(rng.random() < USUAL)
+        self.joined = RELATED if self.relation else BETWEEN
+        places = [AROUND, *[COLORED] * self.with_color, *[self.joined] * (len(scene.groups) > 1)]
+        self.held = pick(rng, places) if held_out else None
+
+    def form(self, place: Forms) -> str:
+        """One of the constructions of a place."""
+        return pick(self.rng, place.held_out if place is self.held else place.seen[:1] if self.usual else place.seen)
+
+    def caption(self) -> str:
+        """The caption."""
+        scene, rng = self.scene, self.rng
+        said = self.claim()
+        if self.more and rng.random() < EXTRA:
+            said = pick(rng, GROUNDS).format(said, name=scene.background.name)
+        if self.more and scene.style and rng.random() < EXTRA:
+            said = pick(rng, STYLED[scene.style]).format(said)
+        if said.startswith(ALONE):
+            return said.removeprefix(ALONE)
+        first = scene.groups[0]
+        return self.form(AROUND).format(said, are=verb(first.name, first.count))
+
+    def claim(self) -> str:
+        """All groups."""
+        phrases = [self.phrase(number) for number in range(len(self.scene.groups))]
+        if len(phrases) == 1:
+            return phrases[0]
+        if self.relation:
+            return self.related(*phrases)
+        order = [0, 1]
+        if self.scene.world.free and self.rng.random() < 0.5:
+            order.reverse()
+        a, b = order
+        second = self.scene.groups[b]
+        return self.form(BETWEEN).format(a=phrases[a], b=phrases[b], are=verb(second.name, second.count))
+
+    def phrase(self, number: int) -> str:
+        """One group."""
+        scene, rng = self.scene, self.rng
+        group = scene.groups[number]
+        form = self.form(COLORED)
+        if self.usual and not self.more:
+            return group_phrase(group, self.with_color, form)
+        names = scene.world.things.synonyms.get(group.name, ())
+        name = pick(rng, names) if names and rng.random() < SYNONYMS else group.name
+        said = group_phrase(group, self.with_color, form, self.number(group), name)
+        if group.count > 1:
+            return said.replace(plural(name), name + "s") if rng.random() < NAIVE else said
+        if said == indefinite(said) and rng.random() < NAIVE:
+            said = f"a {said}"
+        thing = scene.members(number)[0]
+        if self.more and thing.bulk and rng.random() < EXTRA:
+            said = described(said, pick(rng, SMALL if thing.bulk == "small" else LARGE))
+        elif not self.usual and rng.random() < ADJECTIVE_SHARE:
+            said = described(said, pick(rng, ADJECTIVES))
+        if self.more and thing.cell is not None and not self.relation and rng.random() < EXTRA:
+            said = f"{said} {place_phrase(thing.cell)}"
+        return said
+
+    def number(self, group: Group) -> str:
+        """How many there are."""
+        rng = self.rng
+        words = str(group.count) if rng.random() < DIGITS else NUMBER_WORDS[group.count]
+        if self.usual or rng.random() >= DIGITS:
+            return words
+        return PAIR if group.count == 2 and rng.random() < 0.5 else pick(rng, AMOUNTS).format(words)
+
+    def related(self, a: str, b: str) -> str:
+        """Two groups and their relation, told from either end."""
+        rng, relation = self.rng, self.relation
+        assert relation is not None
+        words = relation
+        if not self.usual:
+            if rng.random() < 0.5:
+                a, b, relation = b, a, OPPOSITE[relation]
+            words = pick(rng, RELATION_WORDS[relation])
+        ends = {"at": ENDS[relation], "opposite": ENDS[OPPOSITE[relation]]}
+        return self.form(RELATED).format(a=a, b=b, relation=words, side=SIDES[relation], are="is", **ends)
+
+
+def described(phrase: str, adjective: str) -> str:
+    """``phrase`` with an adjective behind its article."""
+    for article in ("a ", "an "):
+        if phrase.startswith(article):
+            return indefinite(f"{adjective} {phrase.removeprefix(article)}")
+    return f"{adjective} {phrase}"
+
+
+def long_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """Two to four sentences: the claim, then where things are, in which colour; of free scenes also the background."""
+    relation = pick(rng, scene.relations()) if scene.kind == "position" else None
+    said = claim(scene, bool(rng.random() < COLOR_SHARE), relation)
+    first = pick(rng, LONG).format(said, are=verb(scene.groups[0].name, scene.groups[0].count))
+    rest = [_placement(scene, index) for index in range(len(scene.groups))]
+    if scene.world.free and rng.random() < 0.5:
+        rest.append(f"the background is {scene.background.name}.")
+    if scene.style and rng.random() < 0.5:
+        rest.append(f"the style is {scene.style}.")
+    return " ".join([first, *filter(None, rest)])
+
+
+def _placement(scene: Scene, index: int) -> str:
+    group = scene.groups[index]
+    cells = [thing.cell for thing in scene.members(index)]
+    color = f"{group.color} " if group.color else ""
+    many = f"{NUMBER_WORDS[group.count]} {color}{plural(group.name)}"
+    subject = f"the {color + group.name if group.count == 1 else many} {verb(group.name, group.count)}"
+    clear = sorted({cell for cell in cells if cell is not None})
+    if None in cells or not clear:  # some thing is in no one place
+        return f"{subject} in the picture." if group.color else ""
+    places = [place_phrase(cell) for cell in clear]
+    where = places[0] if len(places) == 1 else ", ".join(places[:-1]) + " and " + places[-1]
+    return f"{subject} {where}."
+
+
+def place_phrase(cell: int) -> str:
+    """``"at the top left"``."""
+    name = CELL_NAMES[cell]
+    return f"in the {name}" if name == "center" else f"at the {name}"
+
+
+def text_line(rng: np.random.Generator, world: World) -> str:
+    """A line of text-only data: arithmetic of counts, opposites of relations, colours."""
+    scene = sample_scene(rng, ("position", "compound", "color_attr")[rng.integers(3)], world=world)
+    one, two = scene.groups
+    topic = rng.integers(4)
+    if topic == 0:
+        total = NUMBER_WORDS[one.count + two.count]
+        return f"{group_phrase(one, True)} and {group_phrase(two, True)} make {total} {plural(world.things.noun)}."
+    if topic == 1 and scene.kind == "position":
+        relation = pick(rng, scene.relations())
+        a, b = one.name, two.name
+        return f"if the {a} is {relation} the {b}, then the {b} is {OPPOSITE[relation]} the {a}."
+    if topic == 2 and one.color:
+        single = group_phrase(Group(one.name, one.color, 1), True)
+        return f"{single} is {indefinite(one.name)}, and its color is {one.color}."
+    return long_caption(scene, rng)
+
+
+def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
+    """One of ``options``, all equally likely."""
+    return options[int(rng.integers(len(options)))]

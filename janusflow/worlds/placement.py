@@ -1,0 +1,117 @@
+"""Where things stand: on a grid as on dice (level "fixed"), or anywhere (level "free").
+
+Things never touch, and every relation in a caption holds under GenEval's own rule for positions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from janusflow.worlds.casts import Box, Cast
+
+if TYPE_CHECKING:
+    from janusflow.worlds.scenes import Group
+
+Level = Literal["fixed", "free"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+GRID = 3
+# Number of things -> the cells (in raster order) that they may fill together.
+ARRANGEMENTS: dict[int, tuple[tuple[int, ...], ...]] = {
+    1: ((4,),),
+    2: ((3, 5), (1, 7)),
+    3: ((3, 4, 5), (1, 4, 7)),
+    4: ((0, 2, 6, 8),),
+    5: ((0, 2, 4, 6, 8),),
+}
+FIXED_SIZES = (0.24, 0.29)
+MARGIN = 0.02  # free space inside a cell's border, at the picture's, and between boxes
+TRIES = 20  # places that are tried for a thing before all are made smaller
+SHRINK = 0.94
+
+
+class Placed(NamedTuple):
+    """The fields of a :class:`~janusflow.worlds.scenes.Thing` that say how it stands."""
+
+    x: float
+    y: float
+    size: float
+    box: Box
+    scale: float
+    angle: int = 0
+    mirrored: bool = False
+
+
+def place_on_grid(
+    rng: np.random.Generator, cast: Cast, groups: tuple[Group, ...], style: str, shuffled: bool
+) -> list[Placed]:
+    """Upright things in distinct cells, moved a little inside the cell.
+
+    A number of things is arranged as on dice, upright or lying, and groups fill the arrangement in reading order, or
+    in any (``shuffled``).
+    """
+    arrangements = ARRANGEMENTS[sum(group.count for group in groups)]
+    arrangement = arrangements[rng.integers(len(arrangements))]
+    cells = iter(rng.permutation(arrangement) if shuffled else arrangement)
+    placed = []
+    for group in groups:
+        for _ in range(group.count):
+            cell = int(next(cells))
+            size = float(rng.uniform(*FIXED_SIZES))
+            play = (1 / GRID - size) / 2 - MARGIN
+            x, y = ((k + 0.5) / GRID + float(rng.uniform(-play, play)) for k in (cell % GRID, cell // GRID))
+            box = _moved(cast.extent(group.name, style, 0, False), x, y, size)
+            placed.append(Placed(x, y, size, box, scale=0.5))
+    return placed
+
+
+def place_freely(
+    rng: np.random.Generator, cast: Cast, groups: tuple[Group, ...], style: str, shuffled: bool
+) -> list[Placed]:
+    """Things anywhere, of any size in the cast's range for so many, turned and mirrored as the cast allows."""
+    smallest, largest = map(math.log, cast.sizes[sum(group.count for group in groups)])
+    poses = []
+    for group in groups:
+        for _ in range(group.count):
+            angle = cast.angles[rng.integers(len(cast.angles))]
+            mirrored = cast.mirrors and bool(rng.random() < 0.5)
+            scale = float(rng.random())
+            size = math.exp(smallest + scale * (largest - smallest))
+            poses.append((cast.extent(group.name, style, angle, mirrored), size, scale, angle, mirrored))
+    shrunk = 1.0
+    while True:
+        placed: list[Placed] = []
+        for extent, full, scale, angle, mirrored in poses:
+            size = shrunk * full
+            for _ in range(TRIES):
+                x, y = (
+                    rng.uniform(MARGIN - size * low, 1 - MARGIN - size * high)
+                    for low, high in ((extent[0], extent[2]), (extent[1], extent[3]))
+                )
+                box = _moved(extent, x, y, size)
+                if not any(_touch(box, other.box) for other in placed):
+                    placed.append(Placed(float(x), float(y), size, box, scale, angle, mirrored))
+                    break
+            else:
+                break
+        if len(placed) == len(poses):
+            return placed
+        shrunk *= SHRINK
+
+
+def _moved(extent: Box, x: float, y: float, size: float) -> Box:
+    left, top, right, bottom = extent
+    return x + size * left, y + size * top, x + size * right, y + size * bottom
+
+
+def _touch(one: Box, other: Box) -> bool:
+    apart = (
+        one[0] - other[2] > MARGIN
+        or other[0] - one[2] > MARGIN
+        or one[1] - other[3] > MARGIN
+        or other[1] - one[3] > MARGIN
+    )
+    return not apart

@@ -1,0 +1,280 @@
+"""Scenes: what is in a picture and where. Coordinates are fractions of the picture's side, y downwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from janusflow.worlds.casts import Box, Cast, cast_of
+from janusflow.worlds.placement import LEVELS, Level, Placed, place_freely, place_on_grid
+from janusflow.worlds.vocabulary import BACKGROUNDS, COLORS, KINDS, RELATIONS, RGB
+
+Split = Literal["train", "held_out"]
+
+COLOR_JITTER = 5  # 8-bit levels, uniform, per scene (background) and per thing
+PAINTED = 0.35  # of the groups whose things have colours of their own, where the scene is not about colours
+GRADIENT_SHARE, GRADIENT = 0.4, 16.0  # of the free scenes; levels from the middle to either end
+CLEAR = 0.035  # a centre this near to the border between two cells is in neither
+SMALL, LARGE = 0.3, 0.7  # of the range that sizes come from: below and above, a thing is called so
+
+
+@dataclass(frozen=True)
+class World:
+    """Which things there are, and how they are placed. Raises ``ValueError`` where there is no such cast or level."""
+
+    cast: str = "shapes"
+    level: Level = "free"
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"a world's level is one of {', '.join(LEVELS)}, got {self.level!r}")
+        cast_of(self.cast)
+
+    @property
+    def things(self) -> Cast:
+        """Its cast."""
+        return cast_of(self.cast)
+
+    @property
+    def free(self) -> bool:
+        """Whether things stand anywhere."""
+        return self.level == "free"
+
+    def __str__(self) -> str:
+        return f"{self.cast} ({self.level})"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One thing in a picture.
+
+    color: None where it has its own colours; rgb: exact paint, of casts that are painted with one
+    x, y, size: centre and longer side upright, over the picture's side; angle: degrees counter-clockwise
+    box: of its pixels, over the picture's side; scale: 0 to 1, where in the range its size was drawn from
+    """
+
+    name: str
+    color: str | None
+    rgb: RGB | None
+    x: float
+    y: float
+    size: float
+    box: Box
+    scale: float
+    angle: int = 0
+    mirrored: bool = False
+
+    @property
+    def cell(self) -> int | None:
+        """The cell of the 3 x 3 grid in which its centre lies, in raster order; None near a border."""
+        column, row = (_third(value) for value in (self.x, self.y))
+        return None if column is None or row is None else 3 * row + column
+
+    @property
+    def bulk(self) -> Literal["small", "large"] | None:
+        """What it would be called, of those that stand in such scenes."""
+        return "small" if self.scale < SMALL else "large" if self.scale > LARGE else None
+
+
+def _third(value: float) -> int | None:
+    clear = all(abs(value - border) > CLEAR for border in (1 / 3, 2 / 3))
+    return min(int(3 * value), 2) if clear else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """``count`` things of one name and one colour (None: their own)."""
+
+    name: str
+    color: str | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Background:
+    """A named colour, from ``start`` to ``end``: downwards, or to the right where ``across``."""
+
+    name: str
+    start: RGB
+    end: RGB
+    across: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture's content. ``groups`` have distinct names; ``objects`` list their things, group after group."""
+
+    world: World
+    kind: str
+    groups: tuple[Group, ...]
+    objects: tuple[Thing, ...]
+    background: Background
+    style: str = ""
+
+    def members(self, group: int) -> tuple[Thing, ...]:
+        """The things of group number ``group``."""
+        start = sum(g.count for g in self.groups[:group])
+        return self.objects[start : start + self.groups[group].count]
+
+    def relations(self, a: int = 0, b: int = 1) -> list[str]:
+        """Relations of the first thing of group ``a`` to that of group ``b`` (see :func:`relations_between`)."""
+        return relations_between(self.members(a)[0], self.members(b)[0])
+
+    @cached_property
+    def held_out(self) -> bool:
+        """Whether training must never show it."""
+        cast = self.world.things
+        return groups_held_out(cast, self.groups)
+
+    def render(self, side: int | None = None) -> Image.Image:
+        """The picture: RGB, ``side`` x ``side`` pixels (default: the cast's)."""
+        cast = self.world.things
+        side = side or cast.image_size
+        return cast.draw(_ground(self.background, side), self.objects, self.style)
+
+
+def render(scene: Scene, side: int | None = None) -> Image.Image:
+    """:meth:`Scene.render` as a function."""
+    return scene.render(side)
+
+
+def groups_held_out(cast: Cast, groups: tuple[Group, ...]) -> bool:
+    """Whether training must never show these groups together."""
+    names = [group.name for group in groups]
+    return any(map(cast.held_out, groups)) or (len(names) == 2 and cast.held_out_pair(*names))
+
+
+def relations_between(a: Thing, b: Thing) -> list[str]:
+    """Every relation of ``a`` to ``b`` under GenEval's position rule: the offset of the boxes' centres, each component
+    reduced by a tenth of the summed sides, divided by the length of the unreduced offset, must pass 0.5."""
+    centers, sides = [], []
+    for x0, y0, x1, y1 in (a.box, b.box):
+        centers.append(((x0 + x1) / 2, (y0 + y1) / 2))
+        sides.append((x1 - x0, y1 - y0))
+    dx, dy = (one - other for one, other in zip(*centers, strict=True))
+    length = max((dx * dx + dy * dy) ** 0.5, 1e-9)
+    rx, ry = (
+        np.sign(d) * max(abs(d) - 0.1 * (one + other), 0.0) / length
+        for d, one, other in zip((dx, dy), *sides, strict=True)
+    )
+    found = (rx < -0.5, rx > 0.5, ry < -0.5, ry > 0.5)
+    return [name for name, holds in zip(RELATIONS, found, strict=True) if holds]
+
+
+def held_out_kinds(cast: Cast) -> tuple[str, ...]:
+    """The kinds of scenes that can show something that training never shows."""
+    pairs = any(cast.held_out_pair(one, other) for one in cast.names for other in cast.names)
+    return ("two_object",) * pairs + ("counting", "colors", "color_attr")
+
+
+def sample_scene(
+    rng: np.random.Generator, kind: str | None = None, split: Split = "train", world: World | None = None
+) -> Scene:
+    """Draw a scene of ``world`` (default: the shapes, free).
+
+    ``split="train"`` never shows a held-out composition; ``"held_out"`` always shows at least one.
+    Raises ``ValueError`` for an unknown kind, or for a kind that has nothing to hold out.
+    """
+    world = world or World()
+    cast = world.things
+    allowed = KINDS if split == "train" else held_out_kinds(cast)
+    kind = kind or allowed[rng.integers(len(allowed))]
+    if kind not in allowed:
+        raise ValueError(f"scene kind {kind!r} does not exist in the {split!r} split; choose from {', '.join(allowed)}")
+    while True:
+        groups = _sample_groups(rng, kind, cast)
+        if groups_held_out(cast, groups) == (split == "held_out"):
+            break
+    return compose(rng, world, kind, groups)
+
+
+def compose(
+    rng: np.random.Generator, world: World, kind: str, groups: tuple[Group, ...], relation: str | None = None
+) -> Scene:
+    """A scene of these groups: all that they do not say is drawn.
+
+    relation: of the first group's thing to the second's, where there is one each
+    """
+    cast = world.things
+    style = cast.styles[rng.integers(len(cast.styles))] if cast.styles else ""
+    while True:
+        placed = (place_freely if world.free else place_on_grid)(rng, cast, groups, style, shuffled=kind == "position")
+        scene = Scene(world, kind, groups, _things(rng, cast, groups, placed), _background(rng, world.free), style)
+        if kind != "position":
+            return scene
+        relations = scene.relations()
+        if relation in relations or (relation is None and (len(relations) == 1 or (world.free and relations))):
+            return scene
+
+
+def some_color(rng: np.random.Generator, cast: Cast) -> str | None:
+    """A colour for a group that nothing is said of; ``None``: its own."""
+    if cast.paint == "sometimes" and rng.random() >= PAINTED:
+        return None
+    return list(COLORS)[rng.integers(len(COLORS))]
+
+
+def _sample_groups(rng: np.random.Generator, kind: str, cast: Cast) -> tuple[Group, ...]:
+    if kind in ("single_object", "colors"):
+        counts = [1]
+    elif kind == "counting":
+        counts = [int(rng.integers(2, 5))]
+    elif kind == "compound":
+        counts = [int(rng.integers(1, 4)), int(rng.integers(1, 3))]
+        if rng.random() < 0.5:
+            counts.reverse()
+    else:
+        counts = [1, 1]
+    names = rng.choice(len(cast.names), size=len(counts), replace=False)
+    # Things of one picture may share a colour unless the caption tells them apart by it.
+    told_apart = kind in ("color_attr", "compound")
+    colors = rng.choice(len(COLORS), size=len(counts), replace=not told_apart)
+    painted = cast.paint == "always" or told_apart or kind == "colors"
+    return tuple(
+        Group(cast.names[n], list(COLORS)[c] if painted or rng.random() < PAINTED else None, count)
+        for n, c, count in zip(names, colors, counts, strict=True)
+    )
+
+
+def _things(rng: np.random.Generator, cast: Cast, groups: tuple[Group, ...], placed: list[Placed]) -> tuple[Thing, ...]:
+    owners = [group for group in groups for _ in range(group.count)]
+    return tuple(
+        Thing(group.name, group.color, _paint(rng, cast, group.color), **place._asdict())
+        for group, place in zip(owners, placed, strict=True)
+    )
+
+
+def _paint(rng: np.random.Generator, cast: Cast, color: str | None) -> RGB | None:
+    shade = cast.shade(color) if color else None
+    return _jitter(rng, shade) if shade else None
+
+
+def _background(rng: np.random.Generator, free: bool) -> Background:
+    if not free:
+        name = next(iter(BACKGROUNDS))
+        color = _jitter(rng, BACKGROUNDS[name])
+        return Background(name, color, color)
+    name = list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
+    color = np.array(_jitter(rng, BACKGROUNDS[name]))
+    rise = rng.uniform(-GRADIENT, GRADIENT) if rng.random() < GRADIENT_SHARE else 0.0
+    start, end = (tuple(int(level) for level in np.clip(np.rint(color + sign * rise), 0, 255)) for sign in (-1, 1))
+    return Background(name, start, end, bool(rng.random() < 0.5))
+
+
+def _ground(background: Background, side: int) -> Image.Image:
+    if background.start == background.end:
+        return Image.new("RGB", (side, side), background.start)
+    start, end = (np.array(color, np.float32) for color in (background.start, background.end))
+    steps = ((np.arange(side, dtype=np.float32) + 0.5) / side)[:, None]
+    line = np.rint(start + steps * (end - start)).astype(np.uint8)
+    line = line[None] if background.across else line[:, None]
+    return Image.fromarray(np.broadcast_to(line, (side, side, 3)).copy())
+
+
+def _jitter(rng: np.random.Generator, rgb: RGB) -> RGB:
+    moved = np.clip(np.array(rgb) + rng.integers(-COLOR_JITTER, COLOR_JITTER + 1, 3), 0, 255)
+    return int(moved[0]), int(moved[1]), int(moved[2])
