@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from janusflow.training.muon import Muon
+
 ALGORITHMS = ("adamw", "muon")
 OUTPUTS = ("lm_head", "classifier")  # the layers onto the vocabulary and the codebook
 
@@ -74,9 +76,9 @@ class OptimizerUnion(torch.optim.Optimizer):
 def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.optim.Optimizer:
     """The optimizer of the model's trainable parameters.
 
-    Muon (Jordan et al. 2024) takes the weights of linear layers, scaled to AdamW's usual update size (Liu et al. 2025),
-    so that one rate serves both; embeddings, vectors, convolutions and the layers onto vocabulary and codebook stay
-    with AdamW.
+    :class:`~janusflow.training.muon.Muon` takes the weights of linear layers, scaled to AdamW's usual update size, so
+    that one rate serves both; embeddings, vectors, convolutions and the layers onto vocabulary and codebook stay with
+    AdamW.
     """
     matrices = [p for p in muon_matrices(model, config) if p.requires_grad]
     chosen = {id(parameter) for parameter in matrices}
@@ -89,8 +91,7 @@ def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.o
     )
     if not matrices:
         return adamw
-    muon = torch.optim.Muon(matrices, lr=lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-    return OptimizerUnion([muon, adamw])
+    return OptimizerUnion([Muon(matrices, lr, config.weight_decay), adamw])
 
 
 def muon_matrices(model: nn.Module, config: OptimConfig) -> list[torch.Tensor]:

@@ -61,6 +61,7 @@ def latents(folder):
 def command(folder):
     """What a process of its own runs; forked, it need not load the libraries again."""
     torch.set_num_threads(1)  # a fork has none of the parent's threads
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which tests in the background may ignore
     encode = LatentCodec.encode
     LatentCodec.encode = lambda codec, pixels: time.sleep(PAUSE) or encode(codec, pixels)
     options = ["--vae", str(VAE), "--size", str(SIZE), "--batch-size", str(BATCH), "--device", "cpu"]

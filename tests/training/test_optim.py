@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from janusflow.training.muon import Muon, orthogonalized
 from janusflow.training.optim import OptimConfig, OptimizerUnion, build_optimizer, set_rate
 from janusflow.training.stages import StageConfig, rate_factor
 
@@ -18,6 +19,42 @@ def test_muon_takes_linear_layers_but_not_the_vocabulary(tiny_model):
     assert "llm.causal_lm.model.layers.0.self_attn.q_proj.weight" in names
     assert "head.encoder_aligner.weight" in names
     assert not any("lm_head" in name or "embed_tokens" in name or name.endswith("bias") for name in names)
+
+
+def random_matrices(*shapes):
+    generator = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+
+
+def test_orthogonalized_matrices_keep_their_singular_vectors():
+    for shape in ((5, 24, 64), (5, 64, 24)):
+        matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        found = orthogonalized(matrices, torch.float32)
+        left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+        inner = left.mT @ found @ right.mT
+        stretched = inner.diagonal(dim1=-2, dim2=-1)
+        assert stretched.min() > 0.6 and stretched.max() < 1.3
+        assert (inner - torch.diag_embed(stretched)).abs().max() < 1e-4
+        torch.testing.assert_close(found[2], orthogonalized(matrices[2:3], torch.float32)[0])
+
+
+def test_muon_does_what_torchs_does_to_the_precision_of_bf16():
+    shapes = ((24, 64), (64, 24), (24, 64), (7, 7))
+    ours, theirs = random_matrices(*shapes), random_matrices(*shapes)
+    first = [matrix.detach().clone() for matrix in ours]
+    optimizers = (
+        Muon(ours, 0.01, weight_decay=0.1),
+        torch.optim.Muon(theirs, 0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for step in range(4):
+        for matrices, optimizer in zip((ours, theirs), optimizers, strict=True):
+            for number, matrix in enumerate(matrices):
+                generator = torch.Generator().manual_seed(10 * step + number)
+                matrix.grad = torch.randn(matrix.shape, generator=generator)
+            optimizer.step()
+    for begun, one, other in zip(first, ours, theirs, strict=True):
+        moved = (other - begun).norm()
+        assert (one - other).norm() < 0.03 * moved and moved > 0.01
 
 
 STAGE = StageConfig(lr=1e-2, steps=10, warmup_steps=4, decay_fraction=0.5)
