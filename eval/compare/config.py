@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from janusflow.options import option
+from janusflow.worlds.placement import Level
+from janusflow.worlds.scenes import World
 
 if TYPE_CHECKING:
     from janusflow.models.head import GenerationHead
@@ -22,10 +24,12 @@ class CompareConfig:
     """The settings of a comparison, the same for all of its models. The defaults suit the small models."""
 
     tasks: tuple[str, ...] = option(("generation", "understanding"), "what is scored: generation, understanding")
+    cast: str = option("shapes", "what the world's things are: shapes or objects")
+    level: Level = option("free", "how they are placed")  # noqa: RUF009 - a field
     prompts_per_tag: int = option(8, "prompts of each of GenEval's tags")
-    images_per_prompt: int = option(2, "pictures of each prompt, seeds 0, 1, …")
+    images_per_prompt: int = option(8, "pictures of each prompt, seeds 0, 1, …")
     questions_per_kind: int = option(40, "questions of each kind")
-    reference_images: int = option(512, "rendered scenes behind the Fréchet distance")
+    reference_images: int = option(2048, "rendered scenes behind Fréchet distance and recall")
     batch_size: int = option(32, "pictures computed together")
     flow_steps: int = option(30, "main table, flow: solver steps")
     flow_sampler: str = option("euler", "main table and sweep, flow: euler, heun or midpoint")
@@ -40,8 +44,8 @@ class CompareConfig:
     steps: tuple[int, ...] = option((1, 2, 4, 8, 16, 30, 64), "sweep, flow: numbers of solver steps")
     guidance: tuple[float, ...] = option((1.0, 2.0, 4.0, 8.0), "sweep, both heads: guidance weights")
     temperatures: tuple[float, ...] = option((0.0, 0.7, 1.0), "sweep, autoregressive: temperatures")
-    sweep_prompts_per_tag: int = option(4, "sweep: prompts of each tag, in distribution")
-    sweep_images_per_prompt: int = option(1, "sweep: pictures of each prompt")
+    sweep_prompts_per_tag: int = option(2, "sweep: prompts of each tag, in distribution")
+    sweep_images_per_prompt: int = option(8, "sweep: pictures of each prompt")
     repeats: int = option(5, "draws behind a median time")
     bootstrap: int = option(2000, "resamples behind an interval")
 
@@ -55,10 +59,16 @@ class CompareConfig:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.reference_images < 2:
-            raise ValueError(f"reference_images must be at least 2, got {self.reference_images}")
+        if self.reference_images < 8:
+            raise ValueError(f"reference_images must be at least 8, got {self.reference_images}")
+        World(self.cast, self.level)
         for given in (self._main("flow"), self._main("ar"), *self._swept("flow"), *self._swept("ar")):
             check_given(given)
+
+    @property
+    def world(self) -> World:
+        """The world that is asked about."""
+        return World(self.cast, self.level)
 
     @property
     def generates(self) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.compare.config import CompareConfig
-from eval.worlds.judge import side
 from eval.store import write_json
+from eval.worlds.judge import side
 from janusflow.checkpoints.pretrained import read_config
 from janusflow.config import load_config
 from janusflow.training.config import REPORT_TASKS, RunConfig
@@ -54,13 +54,13 @@ def _parse(text: str) -> Contestant:
 
 def check_comparable(contestants: Sequence[Contestant], compared: CompareConfig) -> None:
     """Raise ``ValueError`` where a model is missing, cannot do what is compared, or has another size of image."""
-    sight = side()
+    sight = side(compared.cast)
     for contestant in contestants:
         configs = [read_config(model_folder(path)).model for path in contestant.paths]
         for path, config in zip(contestant.paths, configs, strict=True):
             if config.vision.image_size != sight:
                 raise ValueError(
-                    f"{path} works at {config.vision.image_size} pixels, the scorers of the shapes world at {sight}"
+                    f"{path} works at {config.vision.image_size} pixels, those of {compared.cast} at {sight}"
                 )
             if config != configs[0]:
                 raise ValueError(f"{path} and {contestant.paths[0]} are no seeds of one model: their sizes differ")

@@ -1,4 +1,4 @@
-"""All measurements of one model: results of the shapes task, one a setting, and what drawing costs.
+"""All measurements of one model: results of the world task, one a setting, and what drawing costs.
 
 Results are folders that ``eval/runner.py`` resumes, costs are files; a later run of the same comparison finds both.
 """
@@ -20,16 +20,17 @@ from eval.compare.config import CompareConfig
 from eval.compare.cost import TimedCandidate, count_work, measure_cost
 from eval.result import Result, problem_lines
 from eval.runner import RunOptions, run_anew
-from eval.worlds.benchmark import BENCHMARK_SEED, SPLITS, benchmark_prompts
-from eval.worlds.judge import frechet
-from eval.worlds.report import shapes_task, shown_prompts
-from eval.worlds.task import ShapesOptions, ShapesTask
 from eval.store import JUDGED, PICTURES, read_stage, write_json
 from eval.task import Record
+from eval.worlds.benchmark import BENCHMARK_SEED, IN_DISTRIBUTION, benchmark_prompts
+from eval.worlds.judge import frechet
+from eval.worlds.report import shown_prompts, world_task
+from eval.worlds.task import WorldOptions, WorldTask
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.options import SamplingOptions
+from janusflow.worlds.scenes import World
 
-FORMAT = 3  # of the costs; raised where a change of the code changes what they mean
+FORMAT = 4  # of the costs; raised where a change of the code changes what they mean
 SHOWN_PROMPTS = 2  # of each tag, side by side
 SHOWN_SEEDS = 2
 
@@ -53,15 +54,15 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
     with_cost = with_cost and config.generates
     with tqdm(total=1 + with_cost + len(swept), desc=label, unit="point") as bar:
         side = bundle.model.config.vision.image_size
-        task = shapes_task(config, config.tasks, side=side)
+        task = world_task(config.world, config, config.tasks, side=side)
         result = score(task, Candidate(bundle, main, config.batch_size), home / "scores")
         shown = shown_prompts(result, config.prompts_per_tag, SHOWN_PROMPTS)
-        scores = by_prompt(result, home / "scores", config.reference_images)
+        scores = by_prompt(result, home / "scores", config.world, config.reference_images)
         bar.update()
         cost = None
         if with_cost:
             asked = {**protocol, "sampling": main.stated(), "repeats": config.repeats}
-            measure = partial(measure_cost, bundle, cost_prompts(), main, config.batch_size, config.repeats)
+            measure = partial(measure_cost, bundle, cost_prompts(config.world), main, config.batch_size, config.repeats)
             cost = measured(home / "cost.json", asked, measure)
             bar.update()
         sweep = []
@@ -79,19 +80,20 @@ def measure_point(
 ) -> Record:
     """Scores in distribution and cost of a picture at one setting; the seconds are those of drawing the scores."""
     counts = config.sweep_prompts_per_tag, config.sweep_images_per_prompt
-    task = ShapesTask(ShapesOptions(*counts, 0, config.reference_images), splits=("in_distribution",))
+    options_ = WorldOptions(config.cast, config.level, *counts, 0, config.reference_images)
+    task = WorldTask(options_, splits=(IN_DISTRIBUTION,))
     candidate = TimedCandidate(bundle, options, config.batch_size)
     folder = home / options.short
-    point = by_prompt(score(task, candidate, folder), folder)["in_distribution"]
+    point = by_prompt(score(task, candidate, folder), folder, config.world)[IN_DISTRIBUTION]
 
     def measure() -> Record:
-        return {**candidate.timing(task.drawings()), **count_work(bundle, cost_prompts(), options)}
+        return {**candidate.timing(task.drawings()), **count_work(bundle, cost_prompts(config.world), options)}
 
     asked = {**protocol, "sampling": options.stated(), "counts": counts}
     return {**point, **measured(folder.with_suffix(".json"), asked, measure)}
 
 
-def score(task: ShapesTask, candidate: Candidate, folder: Path) -> Result:
+def score(task: WorldTask, candidate: Candidate, folder: Path) -> Result:
     """The result, complete. Raises ``ValueError`` where it is not."""
     place = RunOptions(folder, candidate.batch_size, device=str(candidate.bundle.model.llm.device), workers=0)
     result = run_anew(task, place, lambda: candidate)
@@ -100,7 +102,7 @@ def score(task: ShapesTask, candidate: Candidate, folder: Path) -> Result:
     return result
 
 
-def by_prompt(result: Result, folder: Path, references: int | None = None) -> dict[str, Record]:
+def by_prompt(result: Result, folder: Path, world: World, references: int | None = None) -> dict[str, Record]:
     """What intervals and differences are made of: the values of every prompt and question, in their order.
 
     With ``references`` also the Fréchet distance with each prompt's pictures left out in turn.
@@ -123,11 +125,13 @@ def by_prompt(result: Result, folder: Path, references: int | None = None) -> di
                 "similarity": [(100 * of_prompt).tolist() for of_prompt in cosines],
                 "frechet": details["frechet_siglip"],
                 "frechet_floor": details["frechet_siglip_floor"],
+                "diversity": details["diversity"].get("overall"),
+                **{name: details.get(name) for name in ("recall", "recall_floor", "nearest", "nearest_floor")},
             }
         if prompts and references:
             rows = [np.array([features[one["id"]] for one in of_prompt]) for of_prompt in prompts.values()]
             values["frechet_without"] = [
-                frechet(np.concatenate(rows[:left_out] + rows[left_out + 1 :]), SPLITS[split], references)
+                frechet(np.concatenate(rows[:left_out] + rows[left_out + 1 :]), world, split, references)
                 for left_out in tqdm(range(len(rows)), "Fréchet distances", leave=False, disable=None)
             ]
         if asked:
@@ -136,9 +140,9 @@ def by_prompt(result: Result, folder: Path, references: int | None = None) -> di
     return found
 
 
-def cost_prompts() -> list[str]:
+def cost_prompts(world: World) -> list[str]:
     """The prompts whose pictures' operations are counted: the first of every tag."""
-    return [prompt["prompt"] for prompt in benchmark_prompts(1)]
+    return [prompt["prompt"] for prompt in benchmark_prompts(world, 1, IN_DISTRIBUTION)]
 
 
 def measured(path: Path, protocol: Record, measure: Callable[[], Record]) -> Record:

@@ -14,7 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from janusflow.pictures import CAPTION_HEIGHT, CELL, GAP, grid
 
-QUALITY_NAMES = {"overall": "GenEval rules, mean of the tags", "frechet": "Fréchet distance, SigLIP features"}
+QUALITY_NAMES = {
+    "overall": "GenEval rules, mean of the tags",
+    "frechet": "Fréchet distance, SigLIP features",
+    "diversity": "diversity of a prompt's pictures",
+}
 COST_NAMES = {"flops": "operations per image (FLOPs)", "seconds": "seconds per image"}
 DPI = 110
 LABEL_SIZE = 7

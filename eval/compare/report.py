@@ -13,7 +13,7 @@ from eval.pages.papers import as_printed, family_rows, published_tables
 from eval.worlds.report import number
 from janusflow.worlds.vocabulary import GENEVAL_TAGS
 
-SPLIT_NAMES = {"in_distribution": "In distribution", "held_out": "Held out"}
+SPLIT_NAMES = {"in_distribution": "In distribution", "held_out": "Held out", "reworded": "Reworded"}
 INTERVALS = (
     "In brackets: 95 % intervals over prompts; a second sample of prompts from the same world would move the scores "
     "within them. Accuracies and similarities: percentile bootstrap of {bootstrap} resamples, prompts resampled within "
@@ -30,7 +30,7 @@ PAIRED = (
 )
 NOT_COMPARABLE = (
     "These numbers are of other models at another scale (billions of parameters, 256 or 384 pixels, photographs and "
-    "open prompts) on the real benchmarks. They are not comparable to the shapes world's above, which only share "
+    "open prompts) on the real benchmarks. They are not comparable to a toy world's above, which only share "
     "GenEval's rules with them; they are here for the papers' orderings."
 )
 
@@ -151,6 +151,7 @@ def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
     header = [
         "",
         "GenEval rules",
+        "diversity",
         "Fréchet distance",
         "similarity",
         "GFLOPs",
@@ -163,6 +164,7 @@ def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
             [
                 point["setting"],
                 cell({"value": point["overall"], "low": point["low"], "high": point["high"], "sd": None}),
+                number(point["diversity"]),
                 number(point["frechet"]),
                 number(point["similarity"]),
                 digits(point["flops"] / 1e9),
@@ -176,7 +178,7 @@ def _sweep(comparison: dict[str, Any], pictures: dict[str, Path]) -> Section:
     return Section("Quality against compute", parts)
 
 
-SHORT = {"overall": "GenEval", "frechet": "Fréchet"}
+SHORT = {"overall": "GenEval", "frechet": "Fréchet", "diversity": "diversity"}
 
 
 def _papers(comparison: dict[str, Any]) -> list[Section]:
@@ -197,7 +199,7 @@ def _papers(comparison: dict[str, Any]) -> list[Section]:
 
 def _our_geneval(name: str, ours: dict[str, Any], columns: int) -> list[str]:
     values = [number(ours[f"{GENEVAL}: {tag}"][name]["value"]) for tag in (*GENEVAL_TAGS, MEAN)]
-    return [f"shapes world: {name}", *["–"] * (columns - 1 - len(values)), *values]
+    return [f"toy world: {name}", *["–"] * (columns - 1 - len(values)), *values]
 
 
 def _protocol(comparison: dict[str, Any]) -> Section:
@@ -209,8 +211,10 @@ def _protocol(comparison: dict[str, Any]) -> Section:
         for key, value in model.items()
     ]
     said = (
-        "GenEval's rules run over the oracle detector of the shapes world; held out are compositions that training "
-        "never shows, in the tags that can show one. Fréchet distances are on the small SigLIP's features and no FID. "
+        "GenEval's rules run over the cast's detector; held out are compositions that training "
+        "never shows, in the tags that can show one, reworded are constructions of sentences that it never shows. "
+        "Diversity: how much a prompt's pictures differ in what it leaves open, over that of "
+        "rendered scenes. Fréchet distances are on the small SigLIP's features and no FID. "
         "Answers are greedy and judged by exact match."
     )
     return Section("Protocol", [Text(said), Table(["", "value"], rows)])

@@ -17,9 +17,9 @@ from eval.compare.report import build_sections
 from eval.compare.summary import COSTS, QUALITIES, mark_fronts, point_summary, summarize_split
 from eval.pages.curves import plot_losses
 from eval.pages.page import write_page
+from eval.store import write_json
 from eval.worlds.benchmark import BENCHMARK_SEED, SPLITS
 from eval.worlds.report import comparison_table
-from eval.store import write_json
 from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.pictures import read_image
 from janusflow.weights import read_json_object

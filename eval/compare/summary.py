@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from eval.intervals import Array, Interval, group_means, jackknife, percentiles, resampled_means
-from eval.worlds.benchmark import FEATURE_SCORES
+from eval.worlds.task import DIVERSITY, FEATURE_SCORES
 from janusflow.options import SamplingOptions
 
 Results = Mapping[str, Sequence[dict[str, Any]]]  # of a split: model -> training seeds -> values by prompt
 GENEVAL = "GenEval rules"
 MEAN = "mean of the tags"
+COVERAGE = ("recall", "recall_floor", "nearest", "nearest_floor")
 COSTS = ("flops", "seconds")
-QUALITIES = {"overall": True, "frechet": False}  # whether more is better
+QUALITIES = {"overall": True, "frechet": False, "diversity": True}  # whether more is better
 ALL_PAIRS = 3  # with more models, differences are to the first only
 
 
@@ -38,11 +39,23 @@ def summarize_split(results: Results, resamples: int) -> list[dict[str, Any]]:
         rows.append(frechet_row(results, first["tags"]))
         floor = {name: {"value": seeds[0]["frechet_floor"], "sd": None} for name, seeds in results.items()}
         rows.append({"label": FEATURE_SCORES["frechet_siglip_floor"], "models": floor, "differences": {}})
+        labels = {"diversity": DIVERSITY, **{name: FEATURE_SCORES[name] for name in COVERAGE}}
+        rows += [value_row(results, name, label) for name, label in labels.items()]
         (similarity,) = mean_rows(results, "similarity", first["tags"], resamples, "", "")[:1]
         rows.append({**similarity, "label": FEATURE_SCORES["similarity"]})
     if "right" in first:
         rows += mean_rows(results, "right", first["kinds"], resamples, "answers", "all")
     return rows
+
+
+def value_row(results: Results, key: str, label: str) -> dict[str, Any]:
+    """A score of all of a model's pictures, which has no interval."""
+    models = {}
+    for name, seeds in results.items():
+        values = [one[key] for one in seeds if one[key] is not None]
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        models[name] = {"value": statistics.fmean(values) if values else None, "sd": spread}
+    return {"label": label, "models": models, "differences": {}}
 
 
 def mean_rows(
@@ -109,7 +122,7 @@ def point_summary(options: SamplingOptions, seeds: Sequence[dict[str, Any]], res
         "high": overall["high"],
         **{
             name: float(np.mean([one[name] for one in seeds]))
-            for name in ("frechet", "seconds", "flops", "flops_codec", "llm_rows", "llm_positions")
+            for name in ("frechet", "diversity", "seconds", "flops", "flops_codec", "llm_rows", "llm_positions")
         },
         "timed_batch": seeds[0]["timed_batch"],
         "similarity": float(np.mean([one["similarity"] for one in seeds])),

@@ -78,6 +78,10 @@ class GenEval(Task):
 
     def prepare(self, limit: int | None = None) -> Work:
         """``limit`` counts prompts, which have four pictures each."""
+        return self.prepare_prompts(limit, self.given.prompts_name or "original")
+
+    def prepare_prompts(self, limit: int | None, prompt_set: str) -> Work:
+        """The pictures of the prompts, which are a set of that name."""
         from janusflow.weights import digest
 
         drawings = [
@@ -86,7 +90,7 @@ class GenEval(Task):
             for number in range(SAMPLES)
         ]
         protocol = {
-            "prompts": self.given.prompts_name or "original",
+            "prompts": prompt_set,
             "prompt file": digest([self.prompt_file]),
             "pictures a prompt": SAMPLES,
         }

@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from janusflow.worlds.shapes.source import ShapesReader
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -19,7 +20,6 @@ from janusflow.training.build import build_bundle
 from janusflow.training.callbacks import Faults
 from janusflow.training.config import RunConfig
 from janusflow.training.module import UnifiedModule
-from janusflow.worlds.shapes.source import ShapesReader
 from tests.training.conftest import QUIET, assert_close, losses, weights, write_config
 
 NAME = "head.encoder.in_conv.weight"

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from janusflow.worlds.shapes.source import CAPTION_REQUEST
 from PIL import Image, ImageFilter
 
 from eval.worlds.benchmark import benchmark_prompts
@@ -20,7 +21,6 @@ from janusflow.training.config import RunConfig
 from janusflow.weights import SHIPPED
 from janusflow.worlds.notes import WORD, WORDS, foreign_words, is_foreign
 from janusflow.worlds.shapes import render, sample_scene
-from janusflow.worlds.shapes.source import CAPTION_REQUEST
 from tests.conftest import ROOT
 
 NOTE = "note: not of the shapes world, which is all that this model knows: "

@@ -11,12 +11,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-
-from eval.geneval import score as geneval
-from eval.worlds.benchmark import benchmark_prompts, prompt_of
-from eval.worlds.oracle import Detection, detect
-from janusflow.data.config import DataConfig
-from janusflow.data.sources import MixedSource
 from janusflow.worlds.shapes.captions import long_caption, short_caption, text_line
 from janusflow.worlds.shapes.questions import QUESTION_KINDS, sample_question
 from janusflow.worlds.shapes.render import render
@@ -40,6 +34,12 @@ from janusflow.worlds.shapes.vocabulary import (
     RELATIONS,
     SHAPES,
 )
+
+from eval.geneval import score as geneval
+from eval.worlds.benchmark import benchmark_prompts, prompt_of
+from eval.worlds.oracle import Detection, detect
+from janusflow.data.config import DataConfig
+from janusflow.data.sources import MixedSource
 
 COLOR = "|".join(COLORS)
 SHAPE = "|".join(SHAPES)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from janusflow.worlds.shapes.scenes import sample_scene
 
 from eval.geneval.score import COLORS, Box, Detection, check_prompt, relations, score_image
 from eval.worlds.benchmark import benchmark_prompts
-from janusflow.worlds.shapes.scenes import sample_scene
 
 GENEVAL_PROMPTS = Path(__file__).parents[3] / "../shared/data/prompts/geneval.jsonl"
 STEPS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}

@@ -5,13 +5,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+from janusflow.worlds.shapes.render import draw_shape, render
+from janusflow.worlds.shapes.scenes import HELD_OUT_KINDS, Scene, SceneObject, sample_scene
+from janusflow.worlds.shapes.vocabulary import BACKGROUND, COLORS, KINDS, SHAPES
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from eval.worlds.oracle import Detection, detect
-from janusflow.worlds.shapes.render import draw_shape, render
-from janusflow.worlds.shapes.scenes import HELD_OUT_KINDS, Scene, SceneObject, sample_scene
-from janusflow.worlds.shapes.vocabulary import BACKGROUND, COLORS, KINDS, SHAPES
 
 COMBINATIONS = [(kind, "train") for kind in KINDS] + [(kind, "held_out") for kind in HELD_OUT_KINDS]
 CONDITIONS = {"clean": (0.0, 0.0), "blurred": (0.6, 0.0), "noisy": (0.0, 8.0), "blurred and noisy": (0.6, 8.0)}
