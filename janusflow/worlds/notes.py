@@ -70,7 +70,7 @@ def _texts(cast: Cast) -> Iterator[str]:
         yield from (*forms.seen, *forms.held_out)
     for several in (*captions.RELATION_WORDS.values(), *captions.STYLED.values(), *questions.WORDINGS.values()):
         yield from several
-    yield from (*captions.SIDES.values(), *captions.ENDS.values(), *captions.GROUNDS, *captions.LONG, captions.PAIR)
+    yield from (*captions.SIDES.values(), *captions.ENDS.values(), *captions.GROUNDS, *captions.LONG, *captions.PAIRS)
     yield from (*captions.SMALL, *captions.LARGE, *captions.AMOUNTS, *captions.ADJECTIVES, *cast.styles)
     yield from (*COLORS, *BACKGROUNDS, *NUMBER_WORDS, *CELL_NAMES, "color", "colour", "is", "are")
     yield from (CHAT, CAPTION_REQUEST)
