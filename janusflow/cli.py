@@ -114,6 +114,24 @@ def build_parser() -> argparse.ArgumentParser:
     encode.add_argument("--image-column", help="of parquet files, as the run's source names it (default: found)")
     encode.add_argument("--caption-column", help="of parquet files, as the run's source names it (default: found)")
     encode.add_argument("--device", help=DEVICE)
+
+    pairs = commands.add_parser(
+        "pairs",
+        parents=[model],
+        help="store noise and what a flow model draws from it, for few-step students (reflow)",
+        description="Draw prompts once, with the teacher's guidance, and store each noise's seed with the latents it "
+        "came to: the source of kind pairs. Interrupted, it goes on with the batch at hand; with torchrun the processes "
+        "share the batches.",
+    )
+    pairs.set_defaults(run=run_pairs)
+    told = pairs.add_mutually_exclusive_group(required=True)
+    told.add_argument("--prompts", type=Path, help="file of prompts: a line each, or .jsonl with a prompt in each line")
+    told.add_argument("--cast", help="captions of a world's training scenes as prompts: shapes or objects")
+    pairs.add_argument("--count", type=int, help="pairs (default: one for each prompt of the file); prompts come again")
+    pairs.add_argument("--out", type=Path, required=True, help="folder of the pairs")
+    pairs.add_argument("--seed", type=int, default=0, help="seed of the first noise; the next ones count up")
+    pairs.add_argument("--batch-size", type=int, default=16, help="pictures computed together")
+    add_sampling(pairs)
     return parser
 
 
@@ -267,6 +285,36 @@ def run_encode_latents(args: argparse.Namespace) -> int:
     for fault in encoded.faults:
         print(f"left out: {fault}", file=sys.stderr)
     for path in encoded.files if main else ():
+        print(path)
+    return 0
+
+
+def run_pairs(args: argparse.Namespace) -> int:
+    """Draw the pairs that are not stored yet."""
+    from itertools import cycle, islice
+
+    from janusflow.inference.pairs import make_pairs, read_prompts
+    from janusflow.progress import progress_bar
+
+    if args.batch_size < 1 or (args.count is not None and args.count < 1):
+        raise ValueError(f"--batch-size and --count must be at least 1, got {args.batch_size} and {args.count}")
+    if args.prompts is not None:
+        prompts = read_prompts(args.prompts)
+        prompts = list(islice(cycle(prompts), args.count or len(prompts)))
+    elif args.count is None:
+        raise ValueError("--cast needs --count: a world's captions have no end")
+    else:
+        from janusflow.worlds.source import captions_of
+
+        prompts = captions_of(args.cast, args.count, args.seed)
+    if args.device is None and "LOCAL_RANK" in os.environ and find_device(None).type == "cuda":
+        args.device = f"cuda:{os.environ['LOCAL_RANK']}"
+    bundle = load(args)
+    options = bundle.model.config.head.sampling(bundle.sampling, sampling_flags(args))
+    main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
+    with progress_bar("drawing", "pair", disable=None if main else True) as progress:
+        files = make_pairs(bundle, prompts, args.seed, options, args.out, args.batch_size, progress)
+    for path in files if main else ():
         print(path)
     return 0
 

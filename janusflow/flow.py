@@ -20,10 +20,13 @@ class TimeConfig:
     distribution: Literal["logit_normal", "uniform"] = "logit_normal"
     mean: float = 0.0
     std: float = 1.0
+    instant: float = 0.6  # heads that tell average velocities: share of images whose second time is the first
 
     def __post_init__(self) -> None:
         if self.std <= 0:
             raise ValueError(f"time.std must be positive, got {self.std}")
+        if not 0 <= self.instant <= 1:
+            raise ValueError(f"time.instant is a share in [0, 1], got {self.instant}")
 
 
 def sample_times(n: int, config: TimeConfig, generator: torch.Generator) -> Tensor:
@@ -32,6 +35,16 @@ def sample_times(n: int, config: TimeConfig, generator: torch.Generator) -> Tens
     if config.distribution == "uniform":
         return torch.rand(n, generator=generator, device=device)
     return torch.sigmoid(config.mean + config.std * torch.randn(n, generator=generator, device=device))
+
+
+def sample_time_pairs(n: int, config: TimeConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """``n`` pairs of times t <= r for average velocities: two draws in order, or for a share of ``instant`` one twice
+    (MeanFlow, arXiv:2505.13447, Sec. 4.3)."""
+    first, second = sample_times(n, config, generator), sample_times(n, config, generator)
+    same = torch.rand(n, generator=generator, device=generator.device) < config.instant
+    return torch.where(same, first, torch.minimum(first, second)), torch.where(
+        same, first, torch.maximum(first, second)
+    )
 
 
 def interpolate(x: Tensor, z_0: Tensor, t: Tensor) -> Tensor:

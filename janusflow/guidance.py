@@ -20,7 +20,7 @@ from janusflow.samplers import Velocity
 
 Interval = tuple[float, float]
 ALWAYS: Interval = (0.0, 1.0)
-VelocityPair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+VelocityPair = Callable[..., tuple[Tensor, Tensor]]
 Form = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (v_cond, v_uncond, z, t), all fp32, to the guided velocity
 SPELLING = re.compile(r"\s*(?P<name>[^()]+?)\s*(?:\((?P<settings>.*)\))?\s*")
 
@@ -153,10 +153,10 @@ def guided_velocity(
         return conditional
     combine = build_form(form, weight)
 
-    def velocity(z: Tensor, t: Tensor) -> Tensor:
+    def velocity(z: Tensor, t: Tensor, *until: Tensor) -> Tensor:
         if not interval[0] <= float(t) <= interval[1]:
-            return conditional(z, t)
-        v_cond, v_uncond = pair(z, t)
+            return conditional(z, t, *until)
+        v_cond, v_uncond = pair(z, t, *until)
         return combine(v_cond.float(), v_uncond.float(), z, t)
 
     return velocity

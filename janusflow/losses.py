@@ -23,7 +23,12 @@ IGNORED = -100  # label of positions that nothing supervises
 LOSSES: Registry[type[Loss]] = Registry(
     "loss",
     "janusflow.losses",
-    {"ar": "janusflow.losses:AnswerLoss", "image": "janusflow.losses:ImageLoss", "repa": "janusflow.repa:RepaLoss"},
+    {
+        "ar": "janusflow.losses:AnswerLoss",
+        "image": "janusflow.losses:ImageLoss",
+        "repa": "janusflow.repa:RepaLoss",
+        "meanflow": "janusflow.meanflow:MeanFlowLoss",
+    },
 )
 
 
@@ -37,6 +42,11 @@ class LossConfig(Choice):
     def __post_init__(self) -> None:
         if self.weight < 0:
             raise ValueError(f"a loss's weight must be 0 or more, got {self.weight}")
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it asks the model that the run began with, which stays as it was."""
+        return False
 
 
 class Loss(nn.Module, ABC):

@@ -1,20 +1,21 @@
 """Solvers for dz/dt = v(z, t) from t = 0 (noise) to t = 1 (data).
 
-``velocity`` is any callable (z, t) -> v with z of any shape (B, ...) and t a 0-dim fp32 tensor. A solver gives z after
-each step; what it remembers of earlier steps are its local variables. State and step stay in fp32 whatever precision
-the velocity is computed in.
+``velocity`` is any callable (z, t) -> v, or of average velocities (z, t, r) -> u, with z of any shape (B, ...) and
+times as 0-dim fp32 tensors. A solver gives z after each step; what it remembers of earlier steps are its local
+variables. State and step stay in fp32 whatever precision the velocity is computed in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from janusflow.registry import Registry
 
-Velocity = Callable[[Tensor, Tensor], Tensor]
+Velocity = Callable[..., Tensor]  # (z, t), and of average velocities also the time to which: (z, t, r)
 Solver = Callable[[Velocity, Tensor, Tensor], Iterator[Tensor]]
 OnStep = Callable[[int, int, Tensor], None]  # on_step(done, total, latents as they are)
 
@@ -61,10 +62,17 @@ def ab2(velocity: Velocity, z: Tensor, times: Tensor) -> Iterator[Tensor]:
         yield z
 
 
+def meanflow(velocity: Velocity, z: Tensor, times: Tensor) -> Iterator[Tensor]:
+    """Of average velocities, (z, t, r): exact in any number of steps where they are (MeanFlow, arXiv:2505.13447)."""
+    for t, r in pairwise(times):
+        z = z + (r - t) * velocity(z, t, r).float()
+        yield z
+
+
 SAMPLERS: Registry[Solver] = Registry(
     "sampler",
     "janusflow.samplers",
-    {name: f"janusflow.samplers:{name}" for name in ("euler", "heun", "midpoint", "ab2")},
+    {name: f"janusflow.samplers:{name}" for name in ("euler", "heun", "midpoint", "ab2", "meanflow")},
 )
 
 

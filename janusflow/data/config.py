@@ -24,6 +24,7 @@ SOURCES: Registry[type[Reader]] = Registry(
         "conversations": "janusflow.data.readers.conversations:ConversationReader",
         "documents": "janusflow.data.readers.conversations:DocumentReader",
         "text": "janusflow.data.readers.text:TextReader",
+        "pairs": "janusflow.data.readers.pairs:PairsReader",
         "world": "janusflow.worlds.source:WorldReader",
     },
 )

@@ -94,15 +94,15 @@ def read_header(path: Path) -> Header:
         raise ValueError(f"cannot read the latents {path}: {error}") from error
 
 
-def is_complete(path: Path, codec: ImageCodec, size: int, names: Iterable[str]) -> bool:
-    """Whether ``path`` holds latents of this codec and size for all of ``names`` whose images could be read."""
+def is_complete(path: Path, made_by: Mapping[str, str], names: Iterable[str]) -> bool:
+    """Whether ``path`` holds latents that were made so for all of ``names`` that have one."""
     if not path.exists():
         return False
     try:
         header = read_header(path)
     except ValueError:
         return False
-    ours = signature(codec, size).items() <= header.made_by.items()
+    ours = made_by.items() <= header.made_by.items()
     return ours and set(names) <= {*header.names, *header.unreadable}
 
 
@@ -116,15 +116,16 @@ def read_latents(path: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def write_latents(
-    path: Path, latents: Mapping[str, Tensor], codec: ImageCodec, size: int, unreadable: Sequence[str] = ()
+    path: Path, latents: Mapping[str, Tensor], made_by: Mapping[str, str], unreadable: Sequence[str] = ()
 ) -> None:
     """Write the file ``path``, which appears only when it is complete; the same latents make the same bytes.
 
-    size: pixels of the images' side. unreadable: names without an image. Raises ``ValueError`` where it fails.
+    made_by: what its metadata say (:func:`signature`). unreadable: names without an image. Raises ``ValueError`` where
+    it fails.
     """
     unfinished = path.with_suffix(".part")
     with writing(f"the latents {path}"):
-        metadata = {**signature(codec, size), UNREADABLE: json.dumps(list(unreadable))}
+        metadata = {**made_by, UNREADABLE: json.dumps(list(unreadable))}
         save_file(dict(latents), unfinished, metadata=metadata)
         sort_metadata(unfinished)
         follow_umask([unfinished])

@@ -125,6 +125,8 @@ class RowBuilder:
         und_slots = self._slots(placements, [sequence.und for sequence in sequences], shape[1])
         gen_slots = self._slots(placements, [sequence.gen for sequence in sequences], shape[1])
         latents = [sample.latent for sample in gen if sample.latent is not None]
+        if len(latents) < len(gen) and any(sample.image is None for sample in gen):
+            raise ValueError("pairs do not go with images whose latents are not stored: encode those first")
         return Batch(
             rows=Rows(ids, positions, segments, und_slots, gen_slots),
             labels=labels,
@@ -135,10 +137,16 @@ class RowBuilder:
                     for image in sample.images
                 ]
             ),
-            gen_pixels=self._stack([generation_pixels(sample.image, self.image_size) for sample in gen]),
+            gen_pixels=self._stack([self._pixels(sample) for sample in gen]),
             gen_latents=torch.stack(latents) if latents and len(latents) == len(gen) else None,
             seeds=torch.tensor(range(len(gen)) if seeds is None else seeds, dtype=torch.long),
+            noise=torch.tensor([-1 if sample.noise is None else sample.noise for sample in gen], dtype=torch.long),
         )
+
+    def _pixels(self, sample: GenerationSample) -> Tensor:
+        if sample.image is None:
+            return torch.zeros(3, self.image_size, self.image_size)
+        return generation_pixels(sample.image, self.image_size)
 
     def _slots(self, placements: list[Placement], begins: list[list[int]], length: int) -> Tensor:
         starts = [

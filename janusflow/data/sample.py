@@ -34,9 +34,10 @@ class DocumentSample(NamedTuple):
 class GenerationSample(NamedTuple):
     """An image and the prompt that should draw it."""
 
-    image: Image.Image
+    image: Image.Image | None  # None: there are only latents
     prompt: str
     latent: Tensor | None = None  # (C, s, s) of the image's central square, where it is stored
+    noise: int | None = None  # seed of the noise that the latent was drawn from, where it was
 
 
 class TextSample(NamedTuple):
@@ -58,6 +59,7 @@ class Batch(NamedTuple):
     gen_pixels: Tensor  # (G, 3, S, S) in [-1, 1]
     gen_latents: Tensor | None  # (G, …), where the source stores them; else the trainer encodes
     seeds: Tensor  # (G,) of what is random about each generated image
+    noise: Tensor  # (G,) seeds of the noise that it began as, -1 where any will do
 
 
 class Step(NamedTuple):

@@ -88,7 +88,7 @@ class ARHead(GenerationHead):
         """Logits (…, K) of the code that follows each hidden state (…, D)."""
         return self.classifier(F.gelu(self.hidden(hidden)))
 
-    def prepare(self, latents: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+    def prepare(self, latents: Tensor, seeds: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embeddings (G, N, D) of the codes (G, N), and the codes, which are the loss's targets. Draws nothing."""
         if latents.shape[1:] != self.latent_shape:
             raise ValueError(f"the autoregressive head takes codes (G, {self.num_tokens}), got {tuple(latents.shape)}")

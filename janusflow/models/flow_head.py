@@ -7,19 +7,21 @@ Legend: G images, C latent channels, S latent side, N image tokens, D LLM hidden
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from janusflow.flow import TimeConfig, interpolate, sample_times, velocity_loss
+from janusflow.flow import TimeConfig, interpolate, sample_time_pairs, sample_times, velocity_loss
 from janusflow.guidance import guided_velocity
 from janusflow.models.head import Again, GenerationHead, HeadConfig, Span
 from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
-from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures
+from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, IntervalEmbedding
 from janusflow.options import FlowSampling
 from janusflow.samplers import OnStep, integrate
 
@@ -38,6 +40,8 @@ class FlowHeadConfig(HeadConfig):
     rms_norm_eps: float = 1e-6  # of the norm in front of the decoder's aligner
     time: TimeConfig = field(default_factory=TimeConfig)
     attention: Literal["causal", "full"] = "causal"  # among the positions of an image; the paper: causal
+    guided: bool = False  # has learnt a teacher's guidance and draws without any
+    average: bool = False  # tells average velocities to a second time (MeanFlow), which it takes beside the first
 
     def __post_init__(self) -> None:
         check_whole(self, "head", "latent_channels", "latent_size", "patch_size", "width")
@@ -48,6 +52,19 @@ class FlowHeadConfig(HeadConfig):
         if self.width % 2:
             raise ValueError(f"flow head width {self.width} must be even for the sinusoidal time embedding")
 
+    def over(self, found: Any) -> HeadConfig:
+        more = {"average": self.average or found.average, "guided": self.guided or found.guided}
+        times = {"time": self.time} if self.average else {}
+        return dataclasses.replace(found, **more, **times)
+
+    def check_options(self, options: FlowSampling) -> None:
+        if options.sampler == "meanflow" and not self.average:
+            raise ValueError("the sampler meanflow is for models that tell average velocities, and this one does not")
+        if self.guided and options.guidance != 1:
+            raise ValueError(
+                f"this model has learnt its teacher's guidance: guidance must be 1, got {options.guidance:g}"
+            )
+
     @property
     def grid(self) -> int:
         """Tokens along one side of the image."""
@@ -55,11 +72,14 @@ class FlowHeadConfig(HeadConfig):
 
 
 class FlowState(NamedTuple):
-    """What the loss needs again after the LLM: the encoder's features, the clean latent and the noise."""
+    """What the loss needs again after the LLM: the encoder's features, the clean latent and the noise; and the times
+    (G,) from and to which the velocity is meant, which are the same but for heads that tell average velocities."""
 
     features: GenerationFeatures
     x: Tensor
     z_0: Tensor
+    t: Tensor
+    r: Tensor
 
 
 class FlowHead(GenerationHead):
@@ -84,6 +104,7 @@ class FlowHead(GenerationHead):
         self.decoder_norm = RMSNorm(llm_size, eps=config.rms_norm_eps)
         self.decoder_aligner = nn.Linear(llm_size, config.width)
         self.decoder = GenerationDecoder(*sizes, config.decoder_blocks, time_size=llm_size)
+        self.interval_embed = IntervalEmbedding(config.width, llm_size) if config.average else None
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -106,11 +127,17 @@ class FlowHead(GenerationHead):
         encoded = encoder(latents.to(self.encoder.in_conv.weight.dtype), clean)
         return rearrange(encoded.map, "g c h w -> g (h w) c")
 
-    def encode(self, z_t: Tensor, t: Tensor) -> tuple[Tensor, GenerationFeatures]:
-        """The span for a noisy latent (G, C, S, S) at times (G,): embeddings (G, 1 + N, D), time embedding first."""
+    def encode(self, z_t: Tensor, t: Tensor, r: Tensor | None = None) -> tuple[Tensor, GenerationFeatures]:
+        """The span for a noisy latent (G, C, S, S) at times (G,): embeddings (G, 1 + N, D), time embedding first.
+
+        r: (G,), of average velocities the times to which they are meant (default: t, the velocity itself).
+        """
         if z_t.shape[1:] != self.latent_shape:
             raise ValueError(f"the flow head takes latents (G, {self.latent_shape}), got {tuple(z_t.shape)}")
         features = self.encoder(z_t.to(self.encoder.in_conv.weight.dtype), t)
+        if self.interval_embed is not None:
+            interval = torch.zeros_like(t) if r is None else r - t
+            features = features._replace(time=features.time + self.interval_embed(interval).to(features.time.dtype))
         tokens = self.encoder_aligner(rearrange(features.map, "g c h w -> g (h w) c"))
         return torch.cat([features.time.unsqueeze(1), tokens], dim=1), features
 
@@ -120,18 +147,31 @@ class FlowHead(GenerationHead):
         grid = rearrange(tokens, "g (h w) c -> g c h w", h=self.config.grid)
         return self.decoder(grid, *features)
 
-    def prepare(self, latents: Tensor, seeds: Tensor) -> tuple[Tensor, FlowState]:
+    def prepare(self, latents: Tensor, seeds: Tensor, noise: Tensor | None = None) -> tuple[Tensor, FlowState]:
         """Noise clean latents (G, C, S, S) for training: span embeddings (G, 1 + N, D) and what ``loss`` needs.
 
-        Time and noise of a latent come from its own seed, (G,) integers, wherever and beside whatever it is trained.
+        Time and noise of a latent come from its own seed, (G,) integers, wherever and beside whatever it is trained;
+        the noise from that in ``noise`` (G,) where it is not -1: the latent is what a teacher made of it.
         """
         x = latents
         generators = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
-        t = torch.cat([torch.empty(0), *(sample_times(1, self.config.time, g) for g in generators)]).to(x.device)
+        t, r = (times.to(x.device) for times in self._times(generators))
         z_0 = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) if generators else x.cpu()
+        begun = [] if noise is None else [number for number, seed in enumerate(noise.tolist()) if seed >= 0]
+        if noise is not None and begun:
+            z_0[begun] = self.start(noise[begun].tolist(), z_0.device)
         z_0 = z_0.to(x.device)
-        embeds, features = self.encode(interpolate(x, z_0, t), t)
-        return embeds, FlowState(features, x, z_0)
+        embeds, features = self.encode(interpolate(x, z_0, t), t, r)
+        return embeds, FlowState(features, x, z_0, t, r)
+
+    def _times(self, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """From and to which times, (G,) each."""
+        none = torch.empty(0)
+        if not self.config.average:
+            t = torch.cat([none, *(sample_times(1, self.config.time, g) for g in generators)])
+            return t, t
+        pairs = [sample_time_pairs(1, self.config.time, g) for g in generators]
+        return torch.cat([none, *(t for t, _ in pairs)]), torch.cat([none, *(r for _, r in pairs)])
 
     def loss(self, hidden: Tensor, state: FlowState, total: Tensor | None = None, again: Again | None = None) -> Tensor:
         """The rectified-flow loss (Eq. 7) from the span's hidden states (G, 1 + N, D), over ``total`` images."""
@@ -148,12 +188,14 @@ class FlowHead(GenerationHead):
         Every evaluation of the velocity runs the whole span, (R, 1 + N, D).
         """
 
-        def conditional(z: Tensor, t: Tensor) -> Tensor:
-            embeds, features = self.encode(z, t.expand(len(z)))
+        def conditional(z: Tensor, t: Tensor, *until: Tensor) -> Tensor:
+            embeds, features = self.encode(z, *(time.expand(len(z)) for time in (t, *until)))
             return self.decode(span(embeds), features)
 
-        def pair(z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-            embeds, features = self.encode(z, t.expand(len(z)))  # the same for both halves
+        def pair(z: Tensor, t: Tensor, *until: Tensor) -> tuple[Tensor, Tensor]:
+            embeds, features = self.encode(
+                z, *(time.expand(len(z)) for time in (t, *until))
+            )  # the same for both halves
             hidden = span(embeds.repeat(2, 1, 1))
             doubled = GenerationFeatures(features.map.repeat(2, 1, 1, 1), features.time.repeat(2, 1))
             v_cond, v_uncond = self.decode(hidden, doubled).chunk(2)

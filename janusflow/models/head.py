@@ -63,6 +63,10 @@ class HeadConfig(Choice, ABC):
         self.check_options(options)
         return options
 
+    def over(self, found: Any) -> HeadConfig:
+        """The sizes of a run that begins with a checkpoint's head ``found``: those, and what this one adds to them."""
+        return found
+
     def check_options(self, options: Any) -> None:
         """Raise ``ValueError`` for options that go with such a head but not with this one's sizes."""
 
@@ -122,10 +126,11 @@ class GenerationHead(nn.Module, ABC):
         """Clean latents (G, …) through ``encoder``, this head's or its copy: (G, N, C), for understanding."""
 
     @abstractmethod
-    def prepare(self, latents: Tensor, seeds: Tensor) -> tuple[Tensor, Any]:
+    def prepare(self, latents: Tensor, seeds: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Any]:
         """For training: embeddings of the span's last positions, (G, N or 1 + N, D), and what :meth:`loss` needs again.
 
-        All that is random about an image comes from its own seed, (G,) integers.
+        All that is random about an image comes from its own seed, (G,) integers. noise: (G,), seeds of what sampling
+        started from (:meth:`start`) where the latents are what it came to, else -1.
         """
 
     @abstractmethod

@@ -102,6 +102,16 @@ class Rows(NamedTuple):
     und_slots: Tensor  # (U, 1 + N) begin-of-understanding position and image positions
     gen_slots: Tensor  # (G, 1 + N) begin position (where the time token goes) and image positions
 
+    def without_prompts(self) -> Rows:
+        """The same rows, in which generated images see nothing of their prompts but the first token, as where guidance
+        drops them. Their samples are not in one piece."""
+        flat = self.segments.flatten()
+        span = torch.zeros_like(flat, dtype=torch.bool).index_fill(0, self.gen_slots.flatten(), True).view_as(self.ids)
+        drawn = torch.isin(self.segments, flat[self.gen_slots[:, 0]])
+        return self._replace(
+            segments=torch.where(drawn & ~span & (self.positions > 0), -2 - self.segments, self.segments)
+        )
+
     def lengths(self) -> Tensor:
         """Positions of each sample, (samples,)."""
         return self.segments[self.segments != PADDING].bincount()
@@ -131,6 +141,8 @@ class Forward(NamedTuple):
     tapped: Mapping[int, Tensor]  # (B, L, D) after the blocks that the losses tap
     state: Any  # the head's, from prepare
     counts: Counts
+    reference: UnifiedModel | None  # the model that the run began with, for losses that ask it
+    progress: float  # share of the stage that is done
 
     def spans(self, features: Tensor) -> Tensor:
         """The generated images' spans (G, 1 + N, D) of features (B, L, D)."""
@@ -194,9 +206,9 @@ class UnifiedModel(nn.Module):
         values = torch.cat([und.flatten(0, 1), gen.flatten(0, 1)]).to(flat.dtype)
         return flat.index_copy(0, slots, values).view_as(embeds)
 
-    def run_llm(self, embeds: Tensor, rows: Rows, taps: tuple[int, ...] = ()) -> LLMOutput:
-        """The LLM over packed rows, whose samples never see each other."""
-        groups = None
+    def run_llm(self, embeds: Tensor, rows: Rows, taps: tuple[int, ...] = (), whole: bool = True) -> LLMOutput:
+        """The LLM over packed rows, whose samples never see each other; ``whole``: each of them is in one piece."""
+        groups = None if whole else torch.zeros_like(rows.ids)  # which asks for a mask
         if self.head.sees_all:
             numbers = torch.arange(1, len(rows.gen_slots) + 1, device=embeds.device).repeat_interleave(
                 rows.gen_slots.shape[1]
@@ -214,6 +226,9 @@ class UnifiedModel(nn.Module):
         latents: Tensor,
         seeds: Tensor,
         counts: Counts | None = None,
+        reference: UnifiedModel | None = None,
+        progress: float = 0.0,
+        noise: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The losses of one batch by name, scalars in fp32, not weighted.
 
@@ -224,12 +239,14 @@ class UnifiedModel(nn.Module):
         gen_pixels: (G, 3, S, S) in [-1, 1], the clean images for REPA.
         latents: (G, …), the clean latents as the head takes them. seeds: (G,), of times and noise.
         counts: what the losses are means over, where this batch is one part of a step; default: the batch itself.
+        reference, progress: see :class:`Forward`. noise: (G,), seeds of the noise that images began as, -1 for any.
         """
-        gen, state = self.head.prepare(latents, seeds)
+        gen, state = self.head.prepare(latents, seeds, noise)
         und = self.embed_understanding(und_images)
         losses = self.losses
         taps = tuple(tap for loss in losses.values() for tap in loss.taps)
         output = self.run_llm(self.embed_rows(rows, und, gen), rows, taps)
         counts = counts or Counts.of(labels, latents)
-        run = Forward(self, rows, labels, gen_pixels, und, output.hidden, output.tapped, state, counts)
+        passed = (output.hidden, output.tapped, state, counts)
+        run = Forward(self, rows, labels, gen_pixels, und, *passed, reference, progress)
         return {name: loss(run) for name, loss in losses.items()}

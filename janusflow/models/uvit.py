@@ -104,6 +104,21 @@ class GenerationEncoder(nn.Module):
         return GenerationFeatures(self.mid_block(self.in_conv(z_t), time), time)
 
 
+class IntervalEmbedding(nn.Module):
+    """The length of an interval of time, (B,) in [0, 1], as what is added to the time embedding: nothing at first."""
+
+    def __init__(self, width: int, time_size: int) -> None:
+        super().__init__()
+        self.time_proj = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.time_embed = TimestepEmbedding(width, time_size)
+        nn.init.zeros_(self.time_embed.linear_2.weight)
+        nn.init.zeros_(self.time_embed.linear_2.bias)
+
+    def forward(self, interval: Tensor) -> Tensor:
+        """(B,) -> (B, D)."""
+        return self.time_embed(self.time_proj(1000.0 * interval.float()).to(self.time_embed.linear_1.weight.dtype))
+
+
 class Unpatch(nn.Module):
     """RMSNorm, 1 x 1 convolution, pixel shuffle: (B, channels, h, w) -> (B, out_channels, p h, p w)."""
 

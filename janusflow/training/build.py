@@ -33,6 +33,7 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
         sizes, chat = dataclasses.replace(found.model, losses=config.model.losses), found.chat
         vocabulary = folder / "tokenizer.json"
         check_head(sizes.head, config.model.head, f"the model {path}")
+        sizes = dataclasses.replace(sizes, head=config.model.head.over(sizes.head))
         if sizes.has_siglip and sizes.sees_latents:
             raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.losses.repa.weight=0")
     tokenizer = TextTokenizer.from_file(vocabulary)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
+from janusflow.losses import LOSSES
 from janusflow.models.head import HEADS, HeadConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.training.optim import OptimConfig
@@ -128,6 +129,12 @@ class RunConfig:
                 self.model.head.sampling(self.sampling, layers)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
+        asking = [name for name, loss in self.model.used_losses.items() if loss.needs_reference]
+        if asking and self.parts.checkpoint is None:
+            raise ValueError(f"the loss {asking[0]} asks the model that the run begins with: set parts.checkpoint")
+        seeing = [name for name, loss in self.model.used_losses.items() if LOSSES.load(loss.kind).needs_siglip]
+        if seeing and any(source.kind == "pairs" for source in self.data.used_sources.values()):
+            raise ValueError(f"pairs have no pictures, which the loss {seeing[0]} asks for: give it the weight 0")
         for name, stage in self.stages.items():
             check_parts(name, stage.train, self.model)
         if not self.stages:

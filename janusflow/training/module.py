@@ -45,11 +45,15 @@ class StepResult(NamedTuple):
 class UnifiedModule(L.LightningModule):
     """Trains a :class:`UnifiedModel` through one stage at a time; :meth:`enter` sets the stage."""
 
-    def __init__(self, model: UnifiedModel, codec: ImageCodec, optim: OptimConfig) -> None:
+    def __init__(
+        self, model: UnifiedModel, codec: ImageCodec, optim: OptimConfig, reference: UnifiedModel | None = None
+    ) -> None:
+        """``reference``: the model that the run began with, for losses that ask it; it stays as it is."""
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.ema = None if optim.ema_decay is None else EMA(model, optim.ema_decay)
+        self._reference = (reference,)  # in a tuple: no part of this module, which trains and is saved
         self.codec = codec
         self.optim_config = optim
         self.stage: StageConfig | None = None
@@ -64,6 +68,11 @@ class UnifiedModule(L.LightningModule):
         self.stage, self.first_step, self.result, self.step_ended = stage, first_step, None, None
 
     @property
+    def reference(self) -> UnifiedModel | None:
+        """What the losses ask beside the model that trains."""
+        return self._reference[0]
+
+    @property
     def exported(self) -> UnifiedModel:
         """What is drawn with, scored and exported: the averaged model, or without an average the trained one."""
         return self.model if self.ema is None else self.ema.model
@@ -72,6 +81,12 @@ class UnifiedModule(L.LightningModule):
     def steps_done(self) -> int:
         """Steps of the stage that are done."""
         return self.first_step if self.result is None else self.result.step + 1
+
+    @property
+    def progress(self) -> float:
+        """Share of the stage that is done."""
+        assert self.stage is not None
+        return self.steps_done / self.stage.steps
 
     @property
     def is_last_step(self) -> bool:
@@ -89,6 +104,8 @@ class UnifiedModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.codec.to(self.device)
+        if self.reference is not None:
+            self.reference.to(self.device)
 
     def on_validation_start(self) -> None:
         self.codec.to(self.device)
@@ -143,7 +160,8 @@ class UnifiedModule(L.LightningModule):
         model = self.model if model is None else model
         latents = batch.gen_latents if batch.gen_latents is not None else self.encode(batch.gen_pixels)
         seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels
-        return model(batch.rows, batch.labels, seen, batch.gen_pixels, latents, batch.seeds, counts)
+        images = (seen, batch.gen_pixels, latents, batch.seeds)
+        return model(batch.rows, batch.labels, *images, counts, self.reference, self.progress, batch.noise)
 
     def agree(self, data: Step | HeldOut) -> tuple[Counts, bool, int]:
         """On all ranks: what the step's losses are means over, whether any was asked to end, the number of faults."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import os
@@ -122,7 +123,7 @@ class Run:
         state = distributed.from_main(done[-1] if done else None)
         start = distributed.together(lambda: open_start(config, new=state is None))
         bundle = start.bundle
-        module = UnifiedModule(bundle.model, bundle.required_codec, config.optim)
+        module = UnifiedModule(bundle.model, bundle.required_codec, config.optim, reference_of(bundle.model))
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.exported)
         distributed.together(partial(self._check_disk, bundle.model, state))
@@ -241,13 +242,20 @@ class Run:
         device = distributed.device()
         mesh = distributed.data_mesh(ranks, trainer.replicas, device)
         low = lightning_precision(trainer.precision) == "bf16-mixed"
-        for model in dict.fromkeys((module.model, module.exported)):
+        for model in dict.fromkeys(filter(None, (module.model, module.exported, module.reference))):
             distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.blocks], mesh, low)
 
     def _row_builder(self, bundle: Bundle) -> RowBuilder:
         sizes = bundle.model.config
         longest = self.config.data.max_length or sizes.llm.max_positions
         return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing)
+
+
+def reference_of(model: UnifiedModel) -> UnifiedModel | None:
+    """A frozen copy of the model that a run begins with, where a loss asks for it."""
+    if not any(loss.needs_reference for loss in model.config.used_losses.values()):
+        return None
+    return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def plain(error: Exception) -> Exception:

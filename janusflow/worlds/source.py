@@ -95,3 +95,10 @@ def world_of(config: DataConfig) -> World | None:
         for source in config.used_sources.values()
     }
     return worlds.pop() if len(worlds) == 1 else None
+
+
+def captions_of(cast: str, count: int, seed: int = 0) -> list[str]:
+    """Short captions of ``count`` free training scenes of a cast. Raises ``ValueError`` for an unknown one."""
+    world = World(cast)
+    rngs = (np.random.default_rng([seed, 5, index]) for index in range(count))
+    return [short_caption(sample_scene(rng, world=world), rng) for rng in rngs]

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from janusflow.checkpoints.deepseek import read_vision_config, vision_params
 from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
-from janusflow.data.latents import write_latents
+from janusflow.data.latents import signature, write_latents
 from janusflow.models.vision import VisionConfig
 
 LAYOUTS = ("janusflow", "deepseek")
@@ -77,7 +77,7 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path, flow_bundle, tiny_
     try:
         save_pretrained(flow_bundle, tmp_path / "model", shard_size="100KB")
         tiny_vq.save(tmp_path / "vq")
-        write_latents(tmp_path / "latents.safetensors", {"a": torch.zeros(4, 4, 4)}, flow_bundle.codec, 16)
+        write_latents(tmp_path / "latents.safetensors", {"a": torch.zeros(4, 4, 4)}, signature(flow_bundle.codec, 16))
     finally:
         os.umask(before)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,6 +13,7 @@ from PIL import Image
 from janusflow.data.config import TASKS, SourceConfig, Task
 from janusflow.data.latents import LatentCache
 from janusflow.data.mixture import Shuffle
+from janusflow.data.pieces import Piece
 from janusflow.data.readers.files import check_pattern
 from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample, Unwanted
 
@@ -91,13 +91,6 @@ class ImagesConfig(FilesConfig):
         super().__post_init__()
         if self.min_side < 0:
             raise ValueError(f"a source's min_side is 0 or more, got {self.min_side}")
-
-
-class Piece(NamedTuple):
-    """A file of latents and the items that it holds."""
-
-    path: Path
-    items: range
 
 
 class CaptionedImages(Reader):

@@ -10,7 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from janusflow.data.readers.base import CaptionedImages, Piece, text_list
+from janusflow.data.pieces import Piece, split
+from janusflow.data.readers.base import CaptionedImages, text_list
 from janusflow.data.readers.webdataset import IMAGES
 from janusflow.pictures import read_image
 
@@ -56,9 +57,7 @@ class FolderReader(CaptionedImages):
 
     def pieces(self) -> list[Piece]:
         """A file of latents for each 1,024 images."""
-        starts = range(0, len(self), PIECE)
-        items = [range(start, min(start + PIECE, len(self))) for start in starts]
-        return [Piece(self.folder / LATENTS / f"{n:05d}.safetensors", part) for n, part in enumerate(items)]
+        return split(len(self), PIECE, self.folder / LATENTS)
 
     def latent_files(self) -> list[Path]:
         files = sorted((self.folder / LATENTS).glob("*.safetensors"))
