@@ -120,8 +120,8 @@ def build_parser() -> argparse.ArgumentParser:
         parents=[model],
         help="store noise and what a flow model draws from it, for few-step students (reflow)",
         description="Draw prompts once, with the teacher's guidance, and store each noise's seed with the latents it "
-        "came to: the source of kind pairs. Interrupted, it goes on with the batch at hand; with torchrun the processes "
-        "share the batches.",
+        "came to: the source of kind pairs. Interrupted, it goes on with the batch at hand; with torchrun the "
+        "processes share the batches.",
     )
     pairs.set_defaults(run=run_pairs)
     told = pairs.add_mutually_exclusive_group(required=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 from torch.func import jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from janusflow.flow import interpolate, target_velocity
 from janusflow.guidance import guide
@@ -87,32 +88,48 @@ class MeanFlowLoss(Loss):
             velocity = target_velocity(state.x.float(), state.z_0.float())
             if self.config.guidance != 1:
                 velocity = guided_by(run, z_t, t, self.config.guidance)
-            target = self.target(average, velocity, z_t, t, r, run.progress)
+            target = self.target(average, velocity, z_t, t, r, run.progress, said.detach())
         errors = (said - target).square().flatten(1).mean(1)
         weights = (errors.detach() + self.config.offset) ** -self.config.power
         return (weights * errors).sum() / run.counts.images.clamp(min=1)
 
     def target(
-        self, average: Callable[..., Tensor], velocity: Tensor, z_t: Tensor, t: Tensor, r: Tensor, progress: float
+        self,
+        average: Callable[..., Tensor],
+        velocity: Tensor,
+        z_t: Tensor,
+        t: Tensor,
+        r: Tensor,
+        progress: float,
+        here: Tensor | None = None,
     ) -> Tensor:
-        """What u(z_t, t, r) shall be, (G, C, S, S)."""
+        """What u(z_t, t, r) shall be, (G, C, S, S); ``here`` is what it is, where that is known."""
         alpha, gap = self.alpha(progress), _like(r - t, z_t)
         if alpha == 1:
             return velocity
         if alpha > 0:  # half-way to r, on the straight line: u there without gradient
             s = t + alpha * (r - t)
-            ahead = average(z_t + alpha * gap * velocity, s, r).float()
+            ahead = _wide(average(z_t + alpha * gap * velocity, s, r))
             return alpha * velocity + (1 - alpha) * ahead
-        return velocity + gap * self.slope(average, velocity, z_t, t, r)
+        return velocity + gap * self.slope(average, velocity, z_t, t, r, here)
 
-    def slope(self, average: Callable[..., Tensor], velocity: Tensor, z_t: Tensor, t: Tensor, r: Tensor) -> Tensor:
+    def slope(
+        self,
+        average: Callable[..., Tensor],
+        velocity: Tensor,
+        z_t: Tensor,
+        t: Tensor,
+        r: Tensor,
+        here: Tensor | None = None,
+    ) -> Tensor:
         """du/dt along the path, r fixed, (G, C, S, S) in fp32."""
         if self.config.derivative == "difference":
             delta = self.config.delta
-            ahead = average(z_t + delta * velocity, t + delta, r).float()
-            return (ahead - average(z_t, t, r).float()) / delta
-        _, slope = jvp(lambda z, t: average(z, t, r), (z_t.float(), t), (velocity, torch.ones_like(t)))
-        return slope.float()
+            ahead = _wide(average(z_t + delta * velocity, t + delta, r))
+            return (ahead - (_wide(average(z_t, t, r)) if here is None else here)) / delta
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward mode
+            _, slope = jvp(lambda z, t: average(z, t, r), (_wide(z_t), t), (velocity, torch.ones_like(t)))
+        return _wide(slope)
 
     def alpha(self, progress: float) -> float:
         """Where on the way from flow matching (1) to MeanFlow (0) the stage is, at a share of ``progress`` of it."""
@@ -140,6 +157,11 @@ def guided_by(run: Forward, z_t: Tensor, t: Tensor, weight: float) -> Tensor:
         hidden = teacher.run_llm(rows, asked, whole=whole).hidden
         halves.append(teacher.head.decode(run.spans(hidden), features).float())
     return guide(*halves, weight)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In fp32, or what is wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _like(times: Tensor, z: Tensor) -> Tensor:
