@@ -37,6 +37,7 @@ class MeanFlowConfig(LossConfig):
     power: float = 1.0  # an image's squared error e counts 1 / (e + offset)^power, without gradient (Sec. 4.3)
     offset: float = 1e-3
     guidance: float = 1.0  # weight of the frozen teacher's guidance, which is learnt; 1: none, and no teacher
+    guidance_from: float = 0.0  # share of the stage before it
     # α-Flow (arXiv:2510.20771): from flow matching (α = 1) to MeanFlow (α = 0) over this part of the stage.
     alpha_from: float = 0.0
     alpha_to: float = 0.0
@@ -52,6 +53,8 @@ class MeanFlowConfig(LossConfig):
             )
         if not 0 <= self.guidance < float("inf"):
             raise ValueError(f"meanflow.guidance must be a number of 0 or more, got {self.guidance}")
+        if not 0 <= self.guidance_from <= 1:
+            raise ValueError(f"meanflow.guidance_from is a share in [0, 1], got {self.guidance_from}")
 
     @property
     def needs_reference(self) -> bool:
@@ -86,7 +89,7 @@ class MeanFlowLoss(Loss):
 
         with torch.no_grad():
             velocity = target_velocity(state.x.float(), state.z_0.float())
-            if self.config.guidance != 1:
+            if self.config.guidance != 1 and run.progress >= self.config.guidance_from:
                 velocity = guided_by(run, z_t, t, self.config.guidance)
             target = self.target(average, velocity, z_t, t, r, run.progress, said.detach())
         errors = (said - target).square().flatten(1).mean(1)

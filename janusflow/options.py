@@ -70,6 +70,9 @@ def _kind(hint: Any) -> type:
     return kinds.pop()
 
 
+WORSE = "autoguidance: a worse model, such as an earlier one of the same run, takes the place of dropped prompts"
+
+
 @dataclass(frozen=True)
 class SamplingOptions:
     """How a head draws. Fields are made by :func:`option`; a head's class names its own as ``Options``."""
@@ -77,6 +80,7 @@ class SamplingOptions:
     models: ClassVar[str] = "models with another head"  # whose options they are, on help pages
     if TYPE_CHECKING:
         guidance: float  # every head has it; 1: no dropped prompts are run
+        worse: str | None  # of heads that know autoguidance
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -112,6 +116,7 @@ class FlowSampling(SamplingOptions):
     guidance: float = option(2.0, "classifier-free guidance weight; 1 is none")
     sampler: str = option("euler", "euler, heun, midpoint or ab2 (multistep), or the path module:function of a solver")
     shift: float = option(1.0, "time shift; over 1 spends more steps near the noise")
+    worse: str | None = option(None, WORSE, quiet=True)
     guidance_interval: tuple[float, float] = option(
         (0.0, 1.0), "times in which guidance acts; 0 is noise", metavar=("FROM", "TO")
     )
@@ -134,6 +139,7 @@ class FlowSampling(SamplingOptions):
         low, high = self.guidance_interval
         interval = "" if (low, high) == (0, 1) else f" in {low:g} <= t <= {high:g}"
         form = "" if self.guidance_form == "plain" else f" ({self.guidance_form})"
+        form += f" over {self.worse}" if self.worse else ""
         return f"{self.steps} {self.sampler} steps, w = {self.guidance:g}{form}{interval}{shift}"
 
     @property
@@ -147,6 +153,7 @@ class CodeSampling(SamplingOptions):
 
     models: ClassVar[str] = "models that draw code by code (Janus, Janus-Pro)"
     guidance: float = option(5.0, "classifier-free guidance weight; 1 is none")
+    worse: str | None = option(None, WORSE, quiet=True)
     temperature: float = option(1.0, "of the draws; 0 is greedy")
     top_k: int | None = option(None, "draw from that many likeliest codes (default: all)")
     top_p: float = option(1.0, "draw from the fewest codes of this probability")
@@ -163,7 +170,8 @@ class CodeSampling(SamplingOptions):
             "" if self.top_p == 1 else f", top-p {self.top_p:g}"
         )
         drawn = f"temperature {self.temperature:g}" if self.temperature else "greedy"
-        return f"autoregressive, w = {self.guidance:g}, {drawn}{cut}"
+        over = f" over {self.worse}" if self.worse else ""
+        return f"autoregressive, w = {self.guidance:g}{over}, {drawn}{cut}"
 
     @property
     def short(self) -> str:

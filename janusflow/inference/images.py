@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from janusflow.checkpoints.pretrained import Bundle
+from janusflow.checkpoints.pretrained import Bundle, load_pretrained
 from janusflow.data.transforms import to_images
 from janusflow.inference.prompt_cache import PromptRunner
+from janusflow.models.head import Worse
 from janusflow.models.llm import LanguageModel
 from janusflow.options import SamplingOptions
 from janusflow.progress import Progress
@@ -83,6 +85,7 @@ def sample_latents(
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
     note_foreign(bundle, prompts)
     device = llm.device
+    worse = load_worse(bundle, path) if (path := getattr(options, "worse", None)) and options.guidance != 1 else None
     batches = range(0, len(prompts), batch_size)
     for number, start in enumerate(batches):
         part = slice(start, start + batch_size)
@@ -93,9 +96,36 @@ def sample_latents(
             if on_step is not None:
                 on_step(done, steps, latents)
 
-        dropped = None if options.guidance == 1 else [bundle.template.dropped_prompt(ids) for ids in tokens[part]]
+        plain = options.guidance == 1 or worse is not None
+        dropped = None if plain else [bundle.template.dropped_prompt(ids) for ids in tokens[part]]
         runner = PromptRunner(llm, tokens[part], 1 + head.num_tokens, dropped, head.sees_all)
-        yield head.sample(runner, head.start(list(seeds[part]), device), options, report)
+        given = {} if worse is None else {"worse": behind(worse, prompts[part])}
+        yield head.sample(runner, head.start(list(seeds[part]), device), options, report, **given)
+
+
+def load_worse(bundle: Bundle, path: str) -> Bundle:
+    """The worse model of autoguidance. Raises ``ValueError`` where it does not draw what the model draws."""
+    dtype = next(bundle.model.parameters()).dtype
+    worse = _worse(path, str(bundle.model.llm.device), dtype)
+    ours, theirs = bundle.model.head, worse.model.head
+    if type(ours) is not type(theirs) or ours.latent_shape != theirs.latent_shape:
+        raise ValueError(
+            f"autoguidance needs a model that draws as this one does: {path} has {theirs.family} for latents "
+            f"{theirs.latent_shape}, this one {ours.family} for {ours.latent_shape}"
+        )
+    return worse
+
+
+@lru_cache(maxsize=1)
+def _worse(path: str, device: str, dtype: torch.dtype) -> Bundle:
+    return load_pretrained(path, dtype=dtype, device=device, vae=None)
+
+
+def behind(bundle: Bundle, prompts: Sequence[str]) -> Worse:
+    """A worse model behind the prompts."""
+    head = bundle.model.head
+    tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
+    return Worse(head, PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, None, head.sees_all))
 
 
 def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from janusflow.decoding import check_finite, choose
 from janusflow.guidance import guide
-from janusflow.models.head import Again, GenerationHead, HeadConfig, Span
+from janusflow.models.head import Again, GenerationHead, HeadConfig, Span, Worse
 from janusflow.models.mlp import mlp
 from janusflow.models.sizes import check_whole
 from janusflow.options import CodeSampling
@@ -108,19 +108,32 @@ class ARHead(GenerationHead):
         numbers = [torch.rand(self.num_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(numbers).to(device)
 
-    def sample(self, span: Span, start: Tensor, options: CodeSampling, on_step: OnStep | None = None) -> Tensor:
+    def sample(
+        self,
+        span: Span,
+        start: Tensor,
+        options: CodeSampling,
+        on_step: OnStep | None = None,
+        worse: Worse | None = None,
+    ) -> Tensor:
         """Draw codes (G, N), one after the other, with the numbers ``start`` (G, N).
 
         Guidance is on the logits, l = l_u + w (l_c - l_u). They are linear in the features in front of the last layer
         and the weights sum to 1, so the features are guided instead and the codebook's layer runs once.
         Raises ``ValueError`` where logits are not finite.
         """
-        rows = len(start) * (1 if options.guidance == 1 else 2)
+        rows = len(start) * (1 if options.guidance == 1 or worse else 2)
         hidden = span(span.begin[:rows])
+        other = worse.span(worse.span.begin[:rows]) if worse else hidden
         codes = torch.empty(start.shape, dtype=torch.long, device=start.device)
         finite = torch.ones((), dtype=torch.bool, device=start.device)  # looked at once: no step waits for it
         for number, uniforms in enumerate(start.unbind(1)):
-            logits = self.guided_logits(hidden[:, -1], options.guidance)
+            if worse:
+                logits = guide(
+                    self.logits(hidden[:, -1]).float(), worse.head.logits(other[:, -1]).float(), options.guidance
+                )
+            else:
+                logits = self.guided_logits(hidden[:, -1], options.guidance)
             finite &= logits.sum().isfinite()
             codes[:, number] = choose(logits, uniforms, options.temperature, options.top_k, options.top_p)
             if on_step is not None:
@@ -128,6 +141,8 @@ class ARHead(GenerationHead):
             if number + 1 < self.num_tokens:
                 embeds = self.embed(codes[:, number : number + 1])
                 hidden = span(embeds.repeat(len(hidden) // len(embeds), 1, 1), at=number + 1)
+                if worse:
+                    other = worse.span(worse.head.embed(codes[:, number : number + 1]), at=number + 1)
         check_finite(finite)
         return codes
 

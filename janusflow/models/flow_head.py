@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from janusflow.flow import TimeConfig, interpolate, sample_time_pairs, sample_times, velocity_loss
 from janusflow.guidance import guided_velocity
-from janusflow.models.head import Again, GenerationHead, HeadConfig, Span
+from janusflow.models.head import Again, GenerationHead, HeadConfig, Span, Worse
 from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, IntervalEmbedding
 from janusflow.options import FlowSampling
-from janusflow.samplers import OnStep, integrate
+from janusflow.samplers import OnStep, Velocity, integrate
 
 
 @dataclass
@@ -182,15 +182,20 @@ class FlowHead(GenerationHead):
         noise = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(noise).to(device)
 
-    def sample(self, span: Span, start: Tensor, options: FlowSampling, on_step: OnStep | None = None) -> Tensor:
+    def sample(
+        self,
+        span: Span,
+        start: Tensor,
+        options: FlowSampling,
+        on_step: OnStep | None = None,
+        worse: Worse | None = None,
+    ) -> Tensor:
         """Solve the guided ODE from ``start``, z_0 (G, C, S, S); returns the clean latents in fp32.
 
         Every evaluation of the velocity runs the whole span, (R, 1 + N, D).
         """
 
-        def conditional(z: Tensor, t: Tensor, *until: Tensor) -> Tensor:
-            embeds, features = self.encode(z, *(time.expand(len(z)) for time in (t, *until)))
-            return self.decode(span(embeds), features)
+        conditional = self.velocity(span)
 
         def pair(z: Tensor, t: Tensor, *until: Tensor) -> tuple[Tensor, Tensor]:
             embeds, features = self.encode(
@@ -202,8 +207,21 @@ class FlowHead(GenerationHead):
             return v_cond, v_uncond
 
         guidance = options.guidance, options.guidance_interval, options.guidance_form
-        guided = guided_velocity(conditional, pair, *guidance)
+        if worse is not None:
+            second = worse.head.velocity(worse.span)
+            guided = guided_velocity(conditional, lambda *at: (conditional(*at), second(*at)), *guidance)
+        else:
+            guided = guided_velocity(conditional, pair, *guidance)
         return integrate(guided, start, options.steps, options.sampler, options.shift, on_step)
+
+    def velocity(self, span: Span) -> Velocity:
+        """The velocity behind the span's first rows, as the solvers take it."""
+
+        def told(z: Tensor, t: Tensor, *until: Tensor) -> Tensor:
+            embeds, features = self.encode(z, *(time.expand(len(z)) for time in (t, *until)))
+            return self.decode(span(embeds), features)
+
+        return told
 
     def sample_bytes(self) -> int:
         """The decoder's ConvNeXt activations."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,14 @@ class Span(Protocol):
         ...
 
 
+class Worse(NamedTuple):
+    """A worse model, whose prediction takes the place of the dropped prompt's (autoguidance; Karras et al. 2024,
+    arXiv:2406.02507): its head, and its LLM behind the same prompts, G rows."""
+
+    head: Any
+    span: Span
+
+
 class GenerationHead(nn.Module, ABC):
     """What all heads have: made as ``Head(config, llm_size)``."""
 
@@ -146,10 +154,13 @@ class GenerationHead(nn.Module, ABC):
         """What sampling starts from, image i's from ``seeds[i]`` alone, and equal on every device."""
 
     @abstractmethod
-    def sample(self, span: Span, start: Tensor, options: Any, on_step: OnStep | None = None) -> Tensor:
+    def sample(
+        self, span: Span, start: Tensor, options: Any, on_step: OnStep | None = None, worse: Worse | None = None
+    ) -> Tensor:
         """Latents (G, …) of the images behind the prompts.
 
-        Under guidance (w ≠ 1) the span has R = 2 G rows, the second half of them behind dropped prompts; else R = G.
+        Under guidance (w ≠ 1) the span has R = 2 G rows, the second half of them behind dropped prompts; else, and
+        where a ``worse`` model is asked instead, R = G.
         """
 
     @abstractmethod

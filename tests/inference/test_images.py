@@ -1,16 +1,17 @@
 """The engine: an image or an answer is the same alone and in any batch, cached or not."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
-from janusflow.checkpoints.pretrained import Bundle
+from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.codecs.vae import LatentCodec
 from janusflow.data.template import ChatConfig
 from janusflow.inference.images import generate_images, largest_batch, sample_latents
 from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
-from janusflow.options import FlowSampling
+from janusflow.options import CodeSampling, FlowSampling
 from janusflow.weights import ASSETS
 
 PROMPTS = ["a red circle", "three green triangles left of a blue star", "a ring"]
@@ -54,6 +55,30 @@ def test_guidance_interval(bundle):
     first = latents(bundle, PROMPTS, SEEDS, replace(options, guidance_interval=(0.0, 0.4)))
     assert (first - everywhere).abs().max() > 1e-4
     assert (first - nowhere).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["flow", "codes"])
+def test_a_worse_model_takes_the_place_of_dropped_prompts(bundle, janus_bundle, tmp_path, kind):
+    """Autoguidance (arXiv:2406.02507): w times ours less (w - 1) times the worse one's."""
+    model = bundle if kind == "flow" else replace(janus_bundle, preprocessing=bundle.preprocessing)
+    options = FlowSampling(1, 3.0) if kind == "flow" else CodeSampling(3.0, temperature=0.0)
+    plain = latents(model, PROMPTS, SEEDS, replace(options, guidance=1.0))
+    save_pretrained(model, tmp_path / "same")
+    itself = latents(model, PROMPTS, SEEDS, replace(options, worse=str(tmp_path / "same")))
+    torch.testing.assert_close(itself, plain, atol=1e-4, rtol=1e-4)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.model.llm.blocks[0].mlp.down_proj.weight.mul_(0.2)
+    save_pretrained(other, tmp_path / "other")
+    guided = latents(model, PROMPTS, SEEDS, replace(options, worse=str(tmp_path / "other")))
+    assert not torch.equal(guided, plain)
+    if kind == "flow":  # one Euler step: latents are linear in the velocity
+        worse = latents(other, PROMPTS, SEEDS, replace(options, guidance=1.0))
+        torch.testing.assert_close(guided, 3 * plain - 2 * worse, atol=1e-4, rtol=1e-4)
+    foreign = tmp_path / "foreign"
+    save_pretrained(janus_bundle if kind == "flow" else bundle, foreign)
+    with pytest.raises(ValueError, match="autoguidance needs a model that draws as this one does"):
+        latents(model, PROMPTS, SEEDS, replace(options, worse=str(foreign)))
 
 
 def test_memory_limit_makes_batches_smaller_and_changes_nothing(bundle):
