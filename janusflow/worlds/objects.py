@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DRAWINGS = ASSETS / "objects" / "drawings"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 OPAQUE = 64  # of 255: more belongs to the drawing
+SMALL = 52  # pixels up to which a thing is drawn from a sheet of half the size
 # How strongly a tint keeps what was darker and lighter than the drawing's middle.
 DARKER = {"white": 0.45}
 LIGHTER = {"black": 0.45}
@@ -62,10 +63,11 @@ class Objects(Cast):
         return canvas
 
     def _draw(self, canvas: Image.Image, thing: Thing, style: str) -> None:
-        picture = drawing(thing.name, style, thing.color, thing.angle, thing.mirrored)
+        small = thing.size * canvas.width <= SMALL
+        picture = drawing(thing.name, style, thing.color, thing.angle, thing.mirrored, small)
         left, top, right, bottom = (round(edge * canvas.width) for edge in thing.box)
-        small = picture.resize((max(right - left, 1), max(bottom - top, 1)), Image.Resampling.BICUBIC)
-        canvas.paste(small, (left, top), small)
+        fitted = picture.resize((max(right - left, 1), max(bottom - top, 1)), Image.Resampling.BICUBIC)
+        canvas.paste(fitted, (left, top), fitted)
 
     def held_out(self, group: Group) -> bool:
         """One colour of every class; one number of every third class."""
@@ -101,12 +103,13 @@ def sheet(style: str) -> Image.Image:
 
 
 @cache
-def upright(name: str, style: str) -> Image.Image:
-    """The drawing as it is, RGBA, cut to what is opaque."""
+def upright(name: str, style: str, small: bool = False) -> Image.Image:
+    """The drawing as it is, RGBA, cut to what is opaque; ``small``: at half the sheet's size."""
     cell, columns = listing()["cell"], listing()["columns"]
     row, column = divmod(index(name), columns)
     picture = sheet(style).crop((column * cell, row * cell, (column + 1) * cell, (row + 1) * cell))
-    return picture.crop(opaque_box(picture))
+    picture = picture.crop(opaque_box(picture))
+    return picture.reduce(2) if small else picture
 
 
 def opaque_box(picture: Image.Image) -> tuple[int, int, int, int]:
@@ -117,17 +120,22 @@ def opaque_box(picture: Image.Image) -> tuple[int, int, int, int]:
     return box
 
 
-@lru_cache(maxsize=8192)
-def drawing(name: str, style: str, color: str | None, angle: int, mirrored: bool) -> Image.Image:
+@lru_cache(maxsize=16384)
+def drawing(name: str, style: str, color: str | None, angle: int, mirrored: bool, small: bool = False) -> Image.Image:
     """The drawing, tinted, mirrored and turned, RGBA, cut to what is opaque."""
-    picture = upright(name, style)
-    if color is not None:
-        picture = tinted(picture, color)
+    picture = painted(name, style, color, small)
     if mirrored:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if angle:
         picture = picture.rotate(angle, Image.Resampling.BICUBIC, expand=True)
     return picture.crop(opaque_box(picture))
+
+
+@cache
+def painted(name: str, style: str, color: str | None, small: bool) -> Image.Image:
+    """The drawing upright, in its own colours or tinted."""
+    picture = upright(name, style, small)
+    return picture if color is None else tinted(picture, color)
 
 
 @cache
