@@ -24,7 +24,7 @@ SHOWN_WORDS = 8
 logger = logging.getLogger(__name__)
 
 WORD = re.compile(r"[^\W_]+")
-CHAT = "user assistant yes no zero and make an its if then 0 1 2 3 4 5"  # of the chat's form, answers, lines of text
+CHAT = "user assistant yes no zero and make an its their if then 0 1 2 3 4 5"  # of chats, answers, lines of text
 SIDE = 48  # pixels that pictures are looked at with
 FRAME = 3  # pixels of the border
 # Distances of channels, in levels: of the frame's median to a named background, of a pixel to that median. Both allow
