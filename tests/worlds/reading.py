@@ -71,9 +71,10 @@ class Seen(NamedTuple):
         return CELL_NAMES[3 * int(3 * y) + int(3 * x)]
 
     def reaches(self, cell: str) -> bool:
+        """Into that cell, by half a pixel of a small picture or more."""
         row, column = divmod(CELL_NAMES.index(cell), 3)
         x0, y0, x1, y1 = (3 * edge for edge in self.box)
-        return x0 < column + 1 and x1 > column and y0 < row + 1 and y1 > row
+        return min(column + 1 - x0, x1 - column, row + 1 - y0, y1 - row) > 0.03
 
 
 @cache
