@@ -129,9 +129,6 @@ def test_coverage_falls_with_what_is_missing(judged_world):
 
     copied = coverage(real[:count], judged_world, IN_DISTRIBUTION, references)
     assert copied["nearest"] < 0.01, "pictures of the training scenes themselves"
-    noise = [Image.fromarray(rng_of(37, n).integers(0, 256, (64, 64, 3), np.uint8)) for n in range(count)]
-    foreign = embed(judged_world.cast, noise).numpy()
-    assert diversity.nearest(foreign, real) > 1.2 * whole["nearest_floor"]
     assert coverage(features[:3], judged_world, IN_DISTRIBUTION, references) == {}, "too few have no neighbours"
 
 
