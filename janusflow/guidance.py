@@ -1,10 +1,18 @@
-"""Classifier-free guidance (Ho & Salimans 2022) of velocities and of logits."""
+"""Guidance of velocities and of logits: classifier-free (Ho & Salimans 2022), and forms of it that spoil less.
+
+A form is a function of both halves, chosen by name with its settings in brackets: ``apg(parallel=0.5, limit=4)``. Made
+anew for every batch of images, with the weight; what it remembers between steps is its own.
+"""
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from janusflow.registry import Registry
@@ -14,6 +22,7 @@ Interval = tuple[float, float]
 ALWAYS: Interval = (0.0, 1.0)
 VelocityPair = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Form = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (v_cond, v_uncond, z, t), all fp32, to the guided velocity
+SPELLING = re.compile(r"\s*(?P<name>[^()]+?)\s*(?:\((?P<settings>.*)\))?\s*")
 
 
 def plain(weight: float) -> Form:
@@ -21,10 +30,94 @@ def plain(weight: float) -> Form:
     return lambda v_cond, v_uncond, z, t: guide(v_cond, v_uncond, weight)
 
 
-# A form is made anew for every batch of images, with the weight: what it remembers between steps is its own.
-GUIDANCE: Registry[Callable[[float], Form]] = Registry(
-    "guidance form", "janusflow.guidance", {"plain": "janusflow.guidance:plain"}
+def zero_star(weight: float, scaled: float = 1.0, still: float = 0.04) -> Form:
+    """CFG-Zero* (Fan et al. 2025, arXiv:2503.18886): the unconditional half is scaled, image by image, to come nearest
+    to the conditional one, and nothing moves before the time ``still``.
+
+    scaled: how far the factor goes from 1 to <c, u> / |u|^2. Neutral: ``scaled=0, still=0``.
+    """
+
+    def combine(v_cond: Tensor, v_uncond: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        if float(t) < still:
+            return torch.zeros_like(v_cond)
+        factor = 1 + scaled * (inner(v_cond, v_uncond) / inner(v_uncond, v_uncond).clamp(min=1e-12) - 1)
+        return guide(v_cond, factor * v_uncond, weight)
+
+    return combine
+
+
+def apg(weight: float, parallel: float = 0.0, limit: float = math.inf, momentum: float = 0.0) -> Form:
+    """Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416): of the difference of both halves' predictions
+    of the clean image, the part along the conditional prediction, which saturates colours, counts ``parallel``.
+
+    limit: its root mean square is at most that; momentum: share of the steps before in it, usually negative.
+    Neutral: ``parallel=1``.
+    """
+    if parallel == 1 and limit == math.inf and not momentum:
+        return plain(weight)
+    running: list[Tensor] = []
+
+    def combine(v_cond: Tensor, v_uncond: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        rest = 1 - t  # x = z + (1 - t) v
+        difference = rest * (v_cond - v_uncond)
+        if momentum:
+            difference = difference + momentum * running.pop() if running else difference
+            running.append(difference)
+        if limit < math.inf:
+            size = (inner(difference, difference) / difference[0].numel()).sqrt()
+            difference = difference * (limit / size.clamp(min=1e-12)).clamp(max=1)
+        clean = z + rest * v_cond
+        along = inner(difference, clean) / inner(clean, clean).clamp(min=1e-12) * clean
+        kept = difference + (parallel - 1) * along
+        return v_cond + (weight - 1) * kept / rest.clamp(min=1e-6)
+
+    return combine
+
+
+def rescaled(weight: float, share: float = 1.0) -> Form:
+    """The guided velocity with the conditional one's norm, image by image (Lin et al. 2023, arXiv:2305.08891, Eq. 15;
+    BAGEL's global renormalisation, arXiv:2505.14683).
+
+    share: of that norm in the result's. Neutral: ``share=0``.
+    """
+
+    def combine(v_cond: Tensor, v_uncond: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        guided = guide(v_cond, v_uncond, weight)
+        ratio = (inner(v_cond, v_cond) / inner(guided, guided).clamp(min=1e-12)).sqrt()
+        return guided * (1 + share * (ratio.clamp(max=1) - 1))
+
+    return combine
+
+
+GUIDANCE: Registry[Callable[..., Form]] = Registry(
+    "guidance form",
+    "janusflow.guidance",
+    {name: f"janusflow.guidance:{name}" for name in ("plain", "zero_star", "apg", "rescaled")},
 )
+
+
+def build_form(spelling: str, weight: float) -> Form:
+    """The form of that name and settings, for the weight. Raises ``ValueError`` where there is none such."""
+    match = SPELLING.fullmatch(spelling)
+    if match is None:
+        raise ValueError(f"a guidance form is NAME or NAME(setting=number, …), got {spelling!r}")
+    make, settings = GUIDANCE.load(match["name"]), _settings(match["settings"] or "", spelling)
+    known = list(inspect.signature(make).parameters)[1:]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"the guidance form {match['name']} has no setting {name!r}; it has {', '.join(known)}")
+    return make(weight, **settings)
+
+
+def _settings(text: str, spelling: str) -> dict[str, Any]:
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"the guidance form {spelling!r}: {part!r} is not setting=number") from None
+    return found
 
 
 def check_guidance(weight: float, interval: Interval = ALWAYS, form: str = "plain") -> None:
@@ -33,7 +126,12 @@ def check_guidance(weight: float, interval: Interval = ALWAYS, form: str = "plai
         raise ValueError(f"guidance must be a number of 0 or more, got {weight}")
     if not 0 <= interval[0] <= interval[1] <= 1:
         raise ValueError(f"the guidance interval must lie in 0 <= from <= to <= 1, got {interval[0]} to {interval[1]}")
-    GUIDANCE.load(form)
+    build_form(form, weight)
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of images (G, ...): (G, 1, ...)."""
+    return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.ndim - 1))
 
 
 def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
@@ -53,7 +151,7 @@ def guided_velocity(
     check_guidance(weight, interval, form)
     if weight == 1:
         return conditional
-    combine = GUIDANCE.load(form)(weight)
+    combine = build_form(form, weight)
 
     def velocity(z: Tensor, t: Tensor) -> Tensor:
         if not interval[0] <= float(t) <= interval[1]:

@@ -110,12 +110,17 @@ class FlowSampling(SamplingOptions):
     models: ClassVar[str] = "models that draw by rectified flow (JanusFlow)"
     steps: int = option(30, "solver steps")
     guidance: float = option(2.0, "classifier-free guidance weight; 1 is none")
-    sampler: str = option("euler", "euler, heun or midpoint, or the path module:function of a solver")
+    sampler: str = option("euler", "euler, heun, midpoint or ab2 (multistep), or the path module:function of a solver")
     shift: float = option(1.0, "time shift; over 1 spends more steps near the noise")
     guidance_interval: tuple[float, float] = option(
         (0.0, 1.0), "times in which guidance acts; 0 is noise", metavar=("FROM", "TO")
     )
-    guidance_form: str = option("plain", "how both halves are combined: plain, or a path module:function", quiet=True)
+    guidance_form: str = option(
+        "plain",
+        "how both halves are combined: plain, zero_star, apg or rescaled, with settings as in 'apg(parallel=0.5)', or "
+        "a path module:function",
+        quiet=True,
+    )
 
     def check(self) -> None:
         from janusflow.guidance import check_guidance  # here: both import torch

@@ -1,8 +1,9 @@
 """Classifier-free guidance."""
 
+import pytest
 import torch
 
-from janusflow.guidance import guided_velocity
+from janusflow.guidance import build_form, check_guidance, guided_velocity, inner
 
 T = torch.tensor(0.5)
 
@@ -27,3 +28,62 @@ def test_weights_extrapolate_from_the_unconditional_velocity():
     z = torch.randn(3)
     for weight in (0.0, 0.5, 2.0, 7.5):
         torch.testing.assert_close(guided_velocity(conditional, pair, weight)(z, T), weight * 2 * z - (1 - weight) * z)
+
+
+def halves(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Two velocities (3, 4, 5, 5) and a point."""
+    v_cond, v_uncond, z = torch.randn(3, 3, 4, 5, 5, generator=torch.Generator().manual_seed(seed))
+    return v_cond, v_uncond, z
+
+
+@pytest.mark.parametrize("form", ["plain", "zero_star(scaled=0, still=0)", "apg(parallel=1)", "rescaled(share=0)"])
+def test_every_form_is_plain_guidance_at_its_neutral_setting(form):
+    v_cond, v_uncond, z = halves()
+    for weight in (0.0, 1.5, 4.0):
+        for t in (0.0, 0.3, 1.0):
+            found = build_form(form, weight)(v_cond, v_uncond, z, torch.tensor(t))
+            assert torch.equal(found, weight * v_cond + (1 - weight) * v_uncond)
+
+
+def test_zero_star_scales_the_unconditional_half_to_come_nearest():
+    v_cond, v_uncond, z = halves()
+    assert not build_form("zero_star", 4.0)(v_cond, v_uncond, z, torch.tensor(0.03)).any()
+    found = build_form("zero_star", 0.0)(v_cond, v_uncond, z, T)  # what is left of it at w = 0
+    rest = v_cond - found
+    torch.testing.assert_close(inner(rest, v_uncond).flatten(), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(build_form("zero_star", 4.0)(2 * v_uncond, v_uncond, z, T), 2 * v_uncond)
+
+
+def test_projected_guidance_moves_the_clean_image_across_its_conditional_prediction():
+    v_cond, v_uncond, z = halves()
+    moved = 0.5 * (build_form("apg", 4.0)(v_cond, v_uncond, z, T) - v_cond)  # of x, at t = 0.5
+    clean = z + 0.5 * v_cond
+    torch.testing.assert_close(inner(moved, clean).flatten(), torch.zeros(3), atol=2e-3, rtol=0)
+    limited = build_form("apg(parallel=1, limit=0.1)", 4.0)(v_cond, v_uncond, z, T)
+    sizes = (0.5 * (limited - v_cond)).square().flatten(1).mean(1).sqrt()
+    torch.testing.assert_close(sizes, torch.full((3,), 0.3))  # (w - 1) times the limit
+    still = build_form("apg(parallel=1, momentum=-1)", 4.0)
+    still(v_cond, v_uncond, z, T)
+    torch.testing.assert_close(still(v_cond, v_uncond, z, T), v_cond)  # the same difference twice
+
+
+def test_rescaled_guidance_has_the_conditional_norm_at_most():
+    v_cond, v_uncond, z = halves()
+    found = build_form("rescaled", 8.0)(v_cond, v_uncond, z, T)
+    torch.testing.assert_close(inner(found, found), inner(v_cond, v_cond))
+    half = build_form("rescaled", 0.5)(v_cond, v_uncond, z, T)  # shorter already
+    torch.testing.assert_close(half, 0.5 * v_cond + 0.5 * v_uncond)
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ("plane", "did you mean plain"),
+        ("apg(along=1)", "no setting 'along'; it has parallel, limit, momentum"),
+        ("apg(parallel)", "'parallel' is not setting=number"),
+        ("apg(parallel=1", r"NAME\(setting=number"),
+    ],
+)
+def test_an_impossible_form_is_refused_in_one_line(form, message):
+    with pytest.raises(ValueError, match=message):
+        check_guidance(2.0, form=form)

@@ -8,28 +8,39 @@ import torch
 from janusflow.samplers import SAMPLERS, integrate, time_grid
 
 
-def growth(z, t):
-    """dz/dt = 3 z cos(5 t) has the solution z(1) = z(0) exp(3/5 sin(5))."""
-    return 3 * z * torch.cos(5 * t)
+def decay(z, t):
+    """dz/dt = 1 - 2 z has the solution z(1) = 1/2 + exp(-2) / 2 from z(0) = 1."""
+    return 1 - 2 * z
 
 
-def error(sampler: str, steps: int) -> float:
-    z_1 = integrate(growth, torch.ones(1), steps, sampler)
-    return abs(z_1.item() - math.exp(0.6 * math.sin(5)))
+def error(sampler: str, steps: int, shift: float = 1.0) -> float:
+    z_1 = integrate(decay, torch.ones(1), steps, sampler, shift)
+    return abs(z_1.item() - 0.5 - 0.5 * math.exp(-2))
 
 
-def order(sampler: str) -> float:
+def order(sampler: str, shift: float = 1.0) -> float:
     """Observed order of convergence: how fast the error falls when steps double."""
-    return math.log2(error(sampler, 32) / error(sampler, 64))
+    return math.log2(error(sampler, 16, shift) / error(sampler, 32, shift))
 
 
 def test_euler_is_first_order():
     assert order("euler") == pytest.approx(1, abs=0.15)
 
 
-@pytest.mark.parametrize("sampler", ["heun", "midpoint"])
-def test_heun_and_midpoint_are_second_order(sampler):
+@pytest.mark.parametrize("sampler", ["heun", "midpoint", "ab2"])
+def test_the_others_are_second_order(sampler):
     assert order(sampler) == pytest.approx(2, abs=0.25)
+
+
+@pytest.mark.parametrize("shift", [0.5, 2.0])
+def test_the_multistep_solver_keeps_its_order_on_uneven_steps(shift):
+    assert order("ab2", shift) == pytest.approx(2, abs=0.25)
+
+
+def test_a_multistep_solver_evaluates_once_a_step():
+    calls = []
+    integrate(lambda z, t: calls.append(float(t)) or decay(z, t), torch.ones(1), 10, "ab2")
+    assert len(calls) == 11, "and once more to begin with"
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -6,8 +6,11 @@ A prompt is in GenEval's own metadata format, ``{"tag", "prompt", "include": [{"
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +22,8 @@ from janusflow.worlds.scenes import Group, Scene, Split, World, groups_held_out,
 from janusflow.worlds.vocabulary import GENEVAL_TAGS
 
 IN_DISTRIBUTION, HELD_OUT, REWORDED = SPLITS = ("in_distribution", "held_out", "reworded")
+PARAPHRASED = "paraphrased"  # prompts that people wrote who did not know the constructions
+PARAPHRASES = Path(__file__).parent / "data" / "paraphrases.jsonl"
 BENCHMARK_SEED = 20_000  # prompts, questions and reference scenes; training seeds its world differently
 ATTEMPTS = 50  # to find a prompt that there was not yet
 
@@ -64,6 +69,17 @@ def _draw(rng: np.random.Generator, tag: str, split: str, world: World) -> dict:
         prompt = prompt_of(scene, rng, split == REWORDED)
         if split != HELD_OUT or groups_held_out(world.things, told(prompt)):
             return prompt
+
+
+def paraphrases(cast: str, count: int) -> list[dict]:
+    """``count`` prompts about a cast that were written without knowledge of its constructions, of all tags evenly."""
+    of_tags: dict[str, list[dict]] = {}
+    for line in PARAPHRASES.read_text(encoding="utf-8").splitlines():
+        prompt = json.loads(line)
+        if prompt["cast"] == cast:
+            of_tags.setdefault(prompt["tag"], []).append(prompt)
+    in_turn = [prompt for several in zip_longest(*of_tags.values()) for prompt in several if prompt]
+    return sorted(in_turn[:count], key=lambda prompt: list(of_tags).index(prompt["tag"]))
 
 
 def told(prompt: dict) -> tuple[Group, ...]:

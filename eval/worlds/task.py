@@ -17,12 +17,16 @@ from eval.subsets import evenly
 from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
 from eval.worlds.benchmark import (
     BENCHMARK_SEED,
+    HELD_OUT,
+    IN_DISTRIBUTION,
+    PARAPHRASED,
     REWORDED,
     SPLITS,
     Answered,
     answer_scores,
     benchmark_prompts,
     benchmark_questions,
+    paraphrases,
     tag_scores,
 )
 from janusflow.options import option
@@ -30,8 +34,13 @@ from janusflow.worlds.placement import Level
 from janusflow.worlds.scenes import World
 
 HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured
-SUFFIXES = {"in_distribution": "", "held_out": " (held out)", "reworded": " (reworded)"}  # of the splits' scores
-LEAST = {"prompts_per_tag": 0, "images_per_prompt": 1, "questions_per_kind": 0, "reference_images": 8}
+SUFFIXES = {  # of the splits' scores
+    IN_DISTRIBUTION: "",
+    HELD_OUT: " (held out)",
+    REWORDED: " (reworded)",
+    PARAPHRASED: " (paraphrased)",
+}
+LEAST = {"prompts_per_tag": 0, "paraphrases": 0, "images_per_prompt": 1, "questions_per_kind": 0, "reference_images": 8}
 FEATURE_SCORES = {  # of a result's scores -> their names in tables
     "frechet_siglip": "Fréchet distance, SigLIP features (not FID)",
     "frechet_siglip_floor": "… between two rendered sets (floor)",
@@ -52,6 +61,7 @@ class WorldOptions:
     level: Level = option("free", "how they are placed")  # noqa: RUF009 - a field
     prompts_per_tag: int = option(8, "prompts of each of GenEval's tags; 0 draws none")
     images_per_prompt: int = option(8, "pictures of each prompt, seeds 0, 1, …")
+    paraphrases: int = option(0, "prompts written without knowledge of the world's constructions, of 130 for each cast")
     questions_per_kind: int = option(40, "questions of each kind; 0 asks none")
     reference_images: int = option(2048, "rendered scenes behind Fréchet distance, recall and nearest scene")
 
@@ -82,10 +92,11 @@ class WorldTask(Task):
         FEATURE_SCORES["frechet_siglip"],
     )
 
-    def __init__(self, options: WorldOptions, splits: Sequence[str] = tuple(SPLITS), side: int | None = None) -> None:
+    def __init__(self, options: WorldOptions, splits: Sequence[str] | None = None, side: int | None = None) -> None:
         """``side``: pixels of the pictures that questions are about (default: those of the scorer)."""
         super().__init__(options)
-        self.splits, self.side = splits, side
+        self.splits = splits or (*SPLITS, *[PARAPHRASED] * (options.paraphrases > 0))
+        self.side = side
 
     def prepare(self, limit: int | None = None) -> Work:
         drawings = evenly(self.drawings(), limit, self.place)
@@ -110,8 +121,13 @@ class WorldTask(Task):
     @cached_property
     def prompts(self) -> dict[str, list[dict[str, Any]]]:
         """GenEval's metadata of each split's prompts."""
-        per_tag = self.given.prompts_per_tag
-        return {name: benchmark_prompts(self.given.world, per_tag, name) for name in self.splits}
+        given = self.given
+        return {
+            name: paraphrases(given.cast, given.paraphrases)
+            if name == PARAPHRASED
+            else benchmark_prompts(given.world, given.prompts_per_tag, name)
+            for name in self.splits
+        }
 
     def prompt_of(self, drawing: Drawing) -> dict[str, Any]:
         """GenEval's metadata of its prompt."""
@@ -126,7 +142,7 @@ class WorldTask(Task):
         asked = [
             (f"{split}/question/{number:05d}", scene, question)
             for split in self.splits
-            if split != REWORDED
+            if split in (IN_DISTRIBUTION, HELD_OUT)
             for number, (scene, question) in enumerate(benchmark_questions(self.given.world, per_kind, split))
         ]
         return [

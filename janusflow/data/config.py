@@ -104,7 +104,8 @@ class DataConfig:
         values = dict(values)
         own = {key: values.pop(key) for key in WORLD_KEYS if key in values}
         if own and not values.get("sources"):
-            values["sources"] = {"shapes": {"kind": "shapes", **own}}
+            there = [name for name, one in (below.get("sources") or {}).items() if one.get("kind") == "world"]
+            values["sources"] = dict.fromkeys(there, own) or {"shapes": {"kind": "shapes", **own}}
         sources = values.get("sources")
         if isinstance(sources, dict):
             values["sources"] = {name: _respelled(entry) for name, entry in sources.items()}

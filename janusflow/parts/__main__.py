@@ -33,9 +33,9 @@ PARTS = {  # -> training steps
     "codecs/vae": 1600,
     "codecs/vq": 3000,
     "objects/siglip": 1500,
-    "objects/llm": 2000,
+    "objects/llm": 1200,
     "shapes/siglip": 1000,
-    "shapes/llm": 1500,
+    "shapes/llm": 1000,
 }
 
 Figures = dict[str, float]

@@ -40,16 +40,16 @@ def train_vae(seed: int, steps: int, state: Path) -> tuple[AutoencoderKL, dict[s
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(24, 48, 64),
+        block_out_channels=(32, 48, 64),
         layers_per_block=1,
         latent_channels=FlowHeadConfig.latent_channels,
         norm_num_groups=8,
         sample_size=SIDE,
         mid_block_add_attention=False,
-    ).to(memory_format=torch.channels_last)
+    )
 
     def loss(step: int) -> Tensor:
-        pixels = scenes(seed, step * BATCH, BATCH, SIDE).to(memory_format=torch.channels_last)
+        pixels = scenes(seed, step * BATCH, BATCH, SIDE)
         posterior = vae.encode(pixels).latent_dist
         error = vae.decode(posterior.sample()).sample.float() - pixels
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()

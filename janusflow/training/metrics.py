@@ -120,10 +120,11 @@ class Meter(L.Callback):
                 flops,
                 self.waited,
                 float(sum(s.left_out for s in self.steps)),
+                float(sum(s.gen_images for s in self.steps)),
             ],
             dtype=torch.float64,
         ).to(device if device.type != "mps" else "cpu")
-        *losses, tokens, positions, flops, waited, left_out = distributed.sum_over_ranks(sums).tolist()
+        *losses, tokens, positions, flops, waited, left_out, drawn = distributed.sum_over_ranks(sums).tolist()
         by_name, weights = dict(zip(last.losses, losses, strict=True)), module.model.weights
         metrics = {f"loss/{name}": value for name, value in by_name.items()}
         metrics |= {
@@ -132,6 +133,7 @@ class Meter(L.Callback):
             "gradient_norm": last.gradient_norm,
             "learning_rate": module.rate(last.step),
             "tokens_per_second": tokens / seconds,
+            "generated_images_per_second": drawn / seconds,
             "seconds_per_step": seconds / len(self.steps),
             "memory_gib": memory_gib(device),  # the most so far
             "useful_tokens": tokens / max(positions, 1),  # share of the positions that are no padding

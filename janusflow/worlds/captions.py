@@ -29,13 +29,13 @@ from janusflow.worlds.vocabulary import (
 T = TypeVar("T")
 
 COLOR_SHARE = 0.7  # of the claims that would be complete without colours
-USUAL = 0.5  # of the captions whose constructions are the plainest, GenEval's own
+USUAL = 0.4  # of the captions whose constructions are the plainest, GenEval's own
 EXTRA = 0.12  # how often a free scene's caption adds each of: a size, a place, the background, the style
 NAIVE = 0.15  # of the odd plurals and articles: formed as GenEval forms them ("sheeps", "a scissors")
-DIGITS = 0.15  # of the numbers
+DIGITS = 0.2  # of the numbers
 SYNONYMS = 0.12  # of the names that have some
-ADJECTIVES = ("nice", "pretty", "lovely", "simple")
-ADJECTIVE_SHARE = 0.05
+ADJECTIVES = ("nice", "pretty", "lovely", "simple", "single", "beautiful", "plain", "cute", "good")
+ADJECTIVE_SHARE = 0.1
 
 
 ALONE = "="  # in front of a construction that is a sentence: nothing goes around it
@@ -49,71 +49,59 @@ class Forms:
     held_out: tuple[str, ...]
 
 
-AROUND = Forms(  # "{}" is the claim, "{there}" the verb that fits it
+AROUND = Forms(  # "{}" is the claim; "{are}", "{stands}", "{it}" and "{its}" agree with what they are said of
     (
-        "a photo of {}",
-        "{}",
-        "a picture of {}",
-        "an image of {}",
-        "a drawing of {}",
-        "a photograph of {}",
-        "the picture shows {}",
-        "draw {}",
-        "show me {}",
-        "there {are} {}",
-        "i would like to see {}",
-        "here we see {}",
-        "please make a picture of {}",
-        "a scene with {}",
-        "an illustration with {}",
-        "just {}",
-        "only {}, nothing else",
-        "{} and nothing else",
+        "a photo of {}", "{}", "a picture of {}", "an image of {}", "a drawing of {}", "a photograph of {}",
+        "a photo with {}", "a picture with {}", "a picture showing {}", "an image that shows {}", "a sketch of {}",
+        "an illustration of {}", "an illustration with {}", "a painting of {}", "a scene with {}", "a view of {}",
+        "a snapshot of {}", "a close-up of {}", "the picture shows {}", "the image shows {}", "this picture has {}",
+        "this is {}", "here {are} {}", "here we see {}", "we see {}", "i see {}", "there {are} {}",
+        "there {are} {} here", "there {are} {} in the picture", "draw {}", "draw me {}", "please draw {}", "show {}",
+        "show me {}", "make {}", "make a picture of {}", "please make a picture of {}", "create {}", "generate {}",
+        "give me {}", "put {} here", "place {} in the picture", "add {}", "i want {}", "i want to see {}",
+        "i would like {}", "i would like to see {}", "i need {}", "we need {}", "let me see {}", "let there be {}",
+        "could you draw {}?", "can i have {}?", "can you show me {}?", "could i get {}?", "may i see {}?",
+        "{} please", "{}, please", "{} on {its} own", "just {}", "simply {}", "only {}", "only {}, nothing else",
+        "{} and nothing else", "nothing but {}", "{} in the picture", "{} on a plain background",
+        "a simple picture of {}", "my drawing shows {}", "one can see {}",
     ),
-    ("can you paint {}?", "imagine {}", "this photograph contains {}"),
-)
-COLORED = Forms(  # of one thing, behind its article; "{name}" is plural behind a number
+    ("can you paint {}?", "imagine {}", "this photograph contains {}", "what about {}?"),
+)  # fmt: skip
+COLORED = Forms(  # of one group, behind its article or number
     (
-        "{color} {name}",
-        "{color} colored {name}",
-        "{name} in {color}",
-        "{name} of {color} color",
-        "{name} that {are} {color}",
+        "{color} {name}", "{color} colored {name}", "{color} coloured {name}", "{name} in {color}",
+        "{name} colored {color}", "{name} coloured {color}", "{name} of {color} color", "{name} of the color {color}",
+        "{name} with {color} color", "{name} that {are} {color}", "{name} which {are} {color}",
+        "{name} in the color {color}", "{name}, {color}", "{name} ({color})", "{name} shown in {color}",
+        "{name} drawn in {color}", "{name} made {color}", "{name}, all {color}",
     ),
     ("{name} whose color is {color}", "{name} painted {color}"),
-)
+)  # fmt: skip
 BETWEEN = Forms(
     (
-        "{a} and {b}",
-        "{a} with {b}",
-        "{a} together with {b}",
-        "{a} next to {b}",
-        "{a} beside {b}",
-        "{a} and also {b}",
-        "both {a} and {b}",
-        "{a}, and {b} too",
-        "=next to {a}, {b}",
-        "{a} as well as {b}",
+        "{a} and {b}", "{a} with {b}", "{a} together with {b}", "{a} along with {b}", "{a} next to {b}",
+        "{a} beside {b}", "{a} by {b}", "{a} near {b}", "{a} and also {b}", "both {a} and {b}", "{a}, and {b} too",
+        "{a} as well as {b}", "{a}, {b}", "{a} & {b}", "{a}; {b}", "{a}, then {b}", "{a} and next to {it} {b}",
+        "{a}, beside {it} {b}", "=next to {a}, {b}", "=near {a} there {are} {b}", "=together with {a}, {b}",
+        "=along with {a} we see {b}", "={a} {stands} next to {b}", "={a} can be seen beside {b}",
     ),
     ("{a} accompanied by {b}", "=beside {a} there {are} {b}", "{a} plus {b}"),
-)
+)  # fmt: skip
 RELATED = Forms(  # "{relation}" leads from b to a
     (
-        "{a} {relation} {b}",
-        "={relation} {b}, {a}",
-        "={relation} {b} there {are} {a}",
-        "{a} which {are} {relation} {b}",
-        "{b} with {a} {side}",
-        "{a} {at} and {b} {opposite}",
-        "{a} that stands {relation} {b}",
+        "{a} {relation} {b}", "={relation} {b}, {a}", "={relation} {b} there {are} {a}", "={relation} {b} we see {a}",
+        "{a} which {are} {relation} {b}", "{a} that {stands} {relation} {b}", "{a} placed {relation} {b}",
+        "{a}, {relation} {b}", "{b} with {a} {side}", "{b} and {a} {side}", "{b}, {side} {a}",
+        "{a} {at} and {b} {opposite}", "{a} {at}, {b} {opposite}", "={a} {are} {relation} {b}",
+        "={a} {stands} {relation} {b}", "={a} should be {relation} {b}", "={at} {a}, {opposite} {b}",
     ),
     ("={b} has {a} {side}", "=look {relation} {b} to find {a}"),
-)
+)  # fmt: skip
 RELATION_WORDS = {
     "left of": ("left of", "to the left of", "on the left of", "on the left side of"),
     "right of": ("right of", "to the right of", "on the right of", "on the right side of"),
-    "above": ("above", "over"),
-    "below": ("below", "under", "beneath", "underneath"),
+    "above": ("above", "over", "higher than"),
+    "below": ("below", "under", "beneath", "underneath", "lower than"),
 }
 SIDES = {"left of": "on its left", "right of": "on its right", "above": "above it", "below": "below it"}
 ENDS = {"left of": "on the left", "right of": "on the right", "above": "at the top", "below": "at the bottom"}
@@ -124,8 +112,8 @@ STYLED = {
     "flat": ("{} in flat style", "{} as a flat drawing"),
     "cartoon": ("{} in cartoon style", "{} as a cartoon"),
 }
-AMOUNTS = ("exactly {}", "a group of {}")
-PAIR = "a pair of"
+AMOUNTS = ("exactly {}", "a group of {}", "a set of {}", "a total of {}", "just {}", "some {}")
+PAIRS = ("a pair of", "a couple of")
 LONG = ("the picture shows {}.", "there {are} {}.", "{}.", "an image with {}.", "this is a drawing of {}.")
 
 
@@ -150,6 +138,13 @@ def group_phrase(
 def be(group: Group) -> str:
     """``"is"`` or ``"are"``."""
     return verb(group.name, group.count)
+
+
+def agreeing(group: Group, many: bool = False) -> dict[str, str]:
+    """The words that agree with a group, or with several (``many``)."""
+    one = be(group) == "is"
+    its = "its" if one and not many else "their"
+    return {"are": be(group), "stands": "stands" if one else "stand", "it": "it" if one else "them", "its": its}
 
 
 def claim(scene: Scene, with_color: bool, relation: str | None = None) -> str:
@@ -196,7 +191,7 @@ class Teller:
             said = pick(rng, STYLED[scene.style]).format(said)
         if said.startswith(ALONE):
             return said.removeprefix(ALONE)
-        return self.form(AROUND).format(said, are=be(first))
+        return self.form(AROUND).format(said, **agreeing(first, many=len(scene.groups) > 1))
 
     def claim(self) -> tuple[str, Group]:
         """All groups; and the first that is named."""
@@ -208,7 +203,7 @@ class Teller:
         if self.scene.world.free and self.rng.random() < 0.5:
             said.reverse()
         (a, first), (b, second) = said
-        return self.form(BETWEEN).format(a=a, b=b, are=be(second)), first
+        return self.form(BETWEEN).format(a=a, b=b, **{**agreeing(first), "are": be(second)}), first
 
     def phrase(self, number: int) -> str:
         """One group."""
@@ -240,7 +235,7 @@ class Teller:
         if self.usual or rng.random() >= DIGITS:
             return words
         paired = group.count == 2 and not is_plural(group.name)  # a pair of scissors is one
-        return PAIR if paired and rng.random() < 0.5 else pick(rng, AMOUNTS).format(words)
+        return pick(rng, PAIRS) if paired and rng.random() < 0.5 else pick(rng, AMOUNTS).format(words)
 
     def related(self, one: tuple[str, Group], other: tuple[str, Group]) -> tuple[str, Group]:
         """Two groups and their relation, told from either end; and the first that is named."""
@@ -254,7 +249,7 @@ class Teller:
         (a, first), (b, second) = one, other
         form = self.form(RELATED)
         ends = {"at": ENDS[relation], "opposite": ENDS[OPPOSITE[relation]]}
-        said = form.format(a=a, b=b, relation=words, side=SIDES[relation], are=be(first), **ends)
+        said = form.format(a=a, b=b, relation=words, side=SIDES[relation], **agreeing(first), **ends)
         return said, second if form.startswith("{b}") else first
 
 

@@ -24,7 +24,7 @@ SHOWN_WORDS = 8
 logger = logging.getLogger(__name__)
 
 WORD = re.compile(r"[^\W_]+")
-CHAT = "user assistant yes no zero and make an its their if then 0 1 2 3 4 5"  # of chats, answers, lines of text
+CHAT = "user assistant yes no zero and make an it its them their stand stands if then 0 1 2 3 4 5"  # of chats, answers, lines of text
 SIDE = 48  # pixels that pictures are looked at with
 FRAME = 3  # pixels of the border
 # Distances of channels, in levels: of the frame's median to a named background, of a pixel to that median. Both allow
@@ -70,7 +70,7 @@ def _texts(cast: Cast) -> Iterator[str]:
         yield from (*forms.seen, *forms.held_out)
     for several in (*captions.RELATION_WORDS.values(), *captions.STYLED.values(), *questions.WORDINGS.values()):
         yield from several
-    yield from (*captions.SIDES.values(), *captions.ENDS.values(), *captions.GROUNDS, *captions.LONG, captions.PAIR)
+    yield from (*captions.SIDES.values(), *captions.ENDS.values(), *captions.GROUNDS, *captions.LONG, *captions.PAIRS)
     yield from (*captions.SMALL, *captions.LARGE, *captions.AMOUNTS, *captions.ADJECTIVES, *cast.styles)
     yield from (*COLORS, *BACKGROUNDS, *NUMBER_WORDS, *CELL_NAMES, "color", "colour", "is", "are")
     yield from (CHAT, CAPTION_REQUEST)

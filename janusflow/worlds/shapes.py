@@ -45,7 +45,12 @@ class Shapes(Cast):
     noun = "shape"
     image_size = 48
     names = SHAPES
-    synonyms = {"circle": ("disc", "dot"), "square": ("box",), "cross": ("plus",), "ring": ("hoop",)}
+    synonyms = {
+        "circle": ("disc", "disk", "dot"),
+        "square": ("box", "block"),
+        "cross": ("plus", "plus sign"),
+        "ring": ("hoop",),
+    }
     paint = "always"
     sizes = {1: (0.26, 0.54), 2: (0.24, 0.48), 3: (0.22, 0.40), 4: (0.21, 0.36), 5: (0.20, 0.31)}
 

@@ -23,15 +23,14 @@ NUMBER = "|".join(NUMBER_WORDS)
 CELL = "|".join(sorted(CELL_NAMES, key=len, reverse=True))
 GROUND = "|".join(BACKGROUNDS)
 NO_SINGULAR = ("skis", "scissors")
-RELATION_OF = {
+WORDS = {  # of a relation: to what follows
     **dict.fromkeys(("left of", "to the left of", "on the left of", "on the left side of"), "left of"),
     **dict.fromkeys(("right of", "to the right of", "on the right of", "on the right side of"), "right of"),
-    **dict.fromkeys(("above", "over"), "above"),
-    **dict.fromkeys(("below", "under", "beneath", "underneath"), "below"),
-    **{"on its left": "left of", "on its right": "right of", "above it": "above", "below it": "below"},
-    **{"on the left": "left of", "on the right": "right of", "at the top": "above", "at the bottom": "below"},
+    **dict.fromkeys(("above", "over", "higher than"), "above"),
+    **dict.fromkeys(("below", "under", "beneath", "underneath", "lower than"), "below"),
 }
-RELATION = "|".join(sorted(RELATION_OF, key=len, reverse=True))
+SIDES = {"on its left": "left of", "on its right": "right of", "above it": "above", "below it": "below"}
+ENDS = {"on the left": "left of", "on the right": "right of", "at the top": "above", "at the bottom": "below"}
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
@@ -143,32 +142,39 @@ def nouns(cast: str) -> dict[str, tuple[str, bool | None]]:
 def phrase_pattern(cast: str) -> re.Pattern:
     noun = "|".join(sorted(nouns(cast), key=len, reverse=True))
     adjective = "|".join((*captions.SMALL, *captions.LARGE, *captions.ADJECTIVES))
-    colored = [f"(?P<color{n}>{COLOR})" for n in range(6)]
-    bare = rf"(?:(?:{adjective}) )?(?:(?:{COLOR})(?: colored)? )?(?:{'|'.join(NO_SINGULAR)})\b"
+    amount = "|".join(form.replace("{}", f"(?:{NUMBER}|[1-5])") for form in ("{}", *captions.AMOUNTS))
+    colored = [re.escape(form).replace(r"\{color\}", f"(?P<color{n}>{COLOR})") for n, form in enumerate(COLORED)]
+    colored = [form.replace(r"\{are\}", f"(?P<are{n}>is|are)") for n, form in enumerate(colored)]
+    before = [form.removesuffix(r"\{name\}") for form in colored if form.endswith(r"\{name\}")]
+    behind = [form.removeprefix(r"\{name\}") for form in colored if form.startswith(r"\{name\}")]
+    assert len(before) + len(behind) == len(colored)
+    scissors = "|".join(NO_SINGULAR)
+    bare = rf"(?:(?:{adjective}) )?(?:(?:{COLOR})(?: colou?red)? )?(?:{scissors})\b"
     return re.compile(
-        rf"\b(?:(?P<count>an?|(?:exactly |a group of )?(?:{NUMBER}|[1-5])|a pair of) |(?={bare}))"
-        rf"(?:(?P<adjective>{adjective}) )?(?:{colored[0]}(?P<colored> colored)? )?(?P<noun>{noun})\b"
-        rf"(?: in {colored[1]}\b| of {colored[2]} color"
-        rf"| that (?P<are>is|are) {colored[3]}\b| whose color is {colored[4]}\b| painted {colored[5]}\b)?"
+        rf"\b(?:(?P<count>an?|{amount}|{'|'.join(captions.PAIRS)}) |(?={bare}))(?:(?P<adjective>{adjective}) )?"
+        rf"(?:{'|'.join(before)})?(?P<noun>{noun})\b(?:(?:{'|'.join(behind)})(?!\w| (?:colou?red )?(?:{scissors})))?"
     )
+
+
+COLORED = (*captions.COLORED.seen, *captions.COLORED.held_out)
 
 
 def claim_of(match: re.Match, cast: str, cell: str | None) -> tuple[Claim, str | None]:
     """What a phrase says, and the construction of its colour. Number, noun, article and verb must agree."""
     name, many = nouns(cast)[match["noun"]]
-    counted = (match["count"] or "a").removeprefix("exactly ").removeprefix("a group of ")
-    amounts = {"a": 1, "an": 1, "a pair of": 2, **{word: number for number, word in enumerate(NUMBER_WORDS)}}
-    count = int(counted) if counted.isdigit() else amounts[counted]
+    counted = match["count"] or "a"
+    number = re.search(rf"\b({NUMBER}|[1-5])$", counted)
+    count = 1 if counted in ("a", "an") else 2
+    if number:
+        count = int(number[1]) if number[1].isdigit() else NUMBER_WORDS.index(number[1])
     assert many in (None, count > 1), f"number and noun disagree in {match[0]!r}"
-    if match["count"] in ("a", "an"):
-        assert (match["count"] == "an") == (match[0].split()[1][0] in "aeiou"), match[0]
-    assert match["are"] in (None, "is" if count == 1 and name not in NO_SINGULAR else "are"), match[0]
-    found = [number for number in range(6) if match[f"color{number}"]]
-    form = captions.COLORED.seen[1] if match["colored"] else None
-    if found and form is None:
-        form = [captions.COLORED.seen[0], *captions.COLORED.seen[2:], *captions.COLORED.held_out][found[0]]
+    if counted in ("a", "an") and match["count"]:
+        assert (counted == "an") == (match[0].split()[1][0] in "aeiou"), match[0]
+    found = [n for n in range(len(COLORED)) if match[f"color{n}"]]
+    verbs = [value for key, value in match.groupdict().items() if key.startswith("are") and value]
+    assert verbs in ([], ["is" if count == 1 and name not in NO_SINGULAR else "are"]), match[0]
     bulks = dict.fromkeys(captions.SMALL, "small") | dict.fromkeys(captions.LARGE, "large")
-    color = match[f"color{found[0]}"] if found else None
+    color, form = (match[f"color{found[0]}"], COLORED[found[0]]) if found else (None, None)
     return Claim(count, name, color, bulks.get(match["adjective"]), cell), form
 
 
@@ -187,17 +193,20 @@ def read(caption: str, cast: str, position: bool = False) -> Reading:
 
     place = rf"(?P<place> (?:at|in) the (?P<cell>{CELL}))?"
     skeleton = re.sub(phrase_pattern(cast).pattern + place, replaced, text)
-    check_verbs(skeleton, claims)
+    check_agreement(skeleton, claims)
     around, between, relation = taken_apart(skeleton, position)
     return Reading(claims, relation, ground, style, [*forms, *filter(None, (around, between))])
 
 
-def check_verbs(skeleton: str, claims: list[Claim]) -> None:
-    """That "is" and "are" agree with what they stand in front of, or behind with "which"."""
-    for match in re.finditer(r"\b(?P<verb>is|are) (?=both #|#)|# which (?P<other>is|are) ", skeleton):
-        claim = claims[skeleton[: match.start()].count("#")]
-        many = claim.count > 1 or claim.name in NO_SINGULAR
-        assert (match["verb"] or match["other"]) == ("are" if many else "is"), skeleton
+def check_agreement(skeleton: str, claims: list[Claim]) -> None:
+    """That verbs agree with what they stand in front of or behind, and "it" with what it is about."""
+    several_of = {"is": "are", "stands": "stand", "it": "them", "its own": "their own"}
+    text = re.sub(r"\bthis is\b|\b(?:above|below) it\b", "", skeleton)
+    for match in re.finditer(r"\b(?P<front>is|are)(?= (?:both )?#)|\b(is|are|stands?|it|them|(its|their) own)\b", text):
+        here = text[: match.start()].count("#")
+        claim = claims[here if match["front"] else here - 1]
+        several = claim.count > 1 or claim.name in NO_SINGULAR or (match[0].endswith("own") and len(claims) > 1)
+        assert match[0] in (several_of.values() if several else several_of), skeleton
 
 
 def taken(pattern: str, text: str) -> tuple[str, str | None]:
@@ -213,34 +222,42 @@ def taken_apart(skeleton: str, position: bool) -> tuple[str | None, str | None, 
 
     ``skeleton``: the caption with "#" in place of each group.
     """
-    joining = captions.RELATED if position else captions.BETWEEN
-    for form in [*joining.seen, *joining.held_out] * (skeleton.count("#") > 1):
-        inner = rf"(?P<inner>{pattern_of(form.removeprefix(captions.ALONE))})"
-        alone = form.startswith(captions.ALONE)
-        for around in [None] if alone else [*captions.AROUND.seen, *captions.AROUND.held_out]:
-            found = re.fullmatch(inner if around is None else pattern_of(around, inner), skeleton)
-            if found:
-                return around, form, relation_of(form, found["inner"]) if position else None
-    for around in (*captions.AROUND.seen, *captions.AROUND.held_out):
-        if re.fullmatch(pattern_of(around, "#"), skeleton):
-            return around, None, None
+    if skeleton.count("#") == 1:
+        around = next((form for form, pattern in patterns(captions.AROUND, "#") if pattern.fullmatch(skeleton)), None)
+        assert around is not None, f"no construction is {skeleton!r}"
+        return around, None, None
+    joining = patterns(captions.RELATED if position else captions.BETWEEN)
+    for around, pattern in ((None, re.compile("(.+)")), *patterns(captions.AROUND, "(.+)")):
+        inner = pattern.fullmatch(skeleton)
+        for form, between in joining if inner else ():
+            if form.startswith(captions.ALONE) == (around is None) and between.fullmatch(inner[1]):
+                return around, form, relation_of(inner[1]) if position else None
     raise AssertionError(f"no construction is {skeleton!r}")
 
 
-def pattern_of(form: str, claim: str = "#") -> str:
+@cache
+def patterns(place: captions.Forms, claim: str = "#") -> list[tuple[str, re.Pattern]]:
+    """The constructions of a place with their patterns."""
+    forms = (*place.seen, *place.held_out)
+    return [(form, re.compile(pattern_of(form.removeprefix(captions.ALONE), claim))) for form in forms]
+
+
+def pattern_of(form: str, claim: str) -> str:
     """The pattern of a construction."""
-    words = {"": claim, "a": "#", "b": "#", "are": "(?:is|are)"}
+    slots = {"": claim, "a": "#", "b": "#", "are": "(?:is|are)", "stands": "stands?", "it": "(?:it|them)"}
+    slots |= {"its": "(?:its|their)", "relation": f"(?:{'|'.join(WORDS)})", "side": f"(?:{'|'.join(SIDES)})"}
+    slots |= dict.fromkeys(("at", "opposite"), f"(?:{'|'.join(ENDS)})")
     pieces = re.split(r"{(\w*)}", form)
-    filled = [re.escape(piece) if n % 2 == 0 else words.get(piece, f"(?:{RELATION})") for n, piece in enumerate(pieces)]
-    return "".join(filled)
+    return "".join(re.escape(piece) if n % 2 == 0 else slots[piece] for n, piece in enumerate(pieces))
 
 
-def relation_of(form: str, inner: str) -> str:
-    """The relation of the first thing that a construction names to the second."""
-    first, *more = (RELATION_OF[word] for word in re.findall(rf"\b(?:{RELATION})\b", inner))
-    if "opposite" in form:
-        assert more == [OPPOSITE[first]], inner
+def relation_of(inner: str) -> str:
+    """The relation of the first thing to the second, as a reader understands it, in a claim about two."""
+    if ends := re.findall(rf"(?:{'|'.join(ENDS)})(?! of| side)", inner):
+        first, second = (ENDS[end] for end in ends)
+        assert second == OPPOSITE[first], inner
         return first
-    assert not more, inner
-    told_of_first = re.match(r"#(?: which (?:is|are)| that stands)? (?!with|has)", inner)
-    return first if told_of_first else OPPOSITE[first]
+    if side := re.search("|".join(SIDES), inner):
+        return OPPOSITE[SIDES[side[0]]]  # the second stands on the first one's side
+    word = re.search("|".join(sorted(WORDS, key=len, reverse=True)), inner)
+    return WORDS[word[0]] if "#" in inner[: word.start()] else OPPOSITE[WORDS[word[0]]]
