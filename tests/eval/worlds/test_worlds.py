@@ -10,6 +10,7 @@ from PIL import Image
 from eval.__main__ import main
 from eval.result import RESULT, read_result
 from eval.task import Judged
+from eval.worlds.benchmark import HELD_OUT, IN_DISTRIBUTION, PARAPHRASED, REWORDED
 from eval.worlds.judge import WorldJudge, describe_detector, frame_color, look
 from eval.worlds.oracle import Detection as Seen
 from eval.worlds.report import score_run, write_report
@@ -55,18 +56,17 @@ def test_a_frame_is_the_border_of_a_picture():
 
 @pytest.mark.parametrize("world", WORLDS, ids=str)
 def test_the_task_asks_of_every_split_what_it_has(world):
-    few = {"prompts_per_tag": 2, "images_per_prompt": 3, "questions_per_kind": 1}
+    few = {"prompts_per_tag": 2, "images_per_prompt": 3, "questions_per_kind": 1, "paraphrases": 14}
     task = WorldTask(WorldOptions(world.cast, world.level, **few), side=32)
     held = 4 if world.cast == "objects" else 3  # kinds with something to hold out
     drawn = [one.id.split("/")[0] for one in task.drawings()]
-    assert {split: drawn.count(split) for split in SUFFIXES} == {
-        "in_distribution": 36, "held_out": 6 * held, "reworded": 36,
-    }  # fmt: skip
+    expected = {IN_DISTRIBUTION: 36, HELD_OUT: 6 * held, REWORDED: 36, PARAPHRASED: 42}
+    assert {split: drawn.count(split) for split in SUFFIXES} == expected
     assert len({one.id for one in task.drawings()}) == len(drawn)
     assert {one.seeds for one in task.drawings()} == {(0,), (1,), (2,)}
     assert all(one.prompt == task.prompt_of(one)["prompt"] for one in task.drawings())
     asked = task.questions()
-    assert {one.id.split("/")[0] for one in asked} == {"in_distribution", "held_out"}
+    assert {one.id.split("/")[0] for one in asked} == {IN_DISTRIBUTION, HELD_OUT}
     kinds = {"what", "color", "count", "where", "exists", "beside"}
     kinds |= ({"larger", "background"} if world.free else set()) | ({"style"} if world.cast == "objects" else set())
     assert {one.gold["kind"] for one in asked} == kinds and len(asked) == 2 * len(kinds)
@@ -87,6 +87,12 @@ def test_options_that_are_refused(given, message):
         WorldOptions(**given)
 
 
+def test_the_command_line_offers_the_levels(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "world", "--level", "loose"])
+    assert "choose from" in capsys.readouterr().err
+
+
 def test_a_runs_report_is_a_view_of_the_tasks_result(models, bundles, tmp_path, capsys):
     few = {"prompts_per_tag": 1, "images_per_prompt": 1, "questions_per_kind": 1, "reference_images": 8}
     world = World("shapes", "free")
@@ -101,7 +107,7 @@ def test_a_runs_report_is_a_view_of_the_tasks_result(models, bundles, tmp_path, 
     command = ["run", "world", "--model", str(models / "flow"), *flags, "--steps", "2", "--guidance", "4"]
     assert main([*command, "--batch-size", "4", "--out", str(tmp_path / "out")]) == 0
     result = read_result(tmp_path / "out" / RESULT)
-    splits = ((flat(scores[split]).items(), suffix) for split, suffix in SUFFIXES.items())
+    splits = ((flat(scores[split]).items(), suffix) for split, suffix in SUFFIXES.items() if split in scores)
     assert result["scores"] == {name + suffix: value for found, suffix in splits for name, value in found}
 
     drawn = tmp_path / "scores" / "drawn-0-of-1.jsonl"
