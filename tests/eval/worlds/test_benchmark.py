@@ -14,14 +14,16 @@ from eval.worlds.benchmark import (
     answer_scores,
     benchmark_prompts,
     benchmark_questions,
+    paraphrases,
     prompt_of,
     tag_scores,
     tags_of,
     told,
 )
+from eval.worlds.diversity import scene_for
 from janusflow.worlds import captions
 from janusflow.worlds.questions import question_kinds
-from janusflow.worlds.scenes import groups_held_out, sample_scene
+from janusflow.worlds.scenes import World, groups_held_out, sample_scene
 from janusflow.worlds.vocabulary import GENEVAL_TAGS
 from tests.worlds.reading import OPPOSITE, WORLDS, look, read, rng_of
 
@@ -110,6 +112,20 @@ def test_right_pictures_score_1_and_empty_ones_0(world):
         scores = tag_scores(nothing, [prompt["tag"] for prompt in prompts])
         assert scores["overall"] == 0 and sum(scores["images"].values()) == len(prompts)
         assert 0 < sum(scores["failures"].values()) <= len(prompts)
+
+
+@pytest.mark.parametrize("cast", ["shapes", "objects"])
+def test_paraphrases_are_of_all_tags_and_can_be_met(cast):
+    world, every = World(cast), paraphrases(cast, 1000)
+    assert len(every) == 130 and len({prompt["prompt"] for prompt in every}) == 130
+    some = Counter(prompt["tag"] for prompt in paraphrases(cast, 14))
+    assert set(some) == set(GENEVAL_TAGS) and set(some.values()) <= {2, 3}
+    for number, prompt in enumerate(every):
+        check_prompt(prompt)
+        assert {entry["class"] for entry in prompt["include"]} <= set(world.things.names)
+        assert ("exclude" in prompt) == (prompt["tag"] == "counting"), prompt
+        scene = scene_for(prompt, rng_of(11, number), world)
+        assert score_image([Detection(t.name, 1.0, t.box, t.color) for t in scene.objects], prompt).correct, prompt
 
 
 def test_answers_are_counted_by_kind():
