@@ -11,6 +11,7 @@ import pytest
 from eval.__main__ import main
 from eval.compare import measure
 from eval.compare.contestants import RECORD, Contestant, claim_folder
+from eval.compare.summary import QUALITIES
 from eval.result import read_result
 from janusflow.worlds.scenes import World
 
@@ -78,9 +79,9 @@ def test_report_has_all_sections_and_pictures(finished):
     assert sections == [*names, "The papers' numbers", "Protocol"]
     assert "Each point is 12 images" in page and "timed at batch 8 " in page and "| seconds, batch 8 |" in page
     assert "| toy world: flow | 0.000 |" in page.replace("| – ", "") and "not comparable" in page
-    for name in ("samples", "overall-flops", "overall-seconds", "frechet-flops", "frechet-seconds"):
+    for name in ("samples", *(f"{of}-{cost}" for of in QUALITIES for cost in ("flops", "seconds"))):
         assert f"({name}.png)" in page and (finished / f"{name}.png").exists()
-    assert (finished / "report.html").read_text().count("data:image/png;base64,") == 5
+    assert (finished / "report.html").read_text().count("data:image/png;base64,") == 7
 
 
 def test_finished_points_stay_and_what_is_missing_or_other_is_measured(models, finished, monkeypatch):
