@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -34,7 +34,8 @@ def add_flags(parser: Any, options: type, without: Collection[str] = (), optiona
         if kind is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:
-            settings |= {"type": kind, "choices": field.metadata["choices"]}
+            literals = get_args(hint) if get_origin(hint) is Literal else None
+            settings |= {"type": kind, "choices": field.metadata["choices"] or literals}
         if get_origin(hint) is tuple:
             several = "+" if get_args(hint)[-1] is Ellipsis else len(get_args(hint))
             settings |= {"nargs": several, "metavar": field.metadata.get("metavar")}
@@ -64,7 +65,9 @@ def from_flags(args: argparse.Namespace, options: type[T], **others: Any) -> T:
 
 
 def _kind(hint: Any) -> type:
-    """``int`` of ``int``, of ``int | None`` and of tuples of them."""
+    """``int`` of ``int``, of ``int | None`` and of tuples of them; ``str`` of literals."""
+    if get_origin(hint) is Literal:
+        return str
     kinds = {kind for kind in (get_args(hint) or (hint,)) if kind not in (type(None), Ellipsis)}
     assert len(kinds) == 1 and kinds <= {bool, int, float, str, Path}, f"no flag can be of type {hint}"
     return kinds.pop()

@@ -19,7 +19,8 @@ from janusflow.cli import main
 from janusflow.data.template import ChatConfig
 from janusflow.models.unified import UnifiedModel
 from janusflow.weights import SHIPPED
-from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.scenes import render, sample_scene
+from janusflow.worlds.vocabulary import indefinite
 from tests.conftest import ROOT
 
 FAST = ["--steps", "2", "--num-images", "2"]
@@ -68,12 +69,12 @@ def test_shipped_models_answer_right(tmp_path, capsys, model):
     group = scene.groups[0]
     render(scene).save(tmp_path / "picture.png")
     questions = [
-        f"what color is the {group.shape}?",
-        f"is there a {group.color} {group.shape}?",
+        f"what color is the {group.name}?",
+        f"is there {indefinite(f'{group.color} {group.name}')}?",
         "what shape do you see?",
     ]
     assert main(["chat", str(tmp_path / "picture.png"), *questions, "--model", model]) == 0
-    assert capsys.readouterr().out.split() == [group.color, "yes", group.shape]
+    assert capsys.readouterr().out.split() == [group.color, "yes", group.name]
 
 
 @pytest.fixture

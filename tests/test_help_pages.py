@@ -55,12 +55,12 @@ def test_every_option_is_explained_and_every_default_named_once(page, command):
 
 
 def test_options_without_a_meaning_are_not_there(page, capsys):
-    questions, pictures, both = (page(evaluate, "run", task) for task in ("pope", "geneval", "shapes"))
+    questions, pictures, both = (page(evaluate, "run", task) for task in ("pope", "geneval", "world"))
     assert "--answers " in questions and "--images " not in questions and "--seed" not in questions
     assert "--images " in pictures and "--answers " not in pictures
     assert "--images " in both and "--answers " in both
-    swept = page(evaluate, "sweep", "shapes")
-    assert "--images " not in swept and "--answers " not in swept and "shapes-sweep" in swept
+    swept = page(evaluate, "sweep", "world")
+    assert "--images " not in swept and "--answers " not in swept and "world-sweep" in swept
     for run, words in (
         (main, ["export", "runs/mine", "out", "--model", "x"]),  # which of the two would it be?
         (evaluate, ["run", "pope", "--images", "x"]),  # not short for --images-root

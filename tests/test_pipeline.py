@@ -9,7 +9,7 @@ import torch
 
 import janusflow
 from janusflow.weights import SHIPPED
-from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.scenes import render, sample_scene
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_pictures_and_answers(pipeline, tmp_path):
     assert np.abs(np.asarray(alone, int) - np.asarray(drawn[3], int)).max() <= 1
     scene = sample_scene(np.random.default_rng(4), "colors")
     render(scene).save(tmp_path / "scene.png")
-    question = f"what color is the {scene.groups[0].shape}?"
+    question = f"what color is the {scene.groups[0].name}?"
     for images in (render(scene), tmp_path / "scene.png", [str(tmp_path / "scene.png")]):
         assert pipeline.ask(images, question) == scene.groups[0].color
 

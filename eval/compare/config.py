@@ -59,6 +59,8 @@ class CompareConfig:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.sweep_images_per_prompt < 2:
+            raise ValueError("sweep_images_per_prompt must be at least 2: one picture of a prompt has no diversity")
         if self.reference_images < 8:
             raise ValueError(f"reference_images must be at least 8, got {self.reference_images}")
         World(self.cast, self.level)

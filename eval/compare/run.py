@@ -18,7 +18,7 @@ from eval.compare.summary import COSTS, QUALITIES, mark_fronts, point_summary, s
 from eval.pages.curves import plot_losses
 from eval.pages.page import write_page
 from eval.store import write_json
-from eval.worlds.benchmark import BENCHMARK_SEED, SPLITS
+from eval.worlds.benchmark import BENCHMARK_SEED, HELD_OUT, IN_DISTRIBUTION, SPLITS
 from eval.worlds.report import comparison_table
 from janusflow.checkpoints.pretrained import load_pretrained
 from janusflow.pictures import read_image
@@ -165,8 +165,8 @@ def read_scores(contestants: Sequence[Contestant]) -> dict[str, dict[str, Any]]:
                 raise ValueError(f"no run folder at {path}")
             file = Path(path) / "scores.json"
             found = read_json_object(file, required=False)
-            if not all(isinstance(found.get(split), dict) for split in SPLITS if found):
-                raise ValueError(f"{file} does not hold the scores of {' and '.join(SPLITS)}")
+            if not all(isinstance(found.get(split), dict) for split in (IN_DISTRIBUTION, HELD_OUT) if found):
+                raise ValueError(f"{file} does not hold the scores of {IN_DISTRIBUTION} and {HELD_OUT}")
             if found:
                 scores[name if len(paths) == 1 else f"{name}: {Path(path).name}"] = found
     return scores

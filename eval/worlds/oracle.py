@@ -1,18 +1,19 @@
 """The oracle detector: reads the shapes of a picture back, without any learning.
 
-1. Background: the median of the near-grey pixels. Foreground: pixels far from it, in connected regions.
-2. A region's colours are the palette names of its flat core; a colour's pieces are where its opacity is above one
-   half, so shapes that touch come apart when their colours differ, and faint ghosts leave no piece at all.
+1. Background: a plane in each channel, of what is near the frame's median. Foreground: pixels far from it, in connected
+   regions.
+2. A region has one paint, whatever its colour, or the palette colours of its flat core; a paint's pieces are where its
+   opacity is above ``PIECE``, so shapes that touch come apart when their colours differ.
 3. A piece's opacity map is compared with templates of the shapes (``shape_fit``); the best soft IoU names the shape.
-4. The score is ``fit * margin * colour * contrast * size``, each a straight ramp from 0 to 1 (see the constants).
+   The palette names its colour.
+4. The score is ``fit * margin * contrast * size``, each a straight ramp from 0 to 1 (see the constants).
 
-Calibration, at 48 pixels. Drawn shapes have a soft IoU of 0.93 to 0.99, of 0.86 to 0.97 with a blur of 0.6 pixels and
-noise of 8 levels, and lead the next shape by at least 0.085; there ``fit`` and ``margin`` reach 1, and GenEval's
-thresholds of 0.9 and 0.3 mean: drawn properly, and recognisable. Median and 90th percentile of what is neither:
-half a shape 0 and 0.04, two shapes run together 0 and 0, a ring half filled in 0.06 and 0.13, a blob 0.05 and 0.56,
-a shape less its right quarter 0.16 and 0.60, blur of 1.5 pixels 0.53 and 0.87, of 2 pixels 0.09 and 0.38. A ghost is
-absent below half its colour's contrast and scores about 0.3 at two thirds. What twelve pixels hardly show passes: a
-hexagon is a circle.
+Calibration, at 48 pixels, over free scenes. Drawn shapes have a soft IoU of 0.93 to 1, of 0.84 to 0.99 with a blur of
+0.6 pixels and noise of 8 levels, and lead the next shape by at least 0.12, there by 0.07; ``fit`` and ``margin`` reach
+1, and GenEval's thresholds of 0.9 and 0.3 mean: drawn properly, and recognisable. Median and 90th percentile of what is
+neither, of all sizes and colours on all backgrounds: half a shape 0 and 0, two shapes run together 0 and 0, a shape
+less its right quarter 0 and 0.22, a blob 0 and 0.21, a ring half filled in 0.42 and 0.50, blur of 2 pixels 0.41 and
+0.87, a ghost of half its contrast 0.33 and 0.64. What ten pixels hardly show passes: a hexagon is a circle.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ BORDER = 3  # pixels of the frame whose median the background's estimate begins 
 NEAR_BACKGROUND = (60.0, 40.0, 28.0, 28.0)  # pixels nearer to the estimate than this make the next one
 MIN_BACKGROUND = 0.3  # share of the picture that must be near, else it is no picture of this world
 FOREGROUND = 36.0  # distance from the background: 4.5 standard deviations of the noise to be tolerated
-MIN_AREA = 9.0  # summed opacity; less is a speck (the smallest shape has about 50)
-ONE_PAINT = 45.0  # distance from their median within which ...
-ONE_PAINT_SHARE = 0.8  # ... so much of a region's core makes it a region of one paint, whatever its colour
-MIN_COLOR_SHARE = 0.15  # of another region's core, for a colour to be one of its own
+MIN_AREA = 9.0  # summed opacity; less is a speck (the smallest shape has about 35)
+ONE_PAINT = 45.0  # distance from their median, at whatever opacity, within which ...
+ONE_PAINT_SHARE = 0.9  # ... so much of a region's core makes it a region of one paint, whatever its colour
+MIN_COLOR_SHARE = 0.08  # of another region's core, for a colour to be one of its own
+PIECE = 0.6  # opacity of a piece's pixels: a gap of one pixel, blurred, has about one half
 REACH = 2.5  # how far beyond its piece a shape's soft edge may lie
 
 # Ramps (value of 0, value of 1) that make up the score.
@@ -45,8 +47,8 @@ FIT_RAMP = (0.75, 0.90)  # soft IoU with the best template
 FIT_NOISE = 0.4  # how far noise lowers that ramp: times its standard deviation over the shape's contrast, ...
 MAX_NOISE = 0.12  # ... up to this ratio (pink, the faintest colour, has 0.1 at 8 levels of noise)
 MARGIN_RAMP = (0.0, 0.07)  # its lead over the best template of another shape
-CONTRAST_RAMP = (0.40, 0.70)  # contrast to the background over that of the named colour
-SMALL_RAMP, LARGE_RAMP = (0.10, 0.15), (0.78, 0.64)  # diameter over the picture's side; the world has 0.17 to 0.54
+CONTRAST_RAMP = (0.40, 0.70)  # distance from the background over the way from there to the named colour
+SMALL_RAMP, LARGE_RAMP = (0.10, 0.15), (0.78, 0.64)  # diameter over the picture's side; the worlds have 0.17 to 0.54
 MIN_SCORE = 0.02  # less is not reported
 
 
@@ -151,7 +153,7 @@ def _pieces(offset: np.ndarray, foreground: np.ndarray, background: np.ndarray) 
         residual = np.square(offset[where][..., None, :] - opacity[..., None] * directions).sum(-1)
         claimed = residual.argmin(-1)
         for k in range(len(directions)):
-            parts, amount = ndimage.label(region & (claimed == k) & (opacity[..., k] > 0.5))
+            parts, amount = ndimage.label(region & (claimed == k) & (opacity[..., k] > PIECE))
             for part in range(1, amount + 1):
                 if (parts == part).sum() >= MIN_AREA:
                     count += 1
@@ -163,7 +165,8 @@ def _paints(core: np.ndarray, background: np.ndarray) -> np.ndarray:
     """The paints (n, 3) of a region's flat pixels (P, 3), relative to the background: its one tone, or palette colours
     where shapes of several touch."""
     middle = np.median(core, axis=0)
-    if (np.square(core - middle).sum(-1) < ONE_PAINT**2).mean() >= ONE_PAINT_SHARE:
+    opacity = np.clip(core @ middle / max(middle @ middle, 1.0), 0, 1)[:, None]
+    if (np.square(core - opacity * middle).sum(-1) < ONE_PAINT**2).mean() >= ONE_PAINT_SHARE:
         return middle[None]
     palette = PALETTE - background
     votes = np.bincount(np.square(core[:, None] - palette).sum(-1).argmin(-1), minlength=len(COLORS))
@@ -177,12 +180,13 @@ def _core(piece: np.ndarray) -> np.ndarray:
 
 def _score(fit: Fit, paint: np.ndarray, named: np.ndarray, noise: float) -> float:
     """The confidence of the module's docstring; ``paint`` and ``named`` are colours relative to the background."""
-    allowance = FIT_NOISE * min(noise / float(np.linalg.norm(paint)), MAX_NOISE)
+    done, left = float(np.linalg.norm(paint)), float(np.linalg.norm(named - paint))
+    allowance = FIT_NOISE * min(noise / done, MAX_NOISE)
     diameter = fit.pose.size / SIDE
     return (
         _ramp(fit.iou + allowance, FIT_RAMP)
         * _ramp(fit.margin, MARGIN_RAMP)
-        * _ramp(float(paint @ named / (named @ named)), CONTRAST_RAMP)
+        * _ramp(done / (done + left), CONTRAST_RAMP)
         * min(_ramp(diameter, SMALL_RAMP), _ramp(diameter, LARGE_RAMP))
     )
 

@@ -61,12 +61,12 @@ class SourceConfig(Choice):
         return self
 
 
-def _respelled(entry: Any) -> Any:
-    """A source by the keys that its kind has now."""
+def _respelled(entry: Any, kind: str | None) -> Any:
+    """A source by the keys that its kind has now; ``kind`` is its own where it names none."""
     if isinstance(entry, dict) and entry.keys() >= COMMON_KEYS.keys():
         entry = {key: value for key, value in entry.items() if key not in COMMON_KEYS or value != COMMON_KEYS[key]}
-    if isinstance(entry, dict) and entry.get("kind") == "shapes":
-        entry = {**entry, "kind": "world", "cast": "shapes", "level": "fixed"}
+    if isinstance(entry, dict) and entry.get("kind", kind) == "shapes":
+        entry = {"cast": "shapes", "level": "fixed", **entry, "kind": "world"}
     return entry
 
 
@@ -104,12 +104,15 @@ class DataConfig:
         "fixed", had its keys here."""
         values = dict(values)
         own = {key: values.pop(key) for key in WORLD_KEYS if key in values}
-        if own and not values.get("sources"):
-            there = [name for name, one in (below.get("sources") or {}).items() if one.get("kind") == "world"]
-            values["sources"] = dict.fromkeys(there, own) or {"shapes": {"kind": "shapes", **own}}
+        there = below.get("sources") or {}
+        if own and not values.get("sources"):  # of worlds alone; the other sources stay
+            kept = {name: own if one.get("kind", name) == "world" else {} for name, one in there.items()}
+            values["sources"] = kept or {"shapes": own}
         sources = values.get("sources")
         if isinstance(sources, dict):
-            values["sources"] = {name: _respelled(entry) for name, entry in sources.items()}
+            values["sources"] = {
+                name: _respelled(entry, None if name in there else name) for name, entry in sources.items()
+            }
         return values
 
     @property

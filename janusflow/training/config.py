@@ -73,8 +73,8 @@ class ReportConfig:
         for name in ("prompts_per_tag", "images_per_prompt", "questions_per_kind", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"report.{name} must be at least 1, got {getattr(self, name)}")
-        if self.reference_images < 2:
-            raise ValueError(f"report.reference_images must be at least 2, got {self.reference_images}")
+        if self.reference_images < 8:
+            raise ValueError(f"report.reference_images must be at least 8, got {self.reference_images}")
 
 
 @dataclass

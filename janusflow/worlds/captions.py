@@ -15,7 +15,16 @@ from typing import TypeVar
 import numpy as np
 
 from janusflow.worlds.scenes import Group, Scene, World, sample_scene
-from janusflow.worlds.vocabulary import CELL_NAMES, NUMBER_WORDS, OPPOSITE, indefinite, plural, verb
+from janusflow.worlds.vocabulary import (
+    CELL_NAMES,
+    NUMBER_WORDS,
+    OPPOSITE,
+    indefinite,
+    is_plural,
+    plural,
+    verb,
+    with_article,
+)
 
 T = TypeVar("T")
 
@@ -40,7 +49,7 @@ class Forms:
     held_out: tuple[str, ...]
 
 
-AROUND = Forms(  # "{}" is the claim, "{are}" the verb that fits it
+AROUND = Forms(  # "{}" is the claim; "{are}", "{stands}", "{it}" and "{its}" agree with what they are said of
     (
         "a photo of {}", "{}", "a picture of {}", "an image of {}", "a drawing of {}", "a photograph of {}",
         "a photo with {}", "a picture with {}", "a picture showing {}", "an image that shows {}", "a sketch of {}",
@@ -52,7 +61,7 @@ AROUND = Forms(  # "{}" is the claim, "{are}" the verb that fits it
         "give me {}", "put {} here", "place {} in the picture", "add {}", "i want {}", "i want to see {}",
         "i would like {}", "i would like to see {}", "i need {}", "we need {}", "let me see {}", "let there be {}",
         "could you draw {}?", "can i have {}?", "can you show me {}?", "could i get {}?", "may i see {}?",
-        "{} please", "{}, please", "{} on its own", "just {}", "simply {}", "only {}", "only {}, nothing else",
+        "{} please", "{}, please", "{} on {its} own", "just {}", "simply {}", "only {}", "only {}, nothing else",
         "{} and nothing else", "nothing but {}", "{} in the picture", "{} on a plain background",
         "a simple picture of {}", "my drawing shows {}", "one can see {}",
     ),
@@ -72,19 +81,19 @@ BETWEEN = Forms(
     (
         "{a} and {b}", "{a} with {b}", "{a} together with {b}", "{a} along with {b}", "{a} next to {b}",
         "{a} beside {b}", "{a} by {b}", "{a} near {b}", "{a} and also {b}", "both {a} and {b}", "{a}, and {b} too",
-        "{a} as well as {b}", "{a}, {b}", "{a} & {b}", "{a}; {b}", "{a}, then {b}", "{a} and next to it {b}",
-        "{a}, beside it {b}", "=next to {a}, {b}", "=near {a} there {are} {b}", "=together with {a}, {b}",
-        "=along with {a} we see {b}", "={a} stands next to {b}", "={a} can be seen beside {b}",
+        "{a} as well as {b}", "{a}, {b}", "{a} & {b}", "{a}; {b}", "{a}, then {b}", "{a} and next to {it} {b}",
+        "{a}, beside {it} {b}", "=next to {a}, {b}", "=near {a} there {are} {b}", "=together with {a}, {b}",
+        "=along with {a} we see {b}", "={a} {stands} next to {b}", "={a} can be seen beside {b}",
     ),
     ("{a} accompanied by {b}", "=beside {a} there {are} {b}", "{a} plus {b}"),
 )  # fmt: skip
 RELATED = Forms(  # "{relation}" leads from b to a
     (
         "{a} {relation} {b}", "={relation} {b}, {a}", "={relation} {b} there {are} {a}", "={relation} {b} we see {a}",
-        "{a} which is {relation} {b}", "{a} that stands {relation} {b}", "{a} placed {relation} {b}",
+        "{a} which {are} {relation} {b}", "{a} that {stands} {relation} {b}", "{a} placed {relation} {b}",
         "{a}, {relation} {b}", "{b} with {a} {side}", "{b} and {a} {side}", "{b}, {side} {a}",
-        "{a} {at} and {b} {opposite}", "{a} {at}, {b} {opposite}", "={a} is {relation} {b}",
-        "={a} stands {relation} {b}", "={a} should be {relation} {b}", "={at} {a}, {opposite} {b}",
+        "{a} {at} and {b} {opposite}", "{a} {at}, {b} {opposite}", "={a} {are} {relation} {b}",
+        "={a} {stands} {relation} {b}", "={a} should be {relation} {b}", "={at} {a}, {opposite} {b}",
     ),
     ("={b} has {a} {side}", "=look {relation} {b} to find {a}"),
 )  # fmt: skip
@@ -97,7 +106,7 @@ RELATION_WORDS = {
 SIDES = {"left of": "on its left", "right of": "on its right", "above": "above it", "below": "below it"}
 ENDS = {"left of": "on the left", "right of": "on the right", "above": "at the top", "below": "at the bottom"}
 SMALL, LARGE = ("small", "little"), ("large", "big")
-GROUNDS = ("{} on a {name} background", "{} against a {name} background", "{}, the background is {name}")
+GROUNDS = ("{} on {a_name} background", "{} against {a_name} background", "{}, the background is {name}")
 STYLED = {
     "3d": ("{} in 3d style", "{} as a 3d rendering"),
     "flat": ("{} in flat style", "{} as a flat drawing"),
@@ -120,8 +129,22 @@ def group_phrase(
     noun = noun if one else plural(noun)
     words = noun
     if with_color and group.color is not None:
-        words = form.format(color=group.color, name=noun, are=verb(group.name, group.count))
-    return indefinite(words) if one else f"{number or NUMBER_WORDS[group.count]} {words}"
+        words = form.format(color=group.color, name=noun, are=be(group))
+    if one:
+        return words if is_plural(noun) else with_article(words)
+    return f"{number or NUMBER_WORDS[group.count]} {words}"
+
+
+def be(group: Group) -> str:
+    """``"is"`` or ``"are"``."""
+    return verb(group.name, group.count)
+
+
+def agreeing(group: Group, many: bool = False) -> dict[str, str]:
+    """The words that agree with a group, or with several (``many``)."""
+    one = be(group) == "is"
+    its = "its" if one and not many else "their"
+    return {"are": be(group), "stands": "stands" if one else "stand", "it": "it" if one else "them", "its": its}
 
 
 def claim(scene: Scene, with_color: bool, relation: str | None = None) -> str:
@@ -160,29 +183,27 @@ class Teller:
     def caption(self) -> str:
         """The caption."""
         scene, rng = self.scene, self.rng
-        said = self.claim()
+        said, first = self.claim()
         if self.more and rng.random() < EXTRA:
-            said = pick(rng, GROUNDS).format(said, name=scene.background.name)
+            name = scene.background.name
+            said = pick(rng, GROUNDS).format(said, name=name, a_name=indefinite(name))
         if self.more and scene.style and rng.random() < EXTRA:
             said = pick(rng, STYLED[scene.style]).format(said)
         if said.startswith(ALONE):
             return said.removeprefix(ALONE)
-        first = scene.groups[0]
-        return self.form(AROUND).format(said, are=verb(first.name, first.count))
+        return self.form(AROUND).format(said, **agreeing(first, many=len(scene.groups) > 1))
 
-    def claim(self) -> str:
-        """All groups."""
-        phrases = [self.phrase(number) for number in range(len(self.scene.groups))]
-        if len(phrases) == 1:
-            return phrases[0]
+    def claim(self) -> tuple[str, Group]:
+        """All groups; and the first that is named."""
+        said = [(self.phrase(number), group) for number, group in enumerate(self.scene.groups)]
+        if len(said) == 1:
+            return said[0]
         if self.relation:
-            return self.related(*phrases)
-        order = [0, 1]
+            return self.related(*said)
         if self.scene.world.free and self.rng.random() < 0.5:
-            order.reverse()
-        a, b = order
-        second = self.scene.groups[b]
-        return self.form(BETWEEN).format(a=phrases[a], b=phrases[b], are=verb(second.name, second.count))
+            said.reverse()
+        (a, first), (b, second) = said
+        return self.form(BETWEEN).format(a=a, b=b, **{**agreeing(first), "are": be(second)}), first
 
     def phrase(self, number: int) -> str:
         """One group."""
@@ -196,8 +217,8 @@ class Teller:
         said = group_phrase(group, self.with_color, form, self.number(group), name)
         if group.count > 1:
             return said.replace(plural(name), name + "s") if rng.random() < NAIVE else said
-        if said == indefinite(said) and rng.random() < NAIVE:
-            said = f"a {said}"
+        if is_plural(name) and rng.random() < NAIVE:
+            said = with_article(said)
         thing = scene.members(number)[0]
         if self.more and thing.bulk and rng.random() < EXTRA:
             said = described(said, pick(rng, SMALL if thing.bulk == "small" else LARGE))
@@ -213,19 +234,23 @@ class Teller:
         words = str(group.count) if rng.random() < DIGITS else NUMBER_WORDS[group.count]
         if self.usual or rng.random() >= DIGITS:
             return words
-        return pick(rng, PAIRS) if group.count == 2 and rng.random() < 0.5 else pick(rng, AMOUNTS).format(words)
+        paired = group.count == 2 and not is_plural(group.name)  # a pair of scissors is one
+        return pick(rng, PAIRS) if paired and rng.random() < 0.5 else pick(rng, AMOUNTS).format(words)
 
-    def related(self, a: str, b: str) -> str:
-        """Two groups and their relation, told from either end."""
+    def related(self, one: tuple[str, Group], other: tuple[str, Group]) -> tuple[str, Group]:
+        """Two groups and their relation, told from either end; and the first that is named."""
         rng, relation = self.rng, self.relation
         assert relation is not None
         words = relation
         if not self.usual:
             if rng.random() < 0.5:
-                a, b, relation = b, a, OPPOSITE[relation]
+                one, other, relation = other, one, OPPOSITE[relation]
             words = pick(rng, RELATION_WORDS[relation])
+        (a, first), (b, second) = one, other
+        form = self.form(RELATED)
         ends = {"at": ENDS[relation], "opposite": ENDS[OPPOSITE[relation]]}
-        return self.form(RELATED).format(a=a, b=b, relation=words, side=SIDES[relation], are="is", **ends)
+        said = form.format(a=a, b=b, relation=words, side=SIDES[relation], **agreeing(first), **ends)
+        return said, second if form.startswith("{b}") else first
 
 
 def described(phrase: str, adjective: str) -> str:
@@ -240,7 +265,7 @@ def long_caption(scene: Scene, rng: np.random.Generator) -> str:
     """Two to four sentences: the claim, then where things are, in which colour; of free scenes also the background."""
     relation = pick(rng, scene.relations()) if scene.kind == "position" else None
     said = claim(scene, bool(rng.random() < COLOR_SHARE), relation)
-    first = pick(rng, LONG).format(said, are=verb(scene.groups[0].name, scene.groups[0].count))
+    first = pick(rng, LONG).format(said, are=be(scene.groups[0]))
     rest = [_placement(scene, index) for index in range(len(scene.groups))]
     if scene.world.free and rng.random() < 0.5:
         rest.append(f"the background is {scene.background.name}.")
@@ -254,7 +279,7 @@ def _placement(scene: Scene, index: int) -> str:
     cells = [thing.cell for thing in scene.members(index)]
     color = f"{group.color} " if group.color else ""
     many = f"{NUMBER_WORDS[group.count]} {color}{plural(group.name)}"
-    subject = f"the {color + group.name if group.count == 1 else many} {verb(group.name, group.count)}"
+    subject = f"the {color + group.name if group.count == 1 else many} {be(group)}"
     clear = sorted({cell for cell in cells if cell is not None})
     if None in cells or not clear:  # some thing is in no one place
         return f"{subject} in the picture." if group.color else ""
@@ -280,10 +305,11 @@ def text_line(rng: np.random.Generator, world: World) -> str:
     if topic == 1 and scene.kind == "position":
         relation = pick(rng, scene.relations())
         a, b = one.name, two.name
-        return f"if the {a} is {relation} the {b}, then the {b} is {OPPOSITE[relation]} the {a}."
+        return f"if the {a} {be(one)} {relation} the {b}, then the {b} {be(two)} {OPPOSITE[relation]} the {a}."
     if topic == 2 and one.color:
-        single = group_phrase(Group(one.name, one.color, 1), True)
-        return f"{single} is {indefinite(one.name)}, and its color is {one.color}."
+        single = Group(one.name, one.color, 1)
+        its = "their" if is_plural(one.name) else "its"
+        return f"{group_phrase(single, True)} {be(single)} {indefinite(one.name)}, and {its} color is {one.color}."
     return long_caption(scene, rng)
 
 

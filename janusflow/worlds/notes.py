@@ -24,9 +24,10 @@ SHOWN_WORDS = 8
 logger = logging.getLogger(__name__)
 
 WORD = re.compile(r"[^\W_]+")
-CHAT = "user assistant yes no zero and make an its if then 0 1 2 3 4 5"  # of the chat's form, answers, lines of text
+# Of chats, answers, lines of text and what agrees in captions.
+CHAT = "user assistant yes no zero and make an if then it its them their stand stands 0 1 2 3 4 5"
 SIDE = 48  # pixels that pictures are looked at with
-FRAME = 3  # pixels of the border
+FRAME = 2  # pixels of the border
 # Distances of channels, in levels: of the frame's median to a named background, of a pixel to that median. Both allow
 # for gradients, noise and compression.
 NAMED, NEAR = 30, 30

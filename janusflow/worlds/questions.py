@@ -28,10 +28,10 @@ WORDINGS = {
                   "how many {nouns} do you see in total?", "count all {nouns}."),
     "count": ("how many {names} are there?", "how many {names} are in the picture?", "how many {names} do you see?",
               "count the {names}.", "what is the number of {names}?", "how many {names} does the image show?"),
-    "relation": ("where is the {a} relative to the {b}?", "on which side is the {a} of the {b}?",
-                 "seen from the {b}, where is the {a}?", "how is the {a} placed relative to the {b}?"),
-    "where": ("where is the {name}?", "where in the picture is the {name}?", "at which place is the {name}?",
-              "in which part of the picture is the {name}?"),
+    "relation": ("where {are} the {a} relative to the {b}?", "on which side {are} the {a} of the {b}?",
+                 "seen from the {b}, where {are} the {a}?", "how {are} the {a} placed relative to the {b}?"),
+    "where": ("where {are} the {name}?", "where in the picture {are} the {name}?", "at which place {are} the {name}?",
+              "in which part of the picture {are} the {name}?"),
     "anything": ("is there anything {place}?", "do you see anything {place}?"),
     "exists": ("is there {thing} in the picture?", "is there {thing}?", "do you see {thing}?",
                "does the picture show {thing}?", "can you see {thing} here?"),
@@ -128,12 +128,13 @@ def _where(scene: Scene, rng: np.random.Generator) -> Found:
         a, b = (single[k] for k in rng.permutation(2))
         relations = scene.relations(a, b)
         if len(relations) == 1:
-            names = scene.groups[a].name, scene.groups[b].name
-            return _say(rng, "relation", a=names[0], b=names[1]), _RELATION_ANSWERS[relations[0]]
+            (one, are), (other, _) = (_noun(scene.groups[k]) for k in (a, b))
+            return _say(rng, "relation", a=one, b=other, are=are), _RELATION_ANSWERS[relations[0]]
     placed = [(i, cell) for i in single if (cell := scene.members(i)[0].cell) is not None]
     if placed:
         i, cell = pick(rng, placed)
-        return _say(rng, "where", name=scene.groups[i].name), CELL_NAMES[cell]
+        name, are = _noun(scene.groups[i])
+        return _say(rng, "where", name=name, are=are), CELL_NAMES[cell]
     # Ask of a cell whether it is filled.
     filled = [thing.cell for thing in scene.objects if thing.cell is not None]
     empty = [cell for cell in range(len(CELL_NAMES)) if not any(_reaches(thing, cell) for thing in scene.objects)]

@@ -46,15 +46,18 @@ CELL_NAMES = (
 
 _PLURALS = {
     "person": "people", "sheep": "sheep", "skis": "skis", "knife": "knives", "scissors": "scissors",
-    "computer mouse": "computer mice", "mouse": "mice", "luggage": "luggage",
+    "computer mouse": "computer mice", "mouse": "mice",
 }  # fmt: skip
-_ALREADY_PLURAL = ("skis", "scissors", "luggage")
+_ALREADY_PLURAL = ("skis", "scissors")
 
 
 def plural(noun: str) -> str:
     """The plural of a noun of any cast."""
     if noun in _PLURALS:
         return _PLURALS[noun]
+    if " of " in noun:
+        head, _, rest = noun.partition(" of ")
+        return f"{plural(head)} of {rest}"
     if noun.endswith(("s", "ch", "sh", "x")):
         return noun + "es"
     if noun.endswith("y") and noun[-2] not in "aeiou":
@@ -62,13 +65,21 @@ def plural(noun: str) -> str:
     return noun + "s"
 
 
+def is_plural(noun: str) -> bool:
+    """Whether one thing of that name is spoken of as if there were several (``"scissors"``)."""
+    return noun.endswith(_ALREADY_PLURAL)
+
+
 def indefinite(phrase: str) -> str:
     """``phrase`` behind its indefinite article, or without one where it is plural already (``"red scissors"``)."""
-    if phrase.endswith(_ALREADY_PLURAL):
-        return phrase
+    return phrase if is_plural(phrase) else with_article(phrase)
+
+
+def with_article(phrase: str) -> str:
+    """``phrase`` behind "a" or "an"."""
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 def verb(noun: str, count: int) -> str:
     """What agrees with ``count`` things of that name."""
-    return "is" if count == 1 and not noun.endswith(_ALREADY_PLURAL) else "are"
+    return "is" if count == 1 and not is_plural(noun) else "are"

@@ -12,7 +12,7 @@ from janusflow.codecs.vq import VQCodec
 from janusflow.data.transforms import to_tensor
 from janusflow.training.config import PartsConfig
 from janusflow.weights import ASSETS
-from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.scenes import render, sample_scene
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.training.config import RunConfig
 from janusflow.training.data import StageData
 from janusflow.training.stages import RatioConfig, StageConfig
+from janusflow.worlds.scenes import World
 from tests.conftest import ROOT
 from tests.data.conftest import picture, write_shard
 
@@ -56,10 +57,10 @@ def test_sources_are_mixed_by_weight_for_the_tasks_they_serve(tmp_path, shard):
         mixed(text=source_config("text", path=str(tmp_path / "t.txt"), tasks=["generation"]))
 
 
-def test_the_shapes_world_is_the_default_and_can_be_mixed(folder):
-    alone, named = MixedSource(DataConfig(), 5), mixed(5, world=source_config("shapes"))
+def test_a_world_is_the_default_and_can_be_mixed(folder):
+    alone, named = MixedSource(DataConfig(), 5), mixed(5, world=source_config("world"))
     assert alone.generation(3, 0.5).image.tobytes() == named.generation(3, 0.5).image.tobytes()
-    both = mixed(photos=source_config("folder", path=str(folder)), world=source_config("shapes", image_size=64))
+    both = mixed(photos=source_config("folder", path=str(folder)), world=source_config("world", image_size=64))
     drawn = [both.generation(index, 0) for index in range(20)]
     assert {sample.image.size == (64, 64) for sample in drawn} == {True, False}
 
@@ -101,8 +102,10 @@ REFUSED = {  # a source, and what the error says
     "{kind: folder, path: a, image_column: b}": "it has kind, tasks, weight, path, min_side, cached_latents",
     "{kind: folder, path: a, weight: -1}": "weight is 0 or more",
     "{kind: folder, path: a, min_side: -1}": "min_side is 0 or more",
-    "{kind: shapes, turns: 0}": "turns of the shapes world must be at least 1",
-    "{kind: shapes, caption_share: 2}": "caption_share of the shapes world is a share",
+    "{kind: world, turns: 0}": "turns of a world must be at least 1",
+    "{kind: shapes, caption_share: 2}": "caption_share of a world is a share",
+    "{kind: world, cast: animals}": "unknown cast 'animals'",
+    "{kind: world, level: loose}": "level",
 }
 
 
@@ -118,6 +121,36 @@ def test_configurations_are_saved_and_those_of_earlier_versions_read(tmp_path):
     assert load_config(DataConfig, tmp_path / "new.yaml").sources == sources
     earlier = {name: {**COMMON_KEYS, **dataclasses.asdict(config)} for name, config in sources.items()}
     assert from_dict(DataConfig, {"sources": earlier}, "x").sources == sources
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        {"turns": 3, "long_captions": 0.5},
+        {"sources": {"shapes": {"kind": "shapes", "turns": 3, "long_captions": 0.5}}},
+        {"sources": {"shapes": {"turns": 3, "long_captions": 0.5}}},
+        {"turns": 3, "long_captions": 0.5, "sources": {}},
+    ],
+)
+def test_the_shapes_of_earlier_versions_are_a_world_on_a_grid(earlier):
+    config = from_dict(DataConfig, earlier, "x")
+    expected = source_config("world", cast="shapes", level="fixed", turns=3, long_captions=0.5)
+    assert config.sources == {"shapes": expected}
+    assert MixedSource(config, 0).readers["shapes"].world == World("shapes", "fixed")
+
+
+def test_keys_that_stood_beside_the_sources_are_those_of_the_world_below(tmp_path):
+    (tmp_path / "base.yaml").write_text("sources: {photos: {kind: folder, path: a}, own: {kind: world, cast: objects}}")
+    (tmp_path / "file.yaml").write_text("base: base.yaml\nturns: 5")
+    in_file, in_command = (
+        load_config(DataConfig, tmp_path / name, overrides)
+        for name, overrides in (("file.yaml", []), ("base.yaml", ["turns=5"]))
+    )
+    assert in_file.sources == in_command.sources
+    assert in_file.sources["own"] == source_config("world", cast="objects", turns=5)
+    assert in_file.sources["photos"] == source_config("folder", path="a")
+    (tmp_path / "photos.yaml").write_text("sources: {photos: {kind: folder, path: a}}")
+    assert set(load_config(DataConfig, tmp_path / "photos.yaml", ["turns=5"]).sources) == {"photos"}, "means nothing"
 
 
 OWN = '''

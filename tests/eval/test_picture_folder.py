@@ -109,7 +109,7 @@ def test_a_folder_without_any_prompts_picture_is_refused_and_not_scored(tmp_path
         "geneval": (["--data", "geneval.jsonl"], "00000/samples/00000.png"),
         "dpg-bench": (["--data", "dpg_bench.csv", "--pic-num", "1"], "item.png"),
         "clip-score": (["--prompts", "prompts.txt"], "00000.png"),
-        "shapes": ([], "in_distribution/00000/0000.png"),
+        "world": ([], "in_distribution/00000/0000.png"),
     }
     for (task, (data, form)), folder in itertools.product(tasks.items(), folders):
         files = [str(tmp_path / one) if "." in one else one for one in data]

@@ -23,13 +23,13 @@ ANSWERS = "answers-0-of-1.jsonl"
 
 
 def command(model: Path, out: Path, *more: str) -> list[str]:
-    return ["run", "shapes", "--model", str(model), "--out", str(out), *FEW, "--steps", "2", *more]
+    return ["run", "world", "--model", str(model), "--out", str(out), *FEW, "--steps", "2", *more]
 
 
 def from_elsewhere(of: Path, out: Path, *more: str) -> list[str]:
     """The command that scores the pictures and answers in the result folder ``of`` without a model."""
     given = ["--images", str(of / "pictures"), "--answers", str(of / ANSWERS)]
-    return ["run", "shapes", *given, "--out", str(out), *FEW, *more]
+    return ["run", "world", *given, "--out", str(out), *FEW, *more]
 
 
 def result_of(out: Path) -> dict:
@@ -79,7 +79,7 @@ def test_a_result_holds_scores_items_protocol_and_provenance(whole):
     result = result_of(whole)
     assert result["complete"] and result["problems"] == {}
     assert result["scores"][result["headline"]] is not None
-    assert len(result["items"]) == 12 + 6 + 5 + 5  # pictures and questions, in distribution and held out
+    assert len(result["items"]) == (12 + 6 + 12) + (8 + 8)  # pictures, also of reworded prompts, and questions
     drawn, asked = result["items"][0], result["items"][-1]
     assert {"id", "prompt", "seeds", "path", "picture", "verdict", "correct", "reason"} <= set(drawn)
     assert {"id", "question", "gold", "answer", "right"} <= set(asked)

@@ -92,7 +92,7 @@ def test_what_is_no_task_and_a_sweep_without_pictures_is_one_line(folder, capsys
 def test_tasks_are_named_alike_everywhere(capsys):
     assert [task.name for task in all_tasks()] == list(TASKS.paths)
     assert main(["list"]) == 0
-    assert "shapes: shapes world\n    needs nothing" in capsys.readouterr().out
+    assert "world: world\n    needs nothing" in capsys.readouterr().out
 
 
 # --- sweeps ---
@@ -113,7 +113,7 @@ def test_every_combination_is_a_setting_with_a_name_of_its_own():
 
 
 def test_a_sweep_scores_every_setting_and_goes_on(models, tmp_path, capsys):
-    command = ["sweep", "shapes", "--model", str(models / "flow"), "--out", str(tmp_path / "out"), *FEW]
+    command = ["sweep", "world", "--model", str(models / "flow"), "--out", str(tmp_path / "out"), *FEW]
     assert main([*command, "--guidance", "1", "2", "--steps", "1", "2"]) == 0
     assert "report.md" in capsys.readouterr().out
     points = json.loads((tmp_path / "out" / "sweep.json").read_text())["points"]
@@ -132,7 +132,7 @@ def test_a_sweep_scores_every_setting_and_goes_on(models, tmp_path, capsys):
 
 
 def test_settings_are_checked_before_anything_is_drawn(models, tmp_path, capsys):
-    command = ["sweep", "shapes", "--model", str(models / "flow"), "--out", str(tmp_path / "out"), *FEW]
+    command = ["sweep", "world", "--model", str(models / "flow"), "--out", str(tmp_path / "out"), *FEW]
     for bad, message in (
         ([], "nothing to sweep"),
         (["--steps", "1", "0"], "steps must be at least 1"),

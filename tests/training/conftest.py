@@ -45,7 +45,7 @@ QUIET = "preview.prompts=[]"
 REPORT = (
     "report.tasks=[generation,understanding]",
     *("report.prompts_per_tag=1", "report.images_per_prompt=2", "report.questions_per_kind=2"),
-    "report.reference_images=4",
+    "report.reference_images=8",
 )
 SPEED = ("tokens_per_second", "seconds_per_step", "data_wait", "memory_gib")
 

@@ -10,7 +10,7 @@ from janusflow.data.sources import MixedSource
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.training.data import TRIES, Part, StepDataset
 from janusflow.training.stages import RatioConfig, StageConfig
-from janusflow.worlds.shapes.source import ShapesReader
+from janusflow.worlds.source import WorldReader
 
 STAGE = StageConfig(steps=20, batch_size=13, ratios=[RatioConfig(4, 7, 2)])
 CONFIG = DataConfig(prompt_drop=0.3)
@@ -22,8 +22,8 @@ def builder(tokenizer):
     return RowBuilder(ChatTemplate(tokenizer, ChatConfig(), 36), image_size=48, max_length=256)
 
 
-def dataset(builder, part=ALONE, reader=ShapesReader, stage=STAGE):
-    source = MixedSource(CONFIG, 3, {"shapes": reader(CONFIG.used_sources["shapes"])})
+def dataset(builder, part=ALONE, reader=WorldReader, stage=STAGE):
+    source = MixedSource(CONFIG, 3, {"world": reader(CONFIG.used_sources["world"])})
     return StepDataset(source, builder, stage, CONFIG, [0, 1], part)
 
 
@@ -56,7 +56,7 @@ def test_any_number_of_processes_shares_the_same_samples(builder, ranks, micro_b
 
 
 def test_no_index_is_used_twice_or_left_out(builder):
-    class Recorder(ShapesReader):
+    class Recorder(WorldReader):
         seen = {"understanding": [], "generation": [], "text": []}
 
         def understanding(self, item, rng):
@@ -79,7 +79,7 @@ def test_no_index_is_used_twice_or_left_out(builder):
         assert indices == list(range(len(indices))) and indices, task
 
 
-class Damaged(ShapesReader):
+class Damaged(WorldReader):
     """Every third picture cannot be read, and texts never."""
 
     def generation(self, item, rng):
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_replaced_and_listed(builder):
     assert torch.equal(first.micro_batches[0].gen_pixels, again.micro_batches[0].gen_pixels)
 
 
-class Small(ShapesReader):
+class Small(WorldReader):
     """One picture in 50 is large enough."""
 
     def generation(self, item, rng):

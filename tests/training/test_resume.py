@@ -131,7 +131,7 @@ def test_a_run_begins_as_another_did_end_with_an_average_or_without(finished, co
     assert train.main([str(config), "name=three", *still, f"parts.run={runs / 'two'}"]) == 0
     for run in ("two", "three"):
         assert torch.equal(weights(runs / run)[NAME], last_weights(finished))
-        found = {step: value for (_, step, name), value in losses(runs / run).items() if name == "validation/shapes/ar"}
+        found = {step: value for (_, step, name), value in losses(runs / run).items() if name == "validation/world/ar"}
         assert set(found) == {0, 1, 2} and len({*found.values()}) == 1
 
 

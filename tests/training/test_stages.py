@@ -128,7 +128,7 @@ def test_plan_of_a_stage_states_rate_mixture_and_samples():
         "30 : 50 : 20 until step 10,000, then 14 : 80 : 6",
         "28,057,600 understanding, 154,112,000 generation, 12,390,400 text",
         "plain prompts",
-        "shapes world",
+        "the world shapes (free)",
     ):
         assert words in plan
     assert "decay" not in plan

@@ -8,7 +8,6 @@ import signal
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
-from janusflow.worlds.shapes.source import ShapesReader
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -20,6 +19,7 @@ from janusflow.training.build import build_bundle
 from janusflow.training.callbacks import Faults
 from janusflow.training.config import RunConfig
 from janusflow.training.module import UnifiedModule
+from janusflow.worlds.source import WorldReader
 from tests.training.conftest import QUIET, assert_close, losses, weights, write_config
 
 NAME = "head.encoder.in_conv.weight"
@@ -67,7 +67,7 @@ def test_report_states_scores_pictures_and_protocol(either):
 def test_held_out_samples_are_looked_at_every_few_steps_and_at_a_stages_end(either):
     logged = losses(either.run)
     for name in TERMS[either.head]:
-        steps = [(stage, step) for stage, step, metric in logged if metric == f"validation/shapes/{name}"]
+        steps = [(stage, step) for stage, step, metric in logged if metric == f"validation/world/{name}"]
         assert steps == [("stage1", 1), ("stage1", 3), ("stage2", 1), ("stage2", 3), ("stage2", 5), ("stage2", 6)]
 
 
@@ -139,8 +139,8 @@ def test_a_data_worker_that_fails_or_dies_ends_the_run_in_one_line(config, monke
             raise ValueError(f"sample {index} is damaged")
         return generation(self, index, rng)
 
-    generation = ShapesReader.generation
-    monkeypatch.setattr(ShapesReader, "generation", fail)
+    generation = WorldReader.generation
+    monkeypatch.setattr(WorldReader, "generation", fail)
     assert train.main([str(config), "data.workers=1", QUIET]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert ("damaged" if fault == "error" else "has died") in line
@@ -154,14 +154,14 @@ def test_weights_and_biases_where_it_is_installed(config, tmp_path, monkeypatch)
 
 
 def test_unreadable_samples_are_listed_and_too_many_end_the_run(config, tmp_path, monkeypatch, capsys):
-    generation = ShapesReader.generation
+    generation = WorldReader.generation
 
     def damaged(self, index, rng):
         if index % 3 == 0:
             raise ValueError(f"picture {index} is damaged")
         return generation(self, index, rng)
 
-    monkeypatch.setattr(ShapesReader, "generation", damaged)
+    monkeypatch.setattr(WorldReader, "generation", damaged)
     monkeypatch.setattr(Faults, "GRACE", 20)
     assert train.main([str(config), QUIET, "data.max_faults=0.5"]) == 0
     with (tmp_path / "runs" / "small" / "faults.csv").open(newline="") as file:

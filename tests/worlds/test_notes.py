@@ -1,11 +1,10 @@
-"""What is not of the toy world is said in a line, by models that state one and by no other."""
+"""What is not of a model's world is said in a line, by models that state one and by no other."""
 
 import dataclasses
 import io
 
 import numpy as np
 import pytest
-from janusflow.worlds.shapes.source import CAPTION_REQUEST
 from PIL import Image, ImageFilter
 
 from eval.worlds.benchmark import benchmark_prompts
@@ -19,15 +18,18 @@ from janusflow.parts import tokenizer
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.weights import SHIPPED
-from janusflow.worlds.notes import WORD, WORDS, foreign_words, is_foreign
-from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.casts import CASTS
+from janusflow.worlds.notes import WORD, foreign_words, is_foreign, words_of
+from janusflow.worlds.scenes import World, sample_scene
+from janusflow.worlds.source import CAPTION_REQUEST
 from tests.conftest import ROOT
+from tests.worlds.reading import WORLDS
 
-NOTE = "note: not of the shapes world, which is all that this model knows: "
+NOTE = "note: not of the world of shapes, which is all that this model knows: "
 
 
-def scene(seed):
-    return render(sample_scene(np.random.default_rng(seed)))
+def scene(seed, world=WORLDS[1]):
+    return sample_scene(np.random.default_rng(seed), world=world).render()
 
 
 def photo(seed):
@@ -36,27 +38,42 @@ def photo(seed):
     return Image.fromarray(noise).resize((320, 240), Image.Resampling.BICUBIC)
 
 
-def test_the_worlds_words_are_those_of_its_texts(monkeypatch):
-    monkeypatch.setattr(tokenizer, "CORPUS_SCENES", 400)
-    assert set(WORD.findall(" ".join([*tokenizer.corpus(0), CAPTION_REQUEST]).lower())) == WORDS
-    assert not foreign_words("What COLOR is the star?\n\tTwo red circles, and a blue ring!")
-    assert foreign_words("a lighthouse at dusk, a Lighthouse; 3 红色的圆") == ["lighthouse", "dusk", "3", "红色的圆"]
+@pytest.mark.parametrize("cast", CASTS.own)
+def test_the_worlds_words_are_those_of_its_texts(monkeypatch, cast):
+    monkeypatch.setattr(tokenizer, "CORPUS_SCENES", 1000)
+    texts = [text for level in ("fixed", "free") for text in tokenizer.corpus(0, World(cast, level))]
+    said = set(WORD.findall(" ".join([*texts, CAPTION_REQUEST]).lower()))
+    assert said <= words_of(cast)
+    asked = [prompt["prompt"] for prompt in benchmark_prompts(World(cast), 30, "reworded")]
+    assert set(WORD.findall(" ".join(asked))) <= words_of(cast)
+    unsaid = words_of(cast) - said - set(WORD.findall(" ".join(asked)))
+    assert len(unsaid) < 0.1 * len(words_of(cast)), unsaid
 
 
-def test_scenes_in_any_state_are_of_the_world():
+def test_other_words_are_foreign():
+    assert not foreign_words("What COLOR is the star?\n\tTwo red circles, and a blue ring!", "shapes")
+    words = ["lighthouse", "dusk", "7", "红色的圆"]
+    assert foreign_words("a lighthouse at dusk, a Lighthouse; 7 红色的圆", "shapes") == words
+    assert foreign_words("a star and a teddy bear", "shapes") == ["teddy", "bear"]
+    assert foreign_words("a star and a teddy bear", "objects") == ["star"]
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=str)
+def test_scenes_in_any_state_are_of_the_world(world):
+    spoilt = 0
     for seed in range(60):
-        image = scene(seed)
+        image = scene(seed, world)
         compressed = io.BytesIO()
         image.save(compressed, "JPEG", quality=30)
-        noise = np.random.default_rng(seed).normal(0, 8, (48, 48, 3))
-        for one in (
-            image,
-            image.convert("RGBA").resize((384, 384)),
-            image.filter(ImageFilter.GaussianBlur(2)),
-            Image.open(compressed),
-            Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8)),
-        ):
-            assert not is_foreign(one)
+        noise = np.random.default_rng(seed).normal(0, 8, (image.height, image.width, 3))
+        noisy = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+        for one in (image, image.convert("RGBA").resize((384, 384)), noisy, image.filter(ImageFilter.GaussianBlur(1))):
+            assert not is_foreign(one), seed
+        spoilt += is_foreign(Image.open(compressed)) + is_foreign(image.filter(ImageFilter.GaussianBlur(2)))
+    assert spoilt <= 2, "things at the border smear into it"
+
+
+def test_other_pictures_are_foreign():
     assert all(is_foreign(photo(seed)) for seed in range(20))
     assert is_foreign(Image.new("L", (1, 1), 255)) and is_foreign(Image.new("RGB", (3000, 20)))
 
@@ -86,7 +103,7 @@ def test_the_shipped_models_say_it_on_the_command_line(tmp_path, capsys, name):
 
 def test_python_users_are_told_once(caplog):
     bundle = load_pretrained("shapes-flow")
-    prompts = [one["prompt"] for one in benchmark_prompts(1)]
+    prompts = [one["prompt"] for one in benchmark_prompts(World("shapes"), 1, "in_distribution")]
     drawn = generate_images(bundle, prompts, range(len(prompts)), FlowSampling(steps=4))
     answer_questions(bundle, drawn, ["is there a star?"] * len(drawn))
     assert not caplog.messages  # neither the world's prompts nor what was drawn of them

@@ -11,12 +11,15 @@ import pytest
 from eval.__main__ import main
 from eval.compare import measure
 from eval.compare.contestants import RECORD, Contestant, claim_folder
+from eval.compare.summary import QUALITIES
 from eval.result import read_result
+from janusflow.worlds.scenes import World
 
 SMALL = [
-    *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "4"),
+    *("--prompts-per-tag", "1", "--images-per-prompt", "2", "--questions-per-kind", "1", "--reference-images", "8"),
     *("--flow-steps", "2", "--steps", "1", "2", "--guidance", "4", "--temperatures", "1"),
-    *("--sweep-prompts-per-tag", "1", "--repeats", "1", "--bootstrap", "20", "--batch-size", "8"),
+    *("--sweep-prompts-per-tag", "1", "--sweep-images-per-prompt", "2"),
+    *("--repeats", "1", "--bootstrap", "20", "--batch-size", "8"),
 ]
 
 
@@ -59,12 +62,13 @@ def test_everything_is_measured_and_said(finished):
 
 def test_values_are_by_prompt_and_a_prompt_can_be_left_out(finished):
     folder = finished / "points" / "flow-0" / "scores"
-    scores = measure.by_prompt(read_result(folder / "result.json"), folder, 4)
-    for split, tags in (("in_distribution", 6), ("held_out", 3)):
+    scores = measure.by_prompt(read_result(folder / "result.json"), folder, World("shapes", "free"), 8)
+    for split, tags in (("in_distribution", 6), ("held_out", 3), ("reworded", 6)):
         values = scores[split]
         assert len(values["tags"]) == len(values["frechet_without"]) == tags
         assert np.shape(values["correct"]) == np.shape(values["similarity"]) == (tags, 2)
-        assert np.shape(values["right"]) == (len(values["kinds"]), 1)
+        if split != "reworded":
+            assert np.shape(values["right"]) == (len(values["kinds"]), 1)
         assert all(one != values["frechet"] for one in values["frechet_without"])
 
 
@@ -73,11 +77,11 @@ def test_report_has_all_sections_and_pictures(finished):
     names = ("Scores", "Differences", "Side by side", "Cost of an image", "Quality against compute")
     sections = [line[3:] for line in page.splitlines() if line.startswith("## ")]
     assert sections == [*names, "The papers' numbers", "Protocol"]
-    assert "Each point is 6 images" in page and "timed at batch 6 " in page and "| seconds, batch 8 |" in page
-    assert "| shapes world: flow | 0.000 |" in page.replace("| – ", "") and "not comparable" in page
-    for name in ("samples", "overall-flops", "overall-seconds", "frechet-flops", "frechet-seconds"):
+    assert "Each point is 12 images" in page and "timed at batch 8 " in page and "| seconds, batch 8 |" in page
+    assert "| toy world: flow | 0.000 |" in page.replace("| – ", "") and "not comparable" in page
+    for name in ("samples", *(f"{of}-{cost}" for of in QUALITIES for cost in ("flops", "seconds"))):
         assert f"({name}.png)" in page and (finished / f"{name}.png").exists()
-    assert (finished / "report.html").read_text().count("data:image/png;base64,") == 5
+    assert (finished / "report.html").read_text().count("data:image/png;base64,") == 7
 
 
 def test_finished_points_stay_and_what_is_missing_or_other_is_measured(models, finished, monkeypatch):

@@ -35,7 +35,7 @@ def test_its_folder_is_its_own_and_runs_may_change(runs, capsys):
     kept.parent.mkdir(parents=True)
     kept.write_text('{"flow": ["A"], "ar": ["B"]}')
     assert main(["compare", "runs/a", "runs/b", "--recorded"]) == 0
-    assert "| a | 0.250 / 0.250 | 0.500 / 0.500 | – / – | – / – |" in capsys.readouterr().out
+    assert "| a | 0.250 / 0.250 | – / – | – / – | 0.500 / 0.500 | – / – | – / – |" in capsys.readouterr().out
     out = runs / "results" / "recorded"
     assert {path.name for path in out.iterdir()} == {"recorded.md", "losses.png"}
     Image.open(out / "losses.png").verify()

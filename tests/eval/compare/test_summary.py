@@ -19,9 +19,11 @@ def result(correct, frechet=1.0):
         "frechet": frechet,
         "frechet_floor": 0.5,
         "frechet_without": [frechet + 0.1, frechet - 0.1, frechet, frechet],
+        **OF_ALL,
     }
 
 
+OF_ALL = {"diversity": 0.75, "recall": None, "recall_floor": None, "nearest": 0.3, "nearest_floor": 0.3}
 WEAK = [[0, 0], [1, 1], [0, 0], [0, 0]]
 STRONG = [[1, 1], [1, 1], [1, 0], [1, 1]]
 
@@ -41,6 +43,8 @@ def test_scores_and_paired_differences():
     assert frechet["differences"]["strong − weak"]["value"] == pytest.approx(-0.6)
     assert frechet["differences"]["strong − weak"]["low"] == pytest.approx(-0.6), "both move alike when one is left out"
     assert frechet["models"]["weak"]["low"] == pytest.approx(1 - 1.959964 * 0.1)
+    assert rows["diversity of a prompt's pictures"]["models"]["weak"] == {"value": 0.75, "sd": None}
+    assert rows["recall of rendered scenes"]["models"]["weak"]["value"] is None, "too few pictures"
 
 
 def test_training_seeds_give_mean_and_sample_deviation():
@@ -59,23 +63,28 @@ def test_front_is_what_nothing_cheaper_or_equal_beats_in_every_plane():
     assert pareto_front(costs, qualities, more_is_better=True) == [0, 1, 4]
     assert pareto_front(costs, qualities, more_is_better=False) == [0, 5]
     assert pareto_front([3, 1, 2], [1, 1, 1], more_is_better=True) == [1], "ties go to the cheapest"
-    cheap = {"flops": 1, "seconds": 9, "overall": 0.1, "frechet": 0.1}
-    quick = {"flops": 2, "seconds": 1, "overall": 0.2, "frechet": 0.3}
+    cheap = {"flops": 1, "seconds": 9, "overall": 0.1, "frechet": 0.1, "diversity": 0.5}
+    quick = {"flops": 2, "seconds": 1, "overall": 0.2, "frechet": 0.3, "diversity": 0.5}
     mark_fronts(points := [cheap, quick])
-    assert points[0]["fronts"] == [["overall", "flops"], ["frechet", "flops"], ["frechet", "seconds"]]
-    assert points[1]["fronts"] == [["overall", "flops"], ["overall", "seconds"], ["frechet", "seconds"]]
+    assert points[0]["fronts"] == [
+        *(["overall", "flops"], ["frechet", "flops"], ["frechet", "seconds"], ["diversity", "flops"]),
+    ]
+    assert points[1]["fronts"] == [
+        *(["overall", "flops"], ["overall", "seconds"], ["frechet", "seconds"], ["diversity", "seconds"]),
+    ]
 
 
 def test_training_seeds_are_averaged():
     def seed(correct, frechet):
         cost = {"flops": 10, "flops_codec": 1, "llm_rows": 4, "llm_positions": 8, "seconds": frechet, "timed_batch": 2}
-        return {"tags": ["colors", "position"], "correct": correct, "similarity": [[1, 3]], "frechet": frechet, **cost}
+        scores = {"tags": ["colors", "position"], "correct": correct, "similarity": [[1, 3]], "frechet": frechet}
+        return {**scores, "diversity": frechet / 4, **cost}
 
     seeds = [seed([[True, True], [False, False]], 1.0), seed([[True, False], [False, True]], 2.0)]
     point = point_summary(FlowSampling(8, 2.0), seeds, resamples=10)
     assert point["overall"] == pytest.approx((0.75 + 0.25) / 2)
     assert (point["short"], point["frechet"], point["seconds"], point["similarity"]) == ("8w2", 1.5, 1.5, 2.0)
-    assert point["timed_batch"] == 2
+    assert point["timed_batch"] == 2 and point["diversity"] == 0.375
     assert point["low"] is point["high"] is None, "one prompt of each tag"
 
 
@@ -86,7 +95,8 @@ def test_one_prompt_of_a_tag_gives_no_interval_and_the_report_says_why(prompts):
             **{"tags": ["colors"] * prompts + ["position"] * prompts, "correct": [[right]] * 2 * prompts},
             **{"similarity": [[50.0 + right]] * 2 * prompts, "frechet_without": [0.5] * 2 * prompts},
         }
-        return [{**rows, "frechet": 0.5, "frechet_floor": 0.25, "kinds": ["color"] * 4, "right": [[right]] * 4}]
+        rows |= {"frechet": 0.5, "frechet_floor": 0.25, "kinds": ["color"] * 4, "right": [[right]] * 4}
+        return [{**rows, **OF_ALL}]
 
     rows = summarize_split({"weak": model(0), "strong": model(1)}, 50)
     scores = {"in_distribution": rows}
@@ -99,7 +109,7 @@ def test_one_prompt_of_a_tag_gives_no_interval_and_the_report_says_why(prompts):
         assert both["GenEval rules: mean of the tags"] == both["GenEval rules: colors"] == ("1.000 [–]", "+1.000 [–]")
         starts = {label.split(" ")[0].rstrip(","): cells for label, cells in both.items()}
         assert starts["Fréchet"] == ("0.500 [–]", "+0.000 [–]") and starts["image-text"] == ("51.0 [–]", "+1.000 [–]")
-        assert [cells for label, cells in both.items() if label.startswith("…")] == [("0.250",)], "never has one"
+        assert both["… between two rendered sets (floor)"] == ("0.250",), "never has one"
         assert both["answers: all"] == ("1.000 [1.000, 1.000]", "+1.000 [+1.000, +1.000] *")
 
 

@@ -14,7 +14,7 @@ from eval.features import extractors as features
 from eval.features.extractors import INCEPTION_FILE, Inception, TorchScriptExtractor, find_extractor
 from eval.features.resizing import bicubic, clean_pixels, gigagan, unchanged
 from eval.worlds.judge import embed
-from janusflow.worlds.shapes import render, sample_scene
+from janusflow.worlds.scenes import render, sample_scene
 from tests.eval.pictures import picture, stand_in
 
 
@@ -80,7 +80,7 @@ def test_shapes_features_are_those_of_the_shapes_scores():
     rng = np.random.default_rng(0)
     extractor = find_extractor("shapes")
     images = [render(sample_scene(rng), 48) for _ in range(3)]
-    expected = embed(images).numpy()
+    expected = embed("shapes", images).numpy()
     np.testing.assert_allclose(extractor(images), expected, atol=1e-6)
     assert extractor([gigagan(images[0])]).shape == expected[:1].shape
 

@@ -1,15 +1,15 @@
-"""The scorer on whole prompt sets: the 553 real ones, and those of the shapes world with their own scenes."""
+"""The scorer on whole prompt sets: the 553 real ones, and those of the worlds."""
 
 import json
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
-from janusflow.worlds.shapes.scenes import sample_scene
 
 from eval.geneval.score import COLORS, Box, Detection, check_prompt, relations, score_image
-from eval.worlds.benchmark import benchmark_prompts
+from eval.worlds.benchmark import SPLITS, benchmark_prompts
+from janusflow.worlds.scenes import sample_scene
+from tests.worlds.reading import WORLDS, rng_of
 
 GENEVAL_PROMPTS = Path(__file__).parents[3] / "../shared/data/prompts/geneval.jsonl"
 STEPS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
@@ -59,15 +59,16 @@ def test_all_553_real_prompts_can_be_met_and_missed():
         assert_satisfiable_and_refutable(wanted)
 
 
-@pytest.mark.parametrize("split", ["train", "held_out"])
-def test_shapes_benchmark_can_be_met_and_missed(split):
-    for wanted in benchmark_prompts(20, split):
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("world", WORLDS, ids=str)
+def test_the_worlds_benchmark_can_be_met_and_missed(world, split):
+    for wanted in benchmark_prompts(world, 20, split):
         assert_satisfiable_and_refutable(wanted)
 
 
-def test_relations_agree_with_the_shapes_world():
-    rng = np.random.default_rng(1)
-    for _ in range(100):
-        scene = sample_scene(rng, "two_object")
-        a, b = (at(o.x * 48, o.y * 48, o.size * 48) for o in scene.objects)
+@pytest.mark.parametrize("world", WORLDS, ids=str)
+def test_relations_agree_with_the_worlds(world):
+    for index in range(100):
+        scene = sample_scene(rng_of(1, index), "two_object", world=world)
+        a, b = (tuple(48 * edge for edge in thing.box) for thing in scene.objects)
         assert relations(a, b) == set(scene.relations())
