@@ -10,7 +10,7 @@ Legend: G images, C latent channels, S latent side.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -79,7 +79,8 @@ class MeanFlowLoss(Loss):
             )
 
     def forward(self, run: Forward) -> Tensor:
-        head, state = run.model.head, run.state
+        head: Any = run.model.head
+        state = run.state
         said = head.decode(run.spans(run.hidden), state.features).float()
         z_t, t, r = interpolate(state.x, state.z_0, state.t), state.t, state.r
 
@@ -131,8 +132,8 @@ class MeanFlowLoss(Loss):
             ahead = _wide(average(z_t + delta * velocity, t + delta, r))
             return (ahead - (_wide(average(z_t, t, r)) if here is None else here)) / delta
         with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward mode
-            _, slope = jvp(lambda z, t: average(z, t, r), (_wide(z_t), t), (velocity, torch.ones_like(t)))
-        return _wide(slope)
+            found = jvp(lambda z, t: average(z, t, r), (_wide(z_t), t), (velocity, torch.ones_like(t)))
+        return _wide(found[1])
 
     def alpha(self, progress: float) -> float:
         """Where on the way from flow matching (1) to MeanFlow (0) the stage is, at a share of ``progress`` of it."""
@@ -153,13 +154,15 @@ def guided_by(run: Forward, z_t: Tensor, t: Tensor, weight: float) -> Tensor:
     """
     teacher = run.reference
     assert teacher is not None, "a loss that asks a teacher was built without one"
-    embeds, features = teacher.head.encode(z_t, t)
+    head: Any = teacher.head
+    embeds, features = head.encode(z_t, t)
     rows = teacher.embed_rows(run.rows, run.und, embeds)
-    halves = []
+    halves: list[Tensor] = []
     for asked, whole in ((run.rows, True), (run.rows.without_prompts(), False)):
         hidden = teacher.run_llm(rows, asked, whole=whole).hidden
-        halves.append(teacher.head.decode(run.spans(hidden), features).float())
-    return guide(*halves, weight)
+        halves.append(head.decode(run.spans(hidden), features).float())
+    conditional, unconditional = halves
+    return guide(conditional, unconditional, weight)
 
 
 def _wide(x: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ class Detector(nn.Module):
         self.wide = nn.Conv2d(coarse, middle, 1)
         self.joined = Block(middle)
         self.read = nn.Conv2d(middle, 5 + len(classes()) + len(COLORS), 1)
+        assert self.read.bias is not None
         nn.init.constant_(self.read.bias[:1].detach(), -3.0)
 
     def forward(self, pixels: Tensor) -> Readings:

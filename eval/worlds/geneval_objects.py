@@ -96,7 +96,7 @@ class GenEvalObjects(GenEval):
         scored = score_samples(prompts, {name: one.record for name, one in judged.items() if name in prompts})
         apart: dict[bool, list[bool]] = {True: [], False: []}
         for name, prompt in prompts.items():
-            apart[groups_held_out(WORLD.things, told(prompt))].append(scored.items[name]["correct"])
+            apart[groups_held_out(WORLD.things, told(dict(prompt)))].append(scored.items[name]["correct"])
         accuracies = {
             f"image accuracy, {HELD_OUT if held else 'seen'}": sum(right) / len(right) if right else None
             for held, right in apart.items()

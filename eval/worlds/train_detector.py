@@ -69,8 +69,7 @@ def worn(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     if rng.random() < BLURRED:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0)))
     if rng.random() < NOISY:
-        levels = np.asarray(image, np.float32)
-        levels = levels + rng.normal(0, rng.uniform(1, 14), levels.shape)
+        levels = np.asarray(image) + rng.normal(0, rng.uniform(1, 14), (image.height, image.width, 3))
         image = Image.fromarray(levels.clip(0, 255).round().astype(np.uint8))
     if rng.random() < JPEG:
         buffer = BytesIO()

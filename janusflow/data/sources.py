@@ -88,7 +88,7 @@ class MixedSource:
             for item in range(len(reader)):
                 try:
                     sample = reader.generation(item, rng)
-                    if fits(sample.prompt):
+                    if sample.image is not None and fits(sample.prompt):
                         found.append(sample)
                 except ValueError:
                     continue

@@ -83,6 +83,7 @@ def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[Generati
         return grid(drawn, config.images, captions)
     firsts = [Image.new("RGB", drawn[0].size, "white") for _ in captions]
     for row, example in enumerate(examples):
+        assert example.image is not None, "examples are pictures"
         firsts[row], decibels = through_codec(bundle.required_codec, example.image, drawn[0].width)
         captions[row] = f"{example.prompt}   (first: the codec, {decibels:.1f} dB)"
     rows = [drawn[start : start + config.images] for start in range(0, len(drawn), config.images)]

@@ -256,12 +256,12 @@ def _paint(rng: np.random.Generator, cast: Cast, color: str | None) -> RGB | Non
 def _background(rng: np.random.Generator, free: bool) -> Background:
     if not free:
         name = next(iter(BACKGROUNDS))
-        color = _jitter(rng, BACKGROUNDS[name])
-        return Background(name, color, color)
+        plain = _jitter(rng, BACKGROUNDS[name])
+        return Background(name, plain, plain)
     name = list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
     color = np.array(_jitter(rng, BACKGROUNDS[name]))
     rise = rng.uniform(-GRADIENT, GRADIENT) if rng.random() < GRADIENT_SHARE else 0.0
-    start, end = (tuple(int(level) for level in np.clip(np.rint(color + sign * rise), 0, 255)) for sign in (-1, 1))
+    start, end = (_levels(color + sign * rise) for sign in (-1, 1))
     return Background(name, start, end, bool(rng.random() < 0.5))
 
 
@@ -276,5 +276,9 @@ def _ground(background: Background, side: int) -> Image.Image:
 
 
 def _jitter(rng: np.random.Generator, rgb: RGB) -> RGB:
-    moved = np.clip(np.array(rgb) + rng.integers(-COLOR_JITTER, COLOR_JITTER + 1, 3), 0, 255)
-    return int(moved[0]), int(moved[1]), int(moved[2])
+    return _levels(np.array(rgb) + rng.integers(-COLOR_JITTER, COLOR_JITTER + 1, 3))
+
+
+def _levels(values: np.ndarray) -> RGB:
+    red, green, blue = (int(level) for level in np.clip(np.rint(values), 0, 255))
+    return red, green, blue

@@ -65,6 +65,7 @@ class Shapes(Cast):
             x, y, size = (value * mask.width for value in (thing.x, thing.y, thing.size))
             pen.rectangle((0, 0, *mask.size), fill=0)
             draw_shape(pen, thing.name, x, y, size, 255, 0)
+            assert thing.rgb is not None, "every shape has a paint"
             canvas.paste(thing.rgb, mask=mask.resize((side, side), Image.Resampling.BOX))
         return canvas
 
