@@ -15,7 +15,7 @@ import yaml
 
 from janusflow import __version__
 from janusflow.command_line import Parser, find_device, make_folder, run_command
-from janusflow.options import SAMPLING, add_flags, check_given
+from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given
 from janusflow.training import command
 
 if TYPE_CHECKING:
@@ -165,11 +165,12 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="classifier-free guidance weight; 1 is none (default: the model's own, else its kind's, 2 or 5)",
     )
+    parser.add_argument("--worse", metavar="MODEL", default=argparse.SUPPRESS, help=f"{WORSE} (default: none)")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of a head from elsewhere"
     )
     for options in SAMPLING.values():
-        add_flags(parser.add_argument_group(options.models), options, without=("guidance",), optional=True)
+        add_flags(parser.add_argument_group(options.models), options, without=SHARED, optional=True)
 
 
 def run_generate(args: argparse.Namespace) -> int:

@@ -73,6 +73,7 @@ def _kind(hint: Any) -> type:
     return kinds.pop()
 
 
+SHARED = ("guidance", "worse")  # options that all of our heads have
 WORSE = "autoguidance: a worse model, such as an earlier one of the same run, takes the place of dropped prompts"
 
 
@@ -207,7 +208,7 @@ def sweepable() -> dict[str, tuple[type, str]]:
         for field in dataclasses.fields(kind):
             if get_origin(hints[field.name]) is not tuple:
                 text = field.metadata["help"]
-                found[field.name] = _kind(hints[field.name]), text if field.name == "guidance" else f"{head}: {text}"
+                found[field.name] = _kind(hints[field.name]), text if field.name in SHARED else f"{head}: {text}"
     return {"guidance": found.pop("guidance"), **found}
 
 
