@@ -76,7 +76,7 @@ def test_a_file_removes_and_replaces_keys_of_its_base(tmp_path):
         (["~seed=3"], "write '~seed' to remove, behind it 'seed=3' to replace"),
         (["seed=many"], "many"),
         (["nonsense"], "nonsense"),
-        (["model.llm.num_heads=5"], "192 is not a multiple of num_heads 5"),
+        (["model.llm.num_heads=7"], "160 is not a multiple of num_heads 7"),
         (["model.head.latent_size=13"], "13"),
         (["model.losses.repa.block=7"], "7"),
         (["data.prompt_drop=1.5"], "1.5"),

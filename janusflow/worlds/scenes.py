@@ -18,6 +18,7 @@ Split = Literal["train", "held_out"]
 COLOR_JITTER = 5  # 8-bit levels, uniform, per scene (background) and per thing
 PAINTED = 0.35  # of the groups whose things have colours of their own, where the scene is not about colours
 GRADIENT_SHARE, GRADIENT = 0.4, 16.0  # of the free scenes; levels from the middle to either end
+DOUBT = 0.06  # a scene about a relation is as far from GenEval's limit as a detector may err
 CLEAR = 0.035  # a centre this near to the border between two cells is in neither
 SMALL, LARGE = 0.3, 0.7  # of the range that sizes come from: below and above, a thing is called so
 
@@ -120,9 +121,9 @@ class Scene:
         start = sum(g.count for g in self.groups[:group])
         return self.objects[start : start + self.groups[group].count]
 
-    def relations(self, a: int = 0, b: int = 1) -> list[str]:
+    def relations(self, a: int = 0, b: int = 1, least: float = 0.5) -> list[str]:
         """Relations of the first thing of group ``a`` to that of group ``b`` (see :func:`relations_between`)."""
-        return relations_between(self.members(a)[0], self.members(b)[0])
+        return relations_between(self.members(a)[0], self.members(b)[0], least)
 
     @cached_property
     def held_out(self) -> bool:
@@ -148,9 +149,9 @@ def groups_held_out(cast: Cast, groups: tuple[Group, ...]) -> bool:
     return any(map(cast.held_out, groups)) or (len(names) == 2 and cast.held_out_pair(*names))
 
 
-def relations_between(a: Thing, b: Thing) -> list[str]:
+def relations_between(a: Thing, b: Thing, least: float = 0.5) -> list[str]:
     """Every relation of ``a`` to ``b`` under GenEval's position rule: the offset of the boxes' centres, each component
-    reduced by a tenth of the summed sides, divided by the length of the unreduced offset, must pass 0.5."""
+    reduced by a tenth of the summed sides, divided by the length of the unreduced offset, must pass ``least``."""
     centers, sides = [], []
     for x0, y0, x1, y1 in (a.box, b.box):
         centers.append(((x0 + x1) / 2, (y0 + y1) / 2))
@@ -161,7 +162,7 @@ def relations_between(a: Thing, b: Thing) -> list[str]:
         np.sign(d) * max(abs(d) - 0.1 * (one + other), 0.0) / length
         for d, one, other in zip((dx, dy), *sides, strict=True)
     )
-    found = (rx < -0.5, rx > 0.5, ry < -0.5, ry > 0.5)
+    found = (rx < -least, rx > least, ry < -least, ry > least)
     return [name for name, holds in zip(RELATIONS, found, strict=True) if holds]
 
 
@@ -206,8 +207,9 @@ def compose(
         scene = Scene(world, kind, groups, _things(rng, cast, groups, placed), _background(rng, world.free), style)
         if kind != "position":
             return scene
-        relations = scene.relations()
-        if relation in relations or (relation is None and (len(relations) == 1 or (world.free and relations))):
+        sure, possible = scene.relations(least=0.5 + DOUBT), scene.relations(least=0.5 - DOUBT)
+        wanted = sure if relation is None else [relation] if relation in sure else []
+        if wanted and sure == possible and (world.free or len(sure) == 1):
             return scene
 
 
