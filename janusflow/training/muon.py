@@ -1,7 +1,7 @@
 """Muon, orthogonalised in the precision that the device multiplies fast, and all matrices of a shape at a time.
 
 ``torch.optim.Muon`` always orthogonalises in bf16, matrix after matrix; a CPU without bf16 instructions emulates these
-products and takes 34 times as long for them as for those in fp32 (``benchmarks/muon.py``).
+products, which takes most of a small run's time (``benchmarks/muon.py``; measured: ``benchmarks/results/muon.json``).
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step. ``closure`` computes loss and gradients, once."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
             alike: dict[Any, list[Tensor]] = defaultdict(list)
             for matrix in group["params"]:
@@ -51,7 +48,10 @@ class Muon(torch.optim.Optimizer):
         directions = []
         for matrix in matrices:
             assert matrix.grad is not None
-            average = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix.grad))
+            state = self.state[matrix]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+            average = state["momentum_buffer"]
             average.lerp_(matrix.grad, 1 - MOMENTUM)
             directions.append(matrix.grad.lerp(average, MOMENTUM))
         together = torch.stack(directions) if len(directions) > 1 else directions[0].unsqueeze(0)
