@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from janusflow.precision import autocast
+from janusflow.precision import autocast, fast_bf16
 from janusflow.training.optim import OptimConfig, build_optimizer
 
 WARMUP = 50  # steps
@@ -19,7 +19,9 @@ def fit(
     name: str, model: nn.Module, loss: Callable[[int], Tensor], steps: int, lr: float, algorithm: str = "adamw"
 ) -> float:
     """Minimise ``loss(step)`` over ``model`` with warm-up and cosine decay; returns the last losses' mean."""
-    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm))
+    cpu = torch.device("cpu")
+    dtype = torch.bfloat16 if fast_bf16(cpu) else torch.float32  # as autocast's below
+    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm), dtype)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: (
@@ -27,7 +29,7 @@ def fit(
         ),
     )
     recent: list[float] = []
-    context: AbstractContextManager = autocast(torch.device("cpu"))
+    context: AbstractContextManager = autocast(cpu)
     bar = tqdm(range(steps), desc=name, mininterval=2)
     model.train()
     for step in bar:
