@@ -1,8 +1,8 @@
 """Seconds of an optimizer step over the blocks' matrices: ``torch.optim.Muon`` against ours.
 
 ``python benchmarks/muon.py`` takes the linear layers of a run's model, gives both sides the same random gradients and
-lets them step in turns. torch's orthogonalises in bf16; ours in fp32 where bf16 is not fast, all matrices of a shape at
-a time. Figures are medians; ratios are torch's seconds over ours.
+lets them step in turns. torch's orthogonalises in bf16; ours in fp32 where bf16 is not fast (as a run's default
+precision), all matrices of a shape at a time. Figures are medians; ratios are torch's seconds over ours.
 """
 
 from __future__ import annotations
@@ -36,12 +36,17 @@ def main() -> None:
     device = torch.device(args.device)
     model = UnifiedModel(load_config(RunConfig, args.config).model)
     matrices = [matrix.detach().to(device) for matrix in muon_matrices(model, OptimConfig(algorithm="muon"))]
+    dtype = torch.bfloat16 if fast_bf16(device) else torch.float32
     sides: dict[str, torch.optim.Optimizer] = {}
     for name in ("torch", "ours"):
         own = [nn.Parameter(matrix.clone()) for matrix in matrices]
         for matrix in own:
             matrix.grad = torch.randn_like(matrix)
-        sides[name] = Muon(own, 1e-3) if name == "ours" else torch.optim.Muon(own, 1e-3, adjust_lr_fn="match_rms_adamw")
+        sides[name] = (
+            Muon(own, 1e-3, dtype=dtype)
+            if name == "ours"
+            else torch.optim.Muon(own, 1e-3, adjust_lr_fn="match_rms_adamw")
+        )
     seconds = measure({name: side.step for name, side in sides.items()}, args.repeats, args.device)
     ratio = seconds["torch"] / seconds["ours"]
     numbers = sum(matrix.numel() for matrix in matrices)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from janusflow.precision import autocast
+from janusflow.precision import autocast, fast_bf16
 from janusflow.training.optim import OptimConfig, build_optimizer, set_rate
 
 WARMUP = 50  # steps
@@ -31,7 +31,9 @@ def fit(
 
     ``state``: a file that holds how far it is; the caller removes it. Returns the last losses' mean.
     """
-    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm))
+    cpu = torch.device("cpu")
+    dtype = torch.bfloat16 if fast_bf16(cpu) else torch.float32  # as autocast's below
+    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm), dtype)
     first, shown = 0, 0.0
     if state.exists():
         saved = torch.load(state, weights_only=True)
@@ -42,7 +44,7 @@ def fit(
     model.train()
     for step in bar:
         torch.manual_seed(step)  # of what the loss draws
-        with autocast(torch.device("cpu")):
+        with autocast(cpu):
             value = loss(step)
         optimizer.zero_grad()
         value.backward()

@@ -100,7 +100,8 @@ class UnifiedModule(L.LightningModule):
         assert self.stage is not None, "enter() a stage first"
         decay = self.stage.weight_decay
         config = self.optim_config if decay is None else dataclasses.replace(self.optim_config, weight_decay=decay)
-        return build_optimizer(self.model, self.stage.lr, config)
+        dtype = torch.bfloat16 if self.trainer.precision.startswith("bf16") else torch.float32
+        return build_optimizer(self.model, self.stage.lr, config, dtype)
 
     def on_fit_start(self) -> None:
         self.codec.to(self.device)

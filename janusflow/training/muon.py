@@ -1,7 +1,7 @@
-"""Muon, orthogonalised in the precision that the device multiplies fast, and all matrices of a shape at a time.
+"""Muon, orthogonalised in the run's precision, and all matrices of a shape at a time.
 
 ``torch.optim.Muon`` always orthogonalises in bf16, matrix after matrix; a CPU without bf16 instructions emulates these
-products and takes 34 times as long for them as for those in fp32 (``benchmarks/muon.py``).
+products, which takes most of a small run's time (``benchmarks/muon.py``; measured: ``benchmarks/results/muon.json``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from janusflow.precision import fast_bf16
-
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration (Jordan et al. 2024)
 ITERATIONS = 5
 MOMENTUM = 0.95
@@ -25,18 +23,18 @@ RMS = 0.2  # of an update's elements, as usual with AdamW (Liu et al. 2025, Eq. 
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised (Jordan et al. 2024), of matrices; decoupled weight decay."""
+    """Nesterov momentum, orthogonalised in ``dtype`` (Jordan et al. 2024), of matrices; decoupled weight decay."""
 
-    def __init__(self, matrices: Sequence[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, matrices: Sequence[Tensor], lr: float, weight_decay: float = 0.0, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step. ``closure`` computes loss and gradients, once."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
             alike: dict[Any, list[Tensor]] = defaultdict(list)
             for matrix in group["params"]:
@@ -51,11 +49,14 @@ class Muon(torch.optim.Optimizer):
         directions = []
         for matrix in matrices:
             assert matrix.grad is not None
-            average = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix.grad))
+            state = self.state[matrix]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(matrix.grad)
+            average = state["momentum_buffer"]
             average.lerp_(matrix.grad, 1 - MOMENTUM)
             directions.append(matrix.grad.lerp(average, MOMENTUM))
         together = torch.stack(directions) if len(directions) > 1 else directions[0].unsqueeze(0)
-        updates = orthogonalized(together, torch.bfloat16 if fast_bf16(together.device) else torch.float32)
+        updates = orthogonalized(together, self.dtype)
         scale = RMS * math.sqrt(max(together.shape[-2:]))
         for matrix, update in zip(matrices, updates, strict=True):
             matrix.mul_(1 - lr * weight_decay).add_(update, alpha=-lr * scale)

@@ -73,12 +73,14 @@ class OptimizerUnion(torch.optim.Optimizer):
             self.state.update(part.state)
 
 
-def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, lr: float, config: OptimConfig, dtype: torch.dtype = torch.float32
+) -> torch.optim.Optimizer:
     """The optimizer of the model's trainable parameters.
 
     :class:`~janusflow.training.muon.Muon` takes the weights of linear layers, scaled to AdamW's usual update size, so
-    that one rate serves both; embeddings, vectors, convolutions and the layers onto vocabulary and codebook stay with
-    AdamW.
+    that one rate serves both, and orthogonalises in ``dtype``; embeddings, vectors, convolutions and the layers onto
+    vocabulary and codebook stay with AdamW.
     """
     matrices = [p for p in muon_matrices(model, config) if p.requires_grad]
     chosen = {id(parameter) for parameter in matrices}
@@ -91,7 +93,7 @@ def build_optimizer(model: nn.Module, lr: float, config: OptimConfig) -> torch.o
     )
     if not matrices:
         return adamw
-    return OptimizerUnion([Muon(matrices, lr, config.weight_decay), adamw])
+    return OptimizerUnion([Muon(matrices, lr, config.weight_decay, dtype), adamw])
 
 
 def muon_matrices(model: nn.Module, config: OptimConfig) -> list[torch.Tensor]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from janusflow.training import muon
 from janusflow.training.muon import Muon, orthogonalized
 from janusflow.training.optim import OptimConfig, OptimizerUnion, build_optimizer, set_rate
 from janusflow.training.stages import StageConfig, rate_factor
@@ -55,6 +56,16 @@ def test_muon_does_what_torchs_does_to_the_precision_of_bf16():
     for begun, one, other in zip(first, ours, theirs, strict=True):
         moved = (other - begun).norm()
         assert (one - other).norm() < 0.03 * moved and moved > 0.01
+
+
+def test_muon_orthogonalises_in_the_precision_it_is_given(monkeypatch):
+    seen = []
+    monkeypatch.setattr(muon, "orthogonalized", lambda x, dtype: seen.append(dtype) or orthogonalized(x, dtype))
+    for dtype in (torch.float32, torch.bfloat16):
+        model = nn.Linear(8, 8)
+        model.weight.grad = torch.ones(8, 8)
+        build_optimizer(model, 1e-3, OptimConfig(algorithm="muon"), dtype).step()
+    assert seen == [torch.float32, torch.bfloat16]
 
 
 STAGE = StageConfig(lr=1e-2, steps=10, warmup_steps=4, decay_fraction=0.5)
