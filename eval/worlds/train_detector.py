@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
@@ -14,12 +15,12 @@ import torch.nn.functional as F
 from PIL import Image, ImageFilter
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from eval.worlds.detector import FILE, SIDE, STRIDE, Detector, cell_centers, to_pixels
+from janusflow.checkpoints.codecs import load_codec
 from janusflow.codecs.base import ImageCodec
 from janusflow.command_line import Parser
+from janusflow.parts.loop import fit
 from janusflow.weights import follow_umask
 from janusflow.worlds.objects import classes, upright
 from janusflow.worlds.scenes import Scene, Split, World, sample_scene
@@ -28,7 +29,6 @@ from janusflow.worlds.vocabulary import COLORS
 WORLD = World("objects", "free")
 BATCH = 64
 LR = 2e-3
-WARMUP = 300
 NEAR, FAR = 0.8, 1.8  # cells from a thing's centre: below, the cell says it; above, it says that nothing is there
 CELLS = SIDE // STRIDE
 BLURRED, NOISY, JPEG, CODED = 0.25, 0.25, 0.15, 0.5  # shares of the pictures
@@ -78,20 +78,15 @@ def worn(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image
 
 
-class Scenes(Dataset):
-    """Rendered scenes with their targets, by number."""
-
-    def __init__(self, seed: int, count: int) -> None:
-        self.seed, self.count = seed, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        rng = np.random.default_rng([self.seed, index])
+def scenes(seed: int, first: int, count: int) -> list[Tensor]:
+    """Rendered scenes, worn, (count, 3, S, S), and their :func:`targets`, stacked."""
+    samples = []
+    for index in range(first, first + count):
+        rng = np.random.default_rng([seed, index])
         split: Split = "held_out" if rng.random() < HELD_OUT else "train"
         scene = sample_scene(rng, None, split, WORLD)
-        return to_pixels(worn(scene.render(SIDE), rng)), *targets(scene)
+        samples.append((to_pixels(worn(scene.render(SIDE), rng)), *targets(scene)))
+    return [torch.stack(column) for column in zip(*samples, strict=True)]
 
 
 def coded(pixels: Tensor, codecs: Sequence[ImageCodec], step: int) -> Tensor:
@@ -115,44 +110,33 @@ def loss(model: Detector, pixels: Tensor, thing: Tensor, name: Tensor, color: Te
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train, and write the weights in half precision."""
-    from janusflow.checkpoints.codecs import load_codec
-
+    """Train, and write the weights in half precision; killed, the same command goes on."""
     parser = Parser(prog="python -m eval.worlds.train_detector", description=__doc__)
-    parser.add_argument("--steps", type=int, default=6000, help=f"training steps of {BATCH} scenes")
+    parser.add_argument("--steps", type=int, default=4000, help=f"training steps of {BATCH} scenes")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and scenes")
     parser.add_argument("--codec", nargs="*", default=[], help="image codecs whose reconstructions it is to read, too")
-    parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--out", type=Path, default=FILE, help="file to write")
     args = parser.parse_args(argv)
     torch.manual_seed(args.seed)
-    codecs = [load_codec(path) for path in args.codec]
+    try:
+        codecs = [load_codec(path) for path in args.codec]
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     model = Detector().to(memory_format=torch.channels_last)
-    if args.start:
-        from safetensors.torch import load_file
 
-        model.load_state_dict({key: tensor.float() for key, tensor in load_file(args.start).items()})
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LR, total_steps=args.steps, pct_start=min(WARMUP / args.steps, 0.3)
-    )
-    loader = DataLoader(Scenes(args.seed, args.steps * BATCH), BATCH, num_workers=1, prefetch_factor=8)
-    bar = tqdm(loader, desc="detector", mininterval=5)
-    smooth = None
-    for step, (pixels, *wanted) in enumerate(bar):
+    def value(step: int) -> Tensor:
+        pixels, *wanted = scenes(args.seed, step * BATCH, BATCH)
         with torch.no_grad():
             pixels = coded(pixels, codecs, step)
-        value = loss(model, pixels.to(memory_format=torch.channels_last), *wanted)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        schedule.step()
-        smooth = value.item() if smooth is None else 0.98 * smooth + 0.02 * value.item()
-        bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
-        if (step + 1) % 500 == 0 or step + 1 == args.steps:
-            state = {name: half(tensor) for name, tensor in model.state_dict().items()}
-            save_file(state, args.out, metadata={"classes": json.dumps(list(classes()))})
-            follow_umask([args.out])
+        return loss(model, pixels.to(memory_format=torch.channels_last), *wanted)
+
+    state = args.out.with_suffix(".state")
+    fit("detector", model, value, args.steps, LR, state)
+    weights = {name: half(tensor) for name, tensor in model.state_dict().items()}
+    save_file(weights, args.out, metadata={"classes": json.dumps(list(classes()))})
+    follow_umask([args.out])
+    state.unlink(missing_ok=True)
     return 0
 
 

@@ -14,7 +14,7 @@ from eval.worlds import detector, train_detector
 from eval.worlds.benchmark import SPLITS, benchmark_prompts
 from eval.worlds.detector import Detector, Readings, detect, to_pixels
 from eval.worlds.diversity import scene_for
-from eval.worlds.train_detector import CELLS, Scenes, half, loss, own_color, targets, worn
+from eval.worlds.train_detector import CELLS, half, loss, own_color, scenes, targets, worn
 from janusflow.worlds.objects import classes
 from janusflow.worlds.scenes import World, sample_scene
 from janusflow.worlds.vocabulary import COLORS
@@ -66,11 +66,11 @@ def test_own_colors_are_those_that_most_of_a_drawing_has():
 
 
 def test_training_pictures_are_worn_scenes_by_number():
-    scenes = Scenes(3, 8)
-    pixels, thing, name, color, box = scenes[2]
-    assert all(torch.equal(one, other) for one, other in zip(scenes[2], (pixels, thing, name, color, box), strict=True))
-    assert pixels.shape == (3, 64, 64) and pixels.abs().max() <= 1 and thing.shape == (CELLS, CELLS)
-    assert (name >= 0).equal(thing == 1) and box.shape == (4, CELLS, CELLS) and len(scenes) == 8
+    batch, later = scenes(3, 0, 4), scenes(3, 2, 1)
+    assert all(torch.equal(several[2:3], one) for several, one in zip(batch, later, strict=True))
+    pixels, thing, name, color, box = batch
+    assert pixels.shape == (4, 3, 64, 64) and pixels.abs().max() <= 1 and thing.shape == (4, CELLS, CELLS)
+    assert (name >= 0).equal(thing == 1) and color.shape == name.shape and box.shape == (4, 4, CELLS, CELLS)
     image = sample_scene(rng_of(1), world=WORLD).render()
     for index in range(20):
         assert worn(image, rng_of(index)).size == image.size
@@ -79,7 +79,7 @@ def test_training_pictures_are_worn_scenes_by_number():
 def test_a_step_of_training_lowers_the_loss():
     torch.manual_seed(0)
     model = Detector()
-    batch = [torch.stack(part) for part in zip(*(Scenes(0, 8)[index] for index in range(8)), strict=True)]
+    batch = scenes(0, 0, 8)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
     seen = []
     for _ in range(6):
@@ -95,6 +95,8 @@ def test_training_writes_weights_that_the_detector_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(train_detector, "BATCH", 2)
     path = tmp_path / "detector.safetensors"
     assert train_detector.main(["--steps", "2", "--out", str(path)]) == 0
+    assert not path.with_suffix(".state").exists()
+    assert train_detector.main(["--codec", str(tmp_path / "none"), "--out", str(path)]) == 2
     monkeypatch.setattr(detector, "FILE", path)
     detector.detector.cache_clear()
     try:
