@@ -17,13 +17,15 @@ import numpy as np
 
 from eval.geneval.score import Verdict, summarize
 from janusflow.worlds.captions import Teller
-from janusflow.worlds.questions import Question, ask, question_kinds
+from janusflow.worlds.questions import WORDINGS, Question, ask, question_kinds
 from janusflow.worlds.scenes import Group, Scene, Split, World, groups_held_out, held_out_kinds, sample_scene
 from janusflow.worlds.vocabulary import GENEVAL_TAGS
 
 IN_DISTRIBUTION, HELD_OUT, REWORDED = SPLITS = ("in_distribution", "held_out", "reworded")
-PARAPHRASED = "paraphrased"  # prompts that people wrote who did not know the constructions
+PARAPHRASED = "paraphrased"  # prompts and questions by people who did not know the constructions
 PARAPHRASES = Path(__file__).parent / "data" / "paraphrases.jsonl"
+QUESTIONS = PARAPHRASES.with_name("questions.jsonl")
+WORDING_OF = {"what": "the only", "where": "relation"}  # kinds of its questions -> wordings, where they differ
 BENCHMARK_SEED = 20_000  # prompts, questions and reference scenes; training seeds its world differently
 ATTEMPTS = 50  # to find a prompt that there was not yet
 
@@ -106,17 +108,28 @@ def prompt_of(scene: Scene, rng: np.random.Generator, reworded: bool = False) ->
 
 
 def benchmark_questions(world: World, per_kind: int, split: str) -> list[tuple[Scene, Question]]:
-    """``per_kind`` questions of each kind, each about a scene of its own."""
+    """``per_kind`` questions of each kind, each about a scene of its own; the paraphrased ones in other words."""
+    wordings = other_wordings() if split == PARAPHRASED else WORDINGS
+    kinds = [kind for kind in question_kinds(world) if split != PARAPHRASED or WORDING_OF.get(kind, kind) in wordings]
     asked = []
-    for number, kind in enumerate(question_kinds(world)):
+    for number, kind in enumerate(kinds):
         for index in range(per_kind):
-            rng = np.random.default_rng([BENCHMARK_SEED, 7, number, index, SPLITS.index(split)])
+            rng = np.random.default_rng([BENCHMARK_SEED, 7, number, index, (*SPLITS, PARAPHRASED).index(split)])
             question = None
             while question is None:
                 scene = sample_scene(rng, None, scenes_of(split), world)
-                question = ask(scene, rng, kind)
+                question = ask(scene, rng, kind, wordings)
             asked.append((scene, question))
     return asked
+
+
+def other_wordings() -> dict[str, list[str]]:
+    """Wordings of questions that were written without knowledge of those in training."""
+    wordings: dict[str, list[str]] = {}
+    for line in QUESTIONS.read_text(encoding="utf-8").splitlines():
+        question = json.loads(line)
+        wordings.setdefault(WORDING_OF.get(question["kind"], question["kind"]), []).append(question["text"])
+    return wordings
 
 
 def tag_scores(judged: Sequence[Verdict], tags: Sequence[str]) -> dict[str, Any]:

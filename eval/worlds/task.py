@@ -61,7 +61,9 @@ class WorldOptions:
     level: Level = option("free", "how they are placed")  # noqa: RUF009 - a field
     prompts_per_tag: int = option(8, "prompts of each of GenEval's tags; 0 draws none")
     images_per_prompt: int = option(8, "pictures of each prompt, seeds 0, 1, …")
-    paraphrases: int = option(0, "prompts written without knowledge of the world's constructions, of 130 for each cast")
+    paraphrases: int = option(
+        0, "prompts, of 132, written without knowledge of the constructions; 0: no such questions either"
+    )
     questions_per_kind: int = option(40, "questions of each kind; 0 asks none")
     reference_images: int = option(2048, "rendered scenes behind Fréchet distance, recall and nearest scene")
 
@@ -142,7 +144,7 @@ class WorldTask(Task):
         asked = [
             (f"{split}/question/{number:05d}", scene, question)
             for split in self.splits
-            if split in (IN_DISTRIBUTION, HELD_OUT)
+            if split != REWORDED
             for number, (scene, question) in enumerate(benchmark_questions(self.given.world, per_kind, split))
         ]
         return [

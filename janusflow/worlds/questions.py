@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from janusflow.worlds.scenes import Group, Scene, Thing, World, relations_betwee
 from janusflow.worlds.vocabulary import CELL_NAMES, COLORS, NUMBER_WORDS, indefinite, plural, verb
 
 LARGER = 1.25  # a thing is larger than another if its size is so many times the other's
+SPELLINGS = ("color", "colour")
 _RELATION_ANSWERS = {"left of": "left", "right of": "right", "above": "above", "below": "below"}
 
 WORDINGS = {
@@ -73,78 +74,83 @@ def sample_question(scene: Scene, rng: np.random.Generator) -> Question:
             return question
 
 
-def ask(scene: Scene, rng: np.random.Generator, kind: str) -> Question | None:
-    """A question of that kind; ``None`` where the scene has no certain answer to any. Raises ``ValueError`` where the
-    world has no such kind."""
+def ask(
+    scene: Scene, rng: np.random.Generator, kind: str, wordings: Mapping[str, Sequence[str]] = WORDINGS
+) -> Question | None:
+    """A question of that kind in one of ``wordings``; ``None`` where the scene has no certain answer to the one drawn.
+    Raises ``ValueError`` where the world has no such kind."""
     if kind not in question_kinds(scene.world):
         raise ValueError(f"unknown question kind {kind!r}; choose from {', '.join(question_kinds(scene.world))}")
     found = _ASK[kind](scene, rng)
-    return None if found is None else Question(kind, *found)
+    if found is None or found.wording not in wordings:
+        return None
+    return Question(kind, pick(rng, wordings[found.wording]).format(**found.words), found.answer)
 
 
-def _say(rng: np.random.Generator, wording: str, **words: str) -> str:
-    return pick(rng, WORDINGS[wording]).format(**words)
+class Found(NamedTuple):
+    """What to ask: a key of the wordings, the answer, and what stands in the wording's braces."""
+
+    wording: str
+    answer: str
+    words: dict[str, str]
 
 
-Found = tuple[str, str] | None  # the question and its answer
-
-
-def _what(scene: Scene, rng: np.random.Generator) -> Found:
+def _what(scene: Scene, rng: np.random.Generator) -> Found | None:
     noun = scene.world.things.noun
     group = pick(rng, scene.groups)
     if len(scene.groups) == 1:
-        return _say(rng, "the only", noun=noun), group.name
+        return Found("the only", group.name, {"noun": noun})
     if group.color and all(other is group or other.color not in (group.color, None) for other in scene.groups):
-        return _say(rng, "of that color", noun=noun, color=group.color), group.name
+        return Found("of that color", group.name, {"noun": noun, "color": group.color})
     clear = [thing for thing in scene.objects if thing.cell is not None and _alone(thing, scene)]
     if not clear:
         return None
     thing = pick(rng, clear)
-    return _say(rng, "at that place", noun=noun, place=_at(thing.cell)), thing.name
+    return Found("at that place", thing.name, {"noun": noun, "place": _at(thing.cell)})
 
 
-def _color(scene: Scene, rng: np.random.Generator) -> Found:
+def _color(scene: Scene, rng: np.random.Generator) -> Found | None:
     painted = [group for group in scene.groups if group.color]
     if not painted:
         return None
     group = pick(rng, painted)
     name, are = _noun(group)
-    return _say(rng, "color", color=pick(rng, ("color", "colour")), are=are, name=name), group.color or ""
+    return Found("color", group.color or "", {"color": pick(rng, SPELLINGS), "are": are, "name": name})
 
 
-def _count(scene: Scene, rng: np.random.Generator) -> Found:
+def _count(scene: Scene, rng: np.random.Generator) -> Found | None:
     roll = rng.random()
     cast = scene.world.things
     if roll < 0.2:
-        return _say(rng, "count all", nouns=plural(cast.noun)), NUMBER_WORDS[len(scene.objects)]
+        return Found("count all", NUMBER_WORDS[len(scene.objects)], {"nouns": plural(cast.noun)})
     present = {group.name: group.count for group in scene.groups}
     name = _absent(scene, rng) if roll < 0.35 else pick(rng, scene.groups).name
-    return _say(rng, "count", names=plural(name)), NUMBER_WORDS[present.get(name, 0)]
+    return Found("count", NUMBER_WORDS[present.get(name, 0)], {"names": plural(name)})
 
 
-def _where(scene: Scene, rng: np.random.Generator) -> Found:
+def _where(scene: Scene, rng: np.random.Generator) -> Found | None:
     single = [i for i, group in enumerate(scene.groups) if group.count == 1]
     if len(single) == 2 and rng.random() < 0.7:
         a, b = (single[k] for k in rng.permutation(2))
         relations = scene.relations(a, b)
         if len(relations) == 1:
             (one, are), (other, _) = (_noun(scene.groups[k]) for k in (a, b))
-            return _say(rng, "relation", a=one, b=other, are=are), _RELATION_ANSWERS[relations[0]]
+            return Found("relation", _RELATION_ANSWERS[relations[0]], {"a": one, "b": other, "are": are})
     placed = [(i, cell) for i in single if (cell := scene.members(i)[0].cell) is not None]
     if placed:
         i, cell = pick(rng, placed)
         name, are = _noun(scene.groups[i])
-        return _say(rng, "where", name=name, are=are), CELL_NAMES[cell]
+        return Found("where", CELL_NAMES[cell], {"name": name, "are": are})
     # Ask of a cell whether it is filled.
     filled = [thing.cell for thing in scene.objects if thing.cell is not None]
     empty = [cell for cell in range(len(CELL_NAMES)) if not any(_reaches(thing, cell) for thing in scene.objects)]
     present = bool(rng.random() < 0.5)
     if not (filled if present else empty):
         return None
-    return _say(rng, "anything", place=_at(pick(rng, filled if present else empty))), "yes" if present else "no"
+    return Found("anything", "yes" if present else "no", {"place": _at(pick(rng, filled if present else empty))})
 
 
-def _exists(scene: Scene, rng: np.random.Generator) -> Found:
+def _exists(scene: Scene, rng: np.random.Generator) -> Found | None:
     cast = scene.world.things
     group = pick(rng, scene.groups)
     color, name, yes = group.color, group.name, bool(rng.random() < 0.5)
@@ -155,7 +161,7 @@ def _exists(scene: Scene, rng: np.random.Generator) -> Found:
         else:
             name = _absent(scene, rng)
     thing = f"{color} {name}" if color and (cast.paint == "always" or not yes or rng.random() < 0.5) else name
-    return _say(rng, "exists", thing=indefinite(thing)), "yes" if yes else "no"
+    return Found("exists", "yes" if yes else "no", {"thing": indefinite(thing)})
 
 
 def _two(scene: Scene, rng: np.random.Generator) -> tuple[Thing, Thing] | None:
@@ -165,7 +171,7 @@ def _two(scene: Scene, rng: np.random.Generator) -> tuple[Thing, Thing] | None:
     return scene.objects[a], scene.objects[b]
 
 
-def _larger(scene: Scene, rng: np.random.Generator) -> Found:
+def _larger(scene: Scene, rng: np.random.Generator) -> Found | None:
     two = _two(scene, rng)
     if two is None:
         return None
@@ -173,10 +179,10 @@ def _larger(scene: Scene, rng: np.random.Generator) -> Found:
     if large.size < LARGER * small.size:
         return None
     wording, answer = ("larger", large) if rng.random() < 0.5 else ("smaller", small)
-    return _say(rng, wording, a=two[0].name, b=two[1].name), answer.name
+    return Found(wording, answer.name, {"a": two[0].name, "b": two[1].name})
 
 
-def _beside(scene: Scene, rng: np.random.Generator) -> Found:
+def _beside(scene: Scene, rng: np.random.Generator) -> Found | None:
     two = _two(scene, rng)
     if two is None:
         return None
@@ -185,21 +191,21 @@ def _beside(scene: Scene, rng: np.random.Generator) -> Found:
     if not relations:
         return None
     noun = scene.world.things.noun
-    return _say(rng, "beside", relation=pick(rng, relations), name=b.name, noun=noun), a.name
+    return Found("beside", a.name, {"relation": pick(rng, relations), "name": b.name, "noun": noun})
 
 
-def _background(scene: Scene, rng: np.random.Generator) -> Found:
+def _background(scene: Scene, rng: np.random.Generator) -> Found | None:
     group = pick(rng, scene.groups)
     name, are = _noun(group)
-    text = _say(rng, "background", color=pick(rng, ("color", "colour")), names=name, are=are)
-    return text, scene.background.name
+    words = {"color": pick(rng, SPELLINGS), "names": name, "are": are}
+    return Found("background", scene.background.name, words)
 
 
-def _style(scene: Scene, rng: np.random.Generator) -> Found:
-    return _say(rng, "style"), scene.style
+def _style(scene: Scene, rng: np.random.Generator) -> Found | None:
+    return Found("style", scene.style, {})
 
 
-_ASK: dict[str, Callable[[Scene, np.random.Generator], Found]] = {
+_ASK: dict[str, Callable[[Scene, np.random.Generator], Found | None]] = {
     "what": _what, "color": _color, "count": _count, "where": _where, "exists": _exists,
     "larger": _larger, "beside": _beside, "background": _background, "style": _style,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from eval.geneval.score import Detection, check_prompt, score_image
 from eval.worlds.benchmark import (
     HELD_OUT,
     IN_DISTRIBUTION,
+    PARAPHRASED,
     REWORDED,
     SPLITS,
     Answered,
@@ -22,7 +23,7 @@ from eval.worlds.benchmark import (
 )
 from eval.worlds.diversity import scene_for
 from janusflow.worlds import captions
-from janusflow.worlds.questions import question_kinds
+from janusflow.worlds.questions import WORDINGS, ask, question_kinds
 from janusflow.worlds.scenes import World, groups_held_out, sample_scene
 from janusflow.worlds.vocabulary import GENEVAL_TAGS
 from tests.worlds.reading import OPPOSITE, WORLDS, look, read, rng_of
@@ -96,6 +97,17 @@ def test_questions_are_of_every_kind_about_scenes_of_the_split(world, split):
 
 
 @each
+def test_paraphrased_questions_ask_the_same_in_other_words(world):
+    asked = benchmark_questions(world, 3, PARAPHRASED)
+    wordings = [wording for several in WORDINGS.values() for wording in several]
+    assert {question.kind for _, question in asked} == set(question_kinds(world)) - {"style"}
+    for scene, question in asked:
+        assert not scene.held_out and "{" not in question.text and question.text not in wordings
+        same = [ask(scene, rng_of(number), question.kind) for number in range(60)]
+        assert question.answer in {one.answer for one in same if one is not None}, (scene, question)
+
+
+@each
 def test_right_pictures_score_1_and_empty_ones_0(world):
     for split in SPLITS:
         tags = tags_of(world, split)
@@ -117,7 +129,7 @@ def test_right_pictures_score_1_and_empty_ones_0(world):
 @pytest.mark.parametrize("cast", ["shapes", "objects"])
 def test_paraphrases_are_of_all_tags_and_can_be_met(cast):
     world, every = World(cast), paraphrases(cast, 1000)
-    assert len(every) == 130 and len({prompt["prompt"] for prompt in every}) == 130
+    assert len(every) == 132 and len({prompt["prompt"] for prompt in every}) == 132
     some = Counter(prompt["tag"] for prompt in paraphrases(cast, 14))
     assert set(some) == set(GENEVAL_TAGS) and set(some.values()) <= {2, 3}
     for number, prompt in enumerate(every):
