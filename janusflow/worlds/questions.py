@@ -27,8 +27,8 @@ WORDINGS = {
               "in which {color} {are} the {name} drawn?"),
     "count all": ("how many {nouns} are there?", "how many {nouns} are in the picture?",
                   "how many {nouns} do you see in total?", "count all {nouns}."),
-    "count": ("how many {names} are there?", "how many {names} are in the picture?", "how many {names} do you see?",
-              "count the {names}.", "what is the number of {names}?", "how many {names} does the image show?"),
+    "count": ("how many {name} are there?", "how many {name} are in the picture?", "how many {name} do you see?",
+              "count the {name}.", "what is the number of {name}?", "how many {name} does the image show?"),
     "relation": ("where {are} the {a} relative to the {b}?", "on which side {are} the {a} of the {b}?",
                  "seen from the {b}, where {are} the {a}?", "how {are} the {a} placed relative to the {b}?"),
     "where": ("where {are} the {name}?", "where in the picture {are} the {name}?", "at which place {are} the {name}?",
@@ -43,7 +43,7 @@ WORDINGS = {
     "beside": ("what is {relation} the {name}?", "which {noun} is {relation} the {name}?",
                "what do you see {relation} the {name}?"),
     "background": ("what is the background?", "which background is it?", "what {color} is the background?",
-                   "on what background {are} the {names} drawn?"),
+                   "on what background {are} the {name} drawn?"),
     "style": ("which style is this?", "what style is the picture drawn in?", "in which style is it drawn?",
               "what is the style of the drawing?"),
 }  # fmt: skip
@@ -125,7 +125,7 @@ def _count(scene: Scene, rng: np.random.Generator) -> Found | None:
         return Found("count all", NUMBER_WORDS[len(scene.objects)], {"nouns": plural(cast.noun)})
     present = {group.name: group.count for group in scene.groups}
     name = _absent(scene, rng) if roll < 0.35 else pick(rng, scene.groups).name
-    return Found("count", NUMBER_WORDS[present.get(name, 0)], {"names": plural(name)})
+    return Found("count", NUMBER_WORDS[present.get(name, 0)], {"name": plural(name)})
 
 
 def _where(scene: Scene, rng: np.random.Generator) -> Found | None:
@@ -197,7 +197,7 @@ def _beside(scene: Scene, rng: np.random.Generator) -> Found | None:
 def _background(scene: Scene, rng: np.random.Generator) -> Found | None:
     group = pick(rng, scene.groups)
     name, are = _noun(group)
-    words = {"color": pick(rng, SPELLINGS), "names": name, "are": are}
+    words = {"color": pick(rng, SPELLINGS), "name": name, "are": are}
     return Found("background", scene.background.name, words)
 
 
