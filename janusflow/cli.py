@@ -294,13 +294,14 @@ def run_pairs(args: argparse.Namespace) -> int:
     """Draw the pairs that are not stored yet."""
     from itertools import cycle, islice
 
-    from janusflow.inference.pairs import make_pairs, read_prompts
+    from janusflow.inference.pairs import make_pairs
+    from janusflow.inference.prompts import read_prompts
     from janusflow.progress import progress_bar
 
     if args.batch_size < 1 or (args.count is not None and args.count < 1):
         raise ValueError(f"--batch-size and --count must be at least 1, got {args.batch_size} and {args.count}")
     if args.prompts is not None:
-        prompts = read_prompts(args.prompts)
+        prompts = [one["prompt"] for one in read_prompts(args.prompts)]
         prompts = list(islice(cycle(prompts), args.count or len(prompts)))
     elif args.count is None:
         raise ValueError("--cast needs --count: a world's captions have no end")

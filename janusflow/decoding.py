@@ -51,6 +51,11 @@ def choose(
     return tokens.gather(-1, inverse(ordered, uniforms).unsqueeze(-1)).squeeze(-1)
 
 
+def log_prob(logits: Tensor, codes: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities (…) of codes (…) that were drawn from logits (…, K) at a temperature."""
+    return (logits.float() / temperature).log_softmax(-1).gather(-1, codes.unsqueeze(-1)).squeeze(-1)
+
+
 def inverse(weights: Tensor, uniforms: Tensor) -> Tensor:
     """The index (B,) at which the cumulative sum of ``weights`` (B, V) passes the share ``uniforms`` (B,) of it all."""
     cumulative = weights.double().cumsum(-1) if weights.device.type != "mps" else weights.cumsum(-1)

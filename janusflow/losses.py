@@ -28,6 +28,9 @@ LOSSES: Registry[type[Loss]] = Registry(
         "image": "janusflow.losses:ImageLoss",
         "repa": "janusflow.repa:RepaLoss",
         "meanflow": "janusflow.meanflow:MeanFlowLoss",
+        "nft": "janusflow.rl.nft:NFTLoss",
+        "flow_grpo": "janusflow.rl.flow_grpo:FlowGRPOLoss",
+        "grpo": "janusflow.rl.grpo:GRPOLoss",
     },
 )
 
@@ -55,6 +58,7 @@ class Loss(nn.Module, ABC):
     Config: ClassVar[type[LossConfig]] = LossConfig
     module: ClassVar[str | None] = None  # its place in the model (default: loss_NAME)
     needs_siglip: ClassVar[bool] = False  # it asks the understanding encoder about clean images
+    learns_from_rollouts: ClassVar[bool] = False  # it is over images that the model drew (see janusflow.rl)
     taps: tuple[int, ...] = ()  # LLM blocks, counted from 1, whose output it asks for
 
     def __init__(self, config: LossConfig, model: ModelConfig) -> None:

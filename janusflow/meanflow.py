@@ -90,9 +90,9 @@ class MeanFlowLoss(Loss):
 
         with torch.no_grad():
             velocity = target_velocity(state.x.float(), state.z_0.float())
-            if self.config.guidance != 1 and run.progress >= self.config.guidance_from:
+            if self.config.guidance != 1 and run.aside.progress >= self.config.guidance_from:
                 velocity = guided_by(run, z_t, t, self.config.guidance)
-            target = self.target(average, velocity, z_t, t, r, run.progress, said.detach())
+            target = self.target(average, velocity, z_t, t, r, run.aside.progress, said.detach())
         errors = (said - target).square().flatten(1).mean(1)
         weights = (errors.detach() + self.config.offset) ** -self.config.power
         return (weights * errors).sum() / run.counts.images.clamp(min=1)
@@ -152,7 +152,7 @@ def guided_by(run: Forward, z_t: Tensor, t: Tensor, weight: float) -> Tensor:
 
     The unconditional half runs the same rows, in which the spans do not see their prompts.
     """
-    teacher = run.reference
+    teacher = run.aside.reference
     assert teacher is not None, "a loss that asks a teacher was built without one"
     head: Any = teacher.head
     embeds, features = head.encode(z_t, t)

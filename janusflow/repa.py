@@ -75,7 +75,7 @@ class RepaLoss(Loss, nn.Sequential):
 
     def forward(self, run: Forward) -> Tensor:
         projected = self.project(run.spans(run.tapped[self.taps[0]])[:, 1:])
-        if run.progress >= self.config.until < 1:
+        if run.aside.progress >= self.config.until < 1:
             return 0.0 * projected.float().sum()  # the projector's gradient exists on all ranks
         with torch.no_grad():
             target = run.model.vision.features(run.gen_pixels)

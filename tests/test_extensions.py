@@ -58,7 +58,7 @@ class QueryHead(GenerationHead):
     def decode(self, hidden):
         return rearrange(self.out(hidden), "g (h w) (c p q) -> g c (h p) (w q)", h=self.config.grid, p=2, q=2)
 
-    def prepare(self, latents, seeds, noise=None):
+    def prepare(self, latents, seeds, fixed=None):
         return self.queries.expand(len(latents), -1, -1), latents
 
     def loss(self, hidden, state, total=None, again=None):

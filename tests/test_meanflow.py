@@ -16,7 +16,7 @@ from janusflow.guidance import guide
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.losses import LossConfig
 from janusflow.meanflow import MeanFlowConfig, MeanFlowLoss, guided_by
-from janusflow.models.unified import Counts, Forward, UnifiedModel
+from janusflow.models.unified import Aside, Counts, Forward, UnifiedModel
 from janusflow.options import FlowSampling
 from janusflow.samplers import integrate
 from tests.conftest import flow_sizes
@@ -162,7 +162,7 @@ def packed(tokenizer, tiny_config):
 
 def run(model, batch, latents, reference=None, progress=1.0):
     images = (batch.und_pixels, batch.gen_pixels, latents, batch.seeds)
-    return model(batch.rows, batch.labels, *images, None, reference, progress)
+    return model(batch.rows, batch.labels, *images, None, Aside(reference, progress=progress))
 
 
 def forward_of(model, batch, latents, reference=None):
@@ -172,7 +172,17 @@ def forward_of(model, batch, latents, reference=None):
     output = model.run_llm(model.embed_rows(batch.rows, und, gen), batch.rows)
     counts = Counts.of(batch.labels, latents)
     return Forward(
-        model, batch.rows, batch.labels, batch.gen_pixels, und, output.hidden, {}, state, counts, reference, 1.0
+        model,
+        batch.rows,
+        batch.labels,
+        batch.gen_pixels,
+        und,
+        output.hidden,
+        {},
+        state,
+        counts,
+        Aside(reference, progress=1.0),
+        {},
     )
 
 

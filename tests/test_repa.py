@@ -10,7 +10,7 @@ from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import GenerationSample
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.models.unified import UnifiedModel
+from janusflow.models.unified import Aside, UnifiedModel
 from janusflow.models.vision import VisionEncoder
 from janusflow.repa import RepaConfig, alignment_loss, spatially_normalized
 from janusflow.weights import ASSETS
@@ -50,7 +50,7 @@ def losses(config, progress):
     samples = [GenerationSample(Image.new("RGB", (16, 16), colour), "a ring") for colour in ("red", "blue")]
     batch = builder.collate([builder.generation(one, True, False) for one in samples], [], samples)
     images = (batch.und_pixels, batch.gen_pixels, torch.randn(2, 4, 8, 8), batch.seeds)
-    return model, model(batch.rows, batch.labels, *images, None, None, progress)["repa"]
+    return model, model(batch.rows, batch.labels, *images, None, Aside(progress=progress))["repa"]
 
 
 def vocabulary():

@@ -141,11 +141,12 @@ class GenEvalJudge(Judge):
 
     def judge(self, drawings: Sequence[Drawing], images: Sequence[Image.Image]) -> list[Judged]:
         return [
-            Judged(self._record(self.prompts[index_of(drawing.id)], image))
+            Judged(self.look(self.prompts[index_of(drawing.id)], image))
             for drawing, image in zip(drawings, images, strict=True)
         ]
 
-    def _record(self, prompt: Prompt, image: Image.Image) -> Record:
+    def look(self, prompt: Prompt, image: Image.Image) -> Record:
+        """What is seen on a picture, with the colours that the prompt asks about."""
         found = self.detector.detect(image, MIN_SCORE)
         detections = [one.detection for one in found]
         asked: dict[int, str] = {}  # place among the detections -> colour

@@ -96,10 +96,8 @@ def sample_latents(
             if on_step is not None:
                 on_step(done, steps, latents)
 
-        plain = options.guidance == 1 or worse is not None
-        dropped = None if plain else [bundle.template.dropped_prompt(ids) for ids in tokens[part]]
-        runner = PromptRunner(llm, tokens[part], 1 + head.num_tokens, dropped, head.sees_all)
-        given = {} if worse is None else {"worse": behind(worse, prompts[part])}
+        runner = behind(bundle, tokens[part], guided=options.guidance != 1 and worse is None)
+        given = {} if worse is None else {"worse": other_half(worse, prompts[part])}
         yield head.sample(runner, head.start(list(seeds[part]), device), options, report, **given)
 
 
@@ -121,11 +119,17 @@ def _worse(path: str, device: str, dtype: torch.dtype) -> Bundle:
     return load_pretrained(path, dtype=dtype, device=device, vae=None)
 
 
-def behind(bundle: Bundle, prompts: Sequence[str]) -> Worse:
-    """A worse model behind the prompts."""
+def behind(bundle: Bundle, tokens: Sequence[list[int]], guided: bool) -> PromptRunner:
+    """The LLM behind prompts' tokens, and where it is ``guided`` behind the dropped ones, too."""
     head = bundle.model.head
+    dropped = [bundle.template.dropped_prompt(ids) for ids in tokens] if guided else None
+    return PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, dropped, head.sees_all)
+
+
+def other_half(bundle: Bundle, prompts: Sequence[str]) -> Worse:
+    """A worse model behind the prompts."""
     tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
-    return Worse(head, PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, None, head.sees_all))
+    return Worse(bundle.model.head, behind(bundle, tokens, guided=False))
 
 
 def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float) -> int:

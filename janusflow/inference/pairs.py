@@ -7,7 +7,7 @@ draws with its guidance, which the student so learns. Of a pair the prompt, the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -91,30 +91,3 @@ class PairMaker(Pieces):
         prompts, seeds = [pair["prompt"] for pair in pairs], [pair["seed"] for pair in pairs]
         latents = torch.cat([*sample_latents(self.bundle, prompts, seeds, self.options, len(pairs))]).float().cpu()
         return {self.name(item): latent.clone() for item, latent in zip(batch.items, latents, strict=True)}, []
-
-
-def read_prompts(path: Path) -> list[str]:
-    """The prompts of a file: a line each, or a ``prompt`` in each line of JSON. Raises ``ValueError`` where there are
-    none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read the prompts {path}: {error}") from error
-    found = list(_prompts(path, [line for line in lines if line.strip()]))
-    if not found:
-        raise ValueError(f"{path} holds no prompts")
-    return found
-
-
-def _prompts(path: Path, lines: Sequence[str]) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
-        if path.suffix != ".jsonl":
-            yield line.strip()
-            continue
-        try:
-            prompt = json.loads(line)["prompt"]
-        except (ValueError, KeyError, TypeError):
-            prompt = None
-        if not isinstance(prompt, str):
-            raise ValueError(f"{path}, line {number}: this holds no prompt: {line[:60]!r}")
-        yield prompt

@@ -7,13 +7,14 @@ Legend: G images, R rows (G, or 2 G with guidance), N codes of an image, K codes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from janusflow.decoding import check_finite, choose
+from janusflow.decoding import check_finite, choose, log_prob
 from janusflow.guidance import guide
 from janusflow.models.head import Again, GenerationHead, HeadConfig, Span, Worse
 from janusflow.models.mlp import mlp
@@ -88,7 +89,9 @@ class ARHead(GenerationHead):
         """Logits (…, K) of the code that follows each hidden state (…, D)."""
         return self.classifier(F.gelu(self.hidden(hidden)))
 
-    def prepare(self, latents: Tensor, seeds: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def prepare(
+        self, latents: Tensor, seeds: Tensor, fixed: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Embeddings (G, N, D) of the codes (G, N), and the codes, which are the loss's targets. Draws nothing."""
         if latents.shape[1:] != self.latent_shape:
             raise ValueError(f"the autoregressive head takes codes (G, {self.num_tokens}), got {tuple(latents.shape)}")
@@ -115,8 +118,11 @@ class ARHead(GenerationHead):
         options: CodeSampling,
         on_step: OnStep | None = None,
         worse: Worse | None = None,
+        log_probs: list[Tensor] | None = None,
     ) -> Tensor:
         """Draw codes (G, N), one after the other, with the numbers ``start`` (G, N).
+
+        log_probs: takes the logarithm of each drawn code's probability (G,), of all codes at that temperature.
 
         Guidance is on the logits, l = l_u + w (l_c - l_u). They are linear in the features in front of the last layer
         and the weights sum to 1, so the features are guided instead and the codebook's layer runs once.
@@ -136,6 +142,8 @@ class ARHead(GenerationHead):
                 logits = self.guided_logits(hidden[:, -1], options.guidance)
             finite &= logits.sum().isfinite()
             codes[:, number] = choose(logits, uniforms, options.temperature, options.top_k, options.top_p)
+            if log_probs is not None:
+                log_probs.append(log_prob(logits, codes[:, number], options.temperature))
             if on_step is not None:
                 on_step(number + 1, self.num_tokens, codes[:, : number + 1])
             if number + 1 < self.num_tokens:

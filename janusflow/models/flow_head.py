@@ -8,7 +8,7 @@ Legend: G images, C latent channels, S latent side, N image tokens, D LLM hidden
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -147,13 +147,21 @@ class FlowHead(GenerationHead):
         grid = rearrange(tokens, "g (h w) c -> g c h w", h=self.config.grid)
         return self.decoder(grid, *features)
 
-    def prepare(self, latents: Tensor, seeds: Tensor, noise: Tensor | None = None) -> tuple[Tensor, FlowState]:
+    def prepare(
+        self, latents: Tensor, seeds: Tensor, fixed: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, FlowState]:
         """Noise clean latents (G, C, S, S) for training: span embeddings (G, 1 + N, D) and what ``loss`` needs.
 
         Time and noise of a latent come from its own seed, (G,) integers, wherever and beside whatever it is trained;
-        the noise from that in ``noise`` (G,) where it is not -1: the latent is what a teacher made of it.
+        the noise from that in ``fixed["noise"]`` (G,) where it is not -1: the latent is what a teacher made of it.
+        Or ``fixed`` has both as they were on a path: the noisy latent ``z`` at the time ``t`` (G,).
         """
-        x = latents
+        x, fixed = latents, fixed or {}
+        if "z" in fixed:
+            z, t = fixed["z"], fixed["t"]
+            embeds, features = self.encode(z, t)
+            return embeds, FlowState(features, x, z, t, t)
+        noise = fixed.get("noise")
         generators = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
         t, r = (times.to(x.device) for times in self._times(generators))
         z_0 = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) if generators else x.cpu()
@@ -194,7 +202,11 @@ class FlowHead(GenerationHead):
 
         Every evaluation of the velocity runs the whole span, (R, 1 + N, D).
         """
+        guided = self.guided(span, options, worse)
+        return integrate(guided, start, options.steps, options.sampler, options.shift, on_step)
 
+    def guided(self, span: Span, options: FlowSampling, worse: Worse | None = None) -> Velocity:
+        """The guided velocity behind the span, as the solvers take it."""
         conditional = self.velocity(span)
 
         def pair(z: Tensor, t: Tensor, *until: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,10 +221,8 @@ class FlowHead(GenerationHead):
         guidance = options.guidance, options.guidance_interval, options.guidance_form
         if worse is not None:
             second = worse.head.velocity(worse.span)
-            guided = guided_velocity(conditional, lambda *at: (conditional(*at), second(*at)), *guidance)
-        else:
-            guided = guided_velocity(conditional, pair, *guidance)
-        return integrate(guided, start, options.steps, options.sampler, options.shift, on_step)
+            return guided_velocity(conditional, lambda *at: (conditional(*at), second(*at)), *guidance)
+        return guided_velocity(conditional, pair, *guidance)
 
     def velocity(self, span: Span) -> Velocity:
         """The velocity behind the span's first rows, as the solvers take it."""

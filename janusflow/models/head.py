@@ -134,11 +134,12 @@ class GenerationHead(nn.Module, ABC):
         """Clean latents (G, …) through ``encoder``, this head's or its copy: (G, N, C), for understanding."""
 
     @abstractmethod
-    def prepare(self, latents: Tensor, seeds: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Any]:
+    def prepare(self, latents: Tensor, seeds: Tensor, fixed: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Any]:
         """For training: embeddings of the span's last positions, (G, N or 1 + N, D), and what :meth:`loss` needs again.
 
-        All that is random about an image comes from its own seed, (G,) integers. noise: (G,), seeds of what sampling
-        started from (:meth:`start`) where the latents are what it came to, else -1.
+        All that is random about an image comes from its own seed, (G,) integers; but for what is ``fixed``: ``noise``
+        (G,), seeds of what sampling started from (:meth:`start`) where the latents are what it came to, else -1; and
+        what a loss over drawn images remembered of them.
         """
 
     @abstractmethod

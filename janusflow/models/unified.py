@@ -129,6 +129,28 @@ class Counts(NamedTuple):
         return cls((labels != IGNORED).sum(), torch.tensor(len(latents), device=labels.device))
 
 
+class Drawn(NamedTuple):
+    """Images that the model drew itself, and what it is to learn of them (see ``janusflow.rl``)."""
+
+    values: Mapping[str, Tensor]  # (G, …) each: "advantage", and what was remembered of how they came
+    options: Any  # of the sampling
+
+
+class Aside(NamedTuple):
+    """What losses may ask beside the batch."""
+
+    reference: UnifiedModel | None = None  # the model that the run began with
+    old: UnifiedModel | None = None  # a slow copy of the weights, with which images were drawn
+    progress: float = 0.0  # share of the stage that is done
+    noise: Tensor | None = None  # (G,), seeds of the noise that images began as, -1 for any
+    drawn: Drawn | None = None
+
+    @property
+    def fixed(self) -> dict[str, Tensor]:
+        """What the head does not draw anew."""
+        return ({} if self.noise is None else {"noise": self.noise}) | dict(self.drawn.values if self.drawn else {})
+
+
 class Forward(NamedTuple):
     """A training pass, as losses see it."""
 
@@ -141,8 +163,8 @@ class Forward(NamedTuple):
     tapped: Mapping[int, Tensor]  # (B, L, D) after the blocks that the losses tap
     state: Any  # the head's, from prepare
     counts: Counts
-    reference: UnifiedModel | None  # the model that the run began with, for losses that ask it
-    progress: float  # share of the stage that is done
+    aside: Aside
+    notes: dict[str, Tensor]  # what losses tell beside themselves, each this batch's share of the step's, for logs
 
     def spans(self, features: Tensor) -> Tensor:
         """The generated images' spans (G, 1 + N, D) of features (B, L, D)."""
@@ -186,7 +208,7 @@ class UnifiedModel(nn.Module):
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of the terms."""
-        return sum(self.weights[name] * value for name, value in losses.items())  # type: ignore[return-value]
+        return sum(weight * losses[name] for name, weight in self.weights.items())  # type: ignore[return-value]
 
     def embed_understanding(self, images: Tensor) -> Tensor:
         """Images to what fills the last of their slots, (U, 1 + N, D), or (U, N, D) behind a token's own embedding.
@@ -226,11 +248,9 @@ class UnifiedModel(nn.Module):
         latents: Tensor,
         seeds: Tensor,
         counts: Counts | None = None,
-        reference: UnifiedModel | None = None,
-        progress: float = 0.0,
-        noise: Tensor | None = None,
+        aside: Aside | None = None,
     ) -> dict[str, Tensor]:
-        """The losses of one batch by name, scalars in fp32, not weighted.
+        """The losses of one batch by name, scalars in fp32, not weighted; and what they note, which has no weight.
 
         Every part runs, also where it has nothing to do: ranks stay in step.
 
@@ -239,14 +259,15 @@ class UnifiedModel(nn.Module):
         gen_pixels: (G, 3, S, S) in [-1, 1], the clean images for REPA.
         latents: (G, …), the clean latents as the head takes them. seeds: (G,), of times and noise.
         counts: what the losses are means over, where this batch is one part of a step; default: the batch itself.
-        reference, progress: see :class:`Forward`. noise: (G,), seeds of the noise that images began as, -1 for any.
         """
-        gen, state = self.head.prepare(latents, seeds, noise)
+        aside = aside or Aside()
+        gen, state = self.head.prepare(latents, seeds, aside.fixed)
         und = self.embed_understanding(und_images)
         losses = self.losses
         taps = tuple(tap for loss in losses.values() for tap in loss.taps)
         output = self.run_llm(self.embed_rows(rows, und, gen), rows, taps)
         counts = counts or Counts.of(labels, latents)
         passed = (output.hidden, output.tapped, state, counts)
-        run = Forward(self, rows, labels, gen_pixels, und, *passed, reference, progress)
-        return {name: loss(run) for name, loss in losses.items()}
+        notes: dict[str, Tensor] = {}
+        run = Forward(self, rows, labels, gen_pixels, und, *passed, aside, notes)
+        return {name: loss(run) for name, loss in losses.items()} | notes

@@ -67,6 +67,7 @@ class SaveStates(Checkpointing):
         if done % self.every == 0 or pl_module.is_last_step or stop:
             optimizer = pl_module.optimizers(use_pl_optimizer=False)
             checkpoints.save(self.folder, self.stages, done, pl_module, optimizer, self.keep)  # type: ignore[arg-type]
+            pl_module.forget(checkpoints.find(self.folder, self.stages[-1:])[0].step)
         if stop:
             trainer.should_stop = True
 

@@ -103,14 +103,17 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
 
     def read() -> None:
         stored = dcp.FileSystemReader(checkpoint.path).read_metadata().state_dict_metadata
-        if not any(name.startswith("ema.") for name in stored):
-            state.pop("ema", None)
+        for part in ("ema", "old"):
+            if not any(name.startswith(f"{part}.") for name in stored):
+                state.pop(part, None)
         dcp.load(state, checkpoint_id=checkpoint.path, no_dist=distributed.world_size() == 1)
         set_model_state_dict(module.model, state["model"])
         if module.ema is not None and "ema" in state:
             set_model_state_dict(module.ema, state["ema"])
         elif module.ema is not None:  # of a run without one: it begins as the weights
             set_model_state_dict(module.ema.model, state["model"])
+        if module.old is not None:
+            set_model_state_dict(module.old, state.get("old", state["model"]))
         if optimizer is not None:
             set_optimizer_state_dict(module.model, parts_of(optimizer), optim_state_dict=state["optimizer"])
             if isinstance(optimizer, OptimizerUnion):
@@ -120,8 +123,8 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
 
 
 def model_state(module: UnifiedModule) -> dict[str, Any]:
-    """Weights and, where there are any, averages, sharded as they are."""
-    parts = {"model": module.model, "ema": module.ema}
+    """Weights and, where there are any, averages and the copy that draws, sharded as they are."""
+    parts = {"model": module.model, "ema": module.ema, "old": module.old}
     return {name: get_model_state_dict(part) for name, part in parts.items() if part is not None}
 
 

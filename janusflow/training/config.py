@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
@@ -137,8 +137,36 @@ class RunConfig:
             raise ValueError(f"pairs have no pictures, which the loss {seeing[0]} asks for: give it the weight 0")
         for name, stage in self.stages.items():
             check_parts(name, stage.train, self.model)
+        self._check_rollouts()
         if not self.stages:
             raise ValueError("the configuration has no stages")
+
+    def _check_rollouts(self) -> None:
+        """Raise ``ValueError`` where stages that draw and losses that learn from it do not go together."""
+        used = self.model.used_losses
+        learning = [name for name, loss in used.items() if LOSSES.load(loss.kind).learns_from_rollouts]
+        drawing = [name for name, stage in self.stages.items() if stage.rollout is not None]
+        if len(learning) > 1:
+            raise ValueError(f"one loss can learn from rollouts, and {', '.join(learning)} would")
+        if learning and len(drawing) < len(self.stages):
+            raise ValueError(f"the loss {learning[0]} learns from rollouts: every stage needs a rollout")
+        if drawing and not learning:
+            raise ValueError(
+                f"stages.{drawing[0]}.rollout draws, and no loss learns of it: give nft, flow_grpo or grpo a weight"
+            )
+        seeing = [name for name, loss in used.items() if LOSSES.load(loss.kind).needs_siglip or name == "image"]
+        if drawing and seeing:
+            raise ValueError(f"the loss {seeing[0]} learns from pictures of the data, and rollouts have none: weight 0")
+        for name in drawing:
+            stage, kind = self.stages[name], cast(Any, LOSSES.load(used[learning[0]].kind))
+            assert stage.rollout is not None
+            try:
+                options = self.model.head.sampling(self.sampling, stage.rollout.sampling)
+                kind(used[learning[0]], self.model).check_sampling(options)
+            except ValueError as error:
+                raise ValueError(f"stages.{name}.rollout: {error}") from error
+            if not all(ratio.generation for ratio in stage.ratios):
+                raise ValueError(f"stages.{name} has a rollout, and its mixture no generation")
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class StepDataset(Dataset[Step]):
 
     def _micro_batch(self, step: int, number: int, rejects: Rejects) -> Batch:
         counts, first = quota(self.stage, step), taken(self.stage, step)
+        if self.stage.rollout is not None:  # the model draws them
+            counts = counts._replace(generation=0)
         parts = self.part.ranks * self.part.micro_batches
         own = self.part.rank * self.part.micro_batches + number
         rng = np.random.default_rng([*self.seed, step])

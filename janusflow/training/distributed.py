@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -157,6 +158,24 @@ def set_gradient_sync(model: nn.Module, wrapper: Any, on: bool) -> None:
         model.set_requires_gradient_sync(on)
     elif isinstance(wrapper, nn.parallel.DistributedDataParallel):
         wrapper.require_backward_grad_sync = on
+
+
+@contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """A sharded model in one piece on every process, which may then use it as often as each needs to."""
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    model.set_reshard_after_forward(False)
+    for part in parts:
+        part.unshard()
+    try:
+        yield
+    finally:
+        model.set_reshard_after_forward(True)
+        for part in parts:
+            part.reshard()
 
 
 def reshard(model: nn.Module) -> None:

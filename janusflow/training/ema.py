@@ -41,6 +41,12 @@ class EMA(nn.Module, Generic[M]):
         return super().train(False)
 
 
+@torch.no_grad()
+def follow(old: nn.Module, model: nn.Module, keep: float) -> None:
+    """Let ``old`` keep the share ``keep`` of its weights and take the rest from ``model``."""
+    torch._foreach_lerp_(local_parts(old), local_parts(model), 1 - keep)
+
+
 def local_parts(model: nn.Module) -> list[torch.Tensor]:
     """The parameters' values that this process holds: its shards where the model is sharded."""
     return [p.to_local() if isinstance(p, DTensor) else p for p in (p.detach() for p in model.parameters())]

@@ -105,6 +105,7 @@ class Meter(L.Callback):
             metrics = self.measure(pl_module, time.perf_counter())
             log(trainer, metrics, result.step)
             self.shown = {name.removeprefix("loss/"): metrics[name] for name in metrics if name.startswith("loss/")}
+            self.shown |= {name: metrics[name] for name in ("reward", "ratio", "kl") if name in metrics}
             self.shown["tokens/s"] = metrics["tokens_per_second"]
 
     def measure(self, module: UnifiedModule, now: float) -> dict[str, float]:
@@ -126,10 +127,11 @@ class Meter(L.Callback):
         ).to(device if device.type != "mps" else "cpu")
         *losses, tokens, positions, flops, waited, left_out, drawn = distributed.sum_over_ranks(sums).tolist()
         by_name, weights = dict(zip(last.losses, losses, strict=True)), module.model.weights
-        metrics = {f"loss/{name}": value for name, value in by_name.items()}
+        metrics = {f"loss/{name}" if name in weights else name: value for name, value in by_name.items()}
         metrics |= {
-            "loss/total": sum(weights[name] * value for name, value in by_name.items()),
+            "loss/total": sum(weight * by_name[name] for name, weight in weights.items()),
             **{f"weight/{name}": weight for name, weight in weights.items()},
+            **last.notes,
             "gradient_norm": last.gradient_norm,
             "learning_rate": module.rate(last.step),
             "tokens_per_second": tokens / seconds,
@@ -169,7 +171,8 @@ class LossBands(L.Callback):
         if pl_module.result.skipped:  # a loss that is not finite would stay in the mean
             return
         step = pl_module.result.step
-        for loss, tensor in pl_module.result.losses.items():
+        for loss in pl_module.model.weights:
+            tensor = pl_module.result.losses[loss]
             value = float(tensor) * distributed.world_size()  # this process's share stands for the others'
             mean = self.means[loss] = self.MEMORY * self.means.get(loss, value) + (1 - self.MEMORY) * value
             best, when = self.best.setdefault(loss, (mean, step))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -17,12 +19,13 @@ from torch import Tensor
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import Batch, Step
 from janusflow.losses import IGNORED
-from janusflow.models.unified import Counts, UnifiedModel
+from janusflow.models.unified import Aside, Counts, Drawn, UnifiedModel
+from janusflow.rl.rollouts import Rollouts, Share
 from janusflow.training import distributed
 from janusflow.training.data import HeldOut
-from janusflow.training.ema import EMA
+from janusflow.training.ema import EMA, follow
 from janusflow.training.optim import OptimConfig, build_optimizer, clip_gradients, set_rate
-from janusflow.training.stages import StageConfig, rate_factor
+from janusflow.training.stages import StageConfig, quota, rate_factor, taken
 
 
 class StepResult(NamedTuple):
@@ -40,20 +43,28 @@ class StepResult(NamedTuple):
     faults: list[str]  # this rank's samples that could not be read
     all_faults: int  # how many on all ranks
     left_out: int  # of this rank, because the settings do not want them
+    notes: dict[str, float]  # of the rollouts, the same on every rank
 
 
 class UnifiedModule(L.LightningModule):
     """Trains a :class:`UnifiedModel` through one stage at a time; :meth:`enter` sets the stage."""
 
     def __init__(
-        self, model: UnifiedModel, codec: ImageCodec, optim: OptimConfig, reference: UnifiedModel | None = None
+        self,
+        model: UnifiedModel,
+        codec: ImageCodec,
+        optim: OptimConfig,
+        reference: UnifiedModel | None = None,
+        old: UnifiedModel | None = None,
     ) -> None:
-        """``reference``: the model that the run began with, for losses that ask it; it stays as it is."""
+        """``reference``: the model that the run began with, for losses that ask it; it stays as it is. ``old``: a copy
+        that draws and follows the weights slowly, likewise."""
         super().__init__()
         self.automatic_optimization = False
         self.model = model
         self.ema = None if optim.ema_decay is None else EMA(model, optim.ema_decay)
-        self._reference = (reference,)  # in a tuple: no part of this module, which trains and is saved
+        self._beside = (reference, old)  # in a tuple: no parts of this module, which trains and is saved
+        self.rollouts: Rollouts | None = None
         self.codec = codec
         self.optim_config = optim
         self.stage: StageConfig | None = None
@@ -63,14 +74,20 @@ class UnifiedModule(L.LightningModule):
         self.skipped_in_a_row = 0
         self.step_ended: float | None = None
 
-    def enter(self, stage: StageConfig, first_step: int) -> None:
-        """Make ``stage`` the one that trains, from ``first_step`` on."""
+    def enter(self, stage: StageConfig, first_step: int, rollouts: Rollouts | None = None) -> None:
+        """Make ``stage`` the one that trains, from ``first_step`` on; ``rollouts``: what it learns of, if it does."""
         self.stage, self.first_step, self.result, self.step_ended = stage, first_step, None, None
+        self.rollouts = rollouts
 
     @property
     def reference(self) -> UnifiedModel | None:
-        """What the losses ask beside the model that trains."""
-        return self._reference[0]
+        """The model that the run began with, where losses ask it."""
+        return self._beside[0]
+
+    @property
+    def old(self) -> UnifiedModel | None:
+        """The copy that draws, where a loss asks it."""
+        return self._beside[1]
 
     @property
     def exported(self) -> UnifiedModel:
@@ -105,8 +122,8 @@ class UnifiedModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.codec.to(self.device)
-        if self.reference is not None:
-            self.reference.to(self.device)
+        for model in filter(None, self._beside):
+            model.to(self.device)
 
     def on_validation_start(self) -> None:
         self.codec.to(self.device)
@@ -119,14 +136,15 @@ class UnifiedModule(L.LightningModule):
         """One optimizer step on this rank's micro-batches."""
         assert self.stage is not None
         step = self.first_step + batch_idx
-        counts, stop, all_faults = self.agree(data)
+        drawn = self.drawn(step, len(data.micro_batches))
+        batches = [*((batch, None) for batch in data.micro_batches), *drawn]
+        counts, stop, all_faults = self.agree(data, [batch for batch, _ in drawn])
         totals = {name: torch.zeros((), device=self.device) for name in self.model.weights}
-        for number, batch in enumerate(data.micro_batches):
-            last = number == len(data.micro_batches) - 1
-            distributed.set_gradient_sync(self.model, self.trainer.model, last)
-            losses = self.losses(batch, counts)
+        for number, (batch, verdicts) in enumerate(batches):
+            distributed.set_gradient_sync(self.model, self.trainer.model, on=number == len(batches) - 1)
+            losses = self.losses(batch, counts, verdicts=verdicts)
             self.manual_backward(self.model.total(losses) * distributed.world_size())  # gradients are averaged
-            totals = {name: totals[name] + loss.detach() for name, loss in losses.items()}
+            totals |= {name: totals.get(name, 0) + loss.detach() for name, loss in losses.items()}
         norm = self.update(step)
         self.result = StepResult(
             step,
@@ -134,14 +152,51 @@ class UnifiedModule(L.LightningModule):
             norm,
             skipped=self.skipped_in_a_row > 0,
             stop=stop,
-            lengths=torch.cat([batch.rows.lengths() for batch in data.micro_batches]),
-            positions=sum(batch.rows.ids.numel() for batch in data.micro_batches),
-            und_images=sum(len(batch.und_pixels) for batch in data.micro_batches),
-            gen_images=sum(len(batch.gen_pixels) for batch in data.micro_batches),
+            lengths=torch.cat([batch.rows.lengths() for batch, _ in batches]),
+            positions=sum(batch.rows.ids.numel() for batch, _ in batches),
+            und_images=sum(len(batch.und_pixels) for batch, _ in batches),
+            gen_images=sum(len(batch.gen_pixels) for batch, _ in batches),
             faults=data.faults,
             all_faults=all_faults,
             left_out=data.left_out,
+            notes={} if self.rollouts is None or self.rollouts.round is None else self.rollouts.round.notes,
         )
+
+    def drawn(self, step: int, parts: int) -> list[tuple[Batch, Drawn]]:
+        """This rank's share of what the model drew for the step, in ``parts`` micro-batches; at a round's begin it is
+        drawn."""
+        if self.rollouts is None:
+            return []
+        assert self.stage is not None
+        first = step - step % self.rollouts.config.updates
+        self.begin_round(first // self.rollouts.config.updates, new=step == first)
+        before, count = taken(self.stage, step).generation, quota(self.stage, step).generation
+        start, ranks = before - taken(self.stage, first).generation, distributed.world_size()
+        shares = [Share(distributed.rank() * parts + number, ranks * parts) for number in range(parts)]
+        found = [self.rollouts.batch(step, start, count, own) for own in shares]
+        return self.trainer.strategy.batch_to_device(found)
+
+    def forget(self, step: int) -> None:
+        """Remove what no state from ``step`` on needs."""
+        if self.rollouts is not None and distributed.is_main():
+            self.rollouts.forget(step // self.rollouts.config.updates)
+
+    def begin_round(self, number: int, new: bool) -> None:
+        """Have the images of round ``number``; ``new``: its first step is at hand. All ranks must call it."""
+        rollouts = self.rollouts
+        assert rollouts is not None
+        if rollouts.round is not None and rollouts.round.number == number:
+            return
+        if self.old is not None and new:
+            follow(self.old, self.model, rollouts.policy.keep(number))
+        model = self.model if self.old is None else self.old
+        if new or self.old is not None:  # else the weights have moved on, and what was drawn must be there
+            training = model.training
+            with torch.compiler.set_stance("force_eager"), distributed.gathered(model.eval()):
+                distributed.together(partial(rollouts.draw, number, model))
+            model.train(training)
+        distributed.barrier()
+        rollouts.round = distributed.together(partial(rollouts.load, number))
 
     def validation_step(self, data: HeldOut, batch_idx: int) -> dict[str, float]:
         """The losses of a source's held-out samples, by the weights that are exported; the same on all ranks."""
@@ -156,18 +211,21 @@ class UnifiedModule(L.LightningModule):
             self.log_dict(found, batch_size=1)
         return found
 
-    def losses(self, batch: Batch, counts: Counts, model: UnifiedModel | None = None) -> dict[str, Tensor]:
+    def losses(
+        self, batch: Batch, counts: Counts, model: UnifiedModel | None = None, verdicts: Drawn | None = None
+    ) -> dict[str, Tensor]:
         """This micro-batch's share of the step's losses, of the model that trains or another."""
         model = self.model if model is None else model
         latents = batch.gen_latents if batch.gen_latents is not None else self.encode(batch.gen_pixels)
         seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels
         images = (seen, batch.gen_pixels, latents, batch.seeds)
-        return model(batch.rows, batch.labels, *images, counts, self.reference, self.progress, batch.noise)
+        aside = Aside(self.reference, self.old, self.progress, batch.noise, verdicts)
+        return model(batch.rows, batch.labels, *images, counts, aside)
 
-    def agree(self, data: Step | HeldOut) -> tuple[Counts, bool, int]:
+    def agree(self, data: Step | HeldOut, drawn: Sequence[Batch] = ()) -> tuple[Counts, bool, int]:
         """On all ranks: what the step's losses are means over, whether any was asked to end, the number of faults."""
         supervised = sum(int((batch.labels != IGNORED).sum()) for batch in data.micro_batches)
-        pictures = sum(len(batch.seeds) for batch in data.micro_batches)
+        pictures = sum(len(batch.seeds) for batch in (*data.micro_batches, *drawn))
         numbers = [supervised, pictures, int(self.stop_requested), len(data.faults)]
         sums = distributed.sum_over_ranks(torch.tensor(numbers, device=self.device))
         _, _, stop, faults = sums.tolist()

@@ -24,7 +24,7 @@ def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Co
             )
         if stage.train == ["repa"] and "repa" not in model.used_losses:
             raise ValueError(f"{name} trains repa alone, and model.losses.repa has no weight")
-        for task in TASKS:
+        for task in TASKS if stage.rollout is None else ("understanding", "text"):
             if task not in offered and any(getattr(ratio, task) for ratio in stage.ratios):
                 raise ValueError(
                     f"{name}'s mixture wants {task} samples, and no source gives any: add one, or set "

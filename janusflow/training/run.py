@@ -25,6 +25,8 @@ from janusflow.config import load_config, overridden_key, save_config, to_dict
 from janusflow.data.rows import RowBuilder
 from janusflow.models.unified import UnifiedModel
 from janusflow.precision import fast_bf16
+from janusflow.rl.policy import PolicyLoss
+from janusflow.rl.rollouts import Rollouts
 from janusflow.training import checkpoints, distributed
 from janusflow.training.callbacks import Faults, RestoreState, SaveStates, StopOnSignals
 from janusflow.training.checkpoints import Checkpoint
@@ -123,7 +125,9 @@ class Run:
         state = distributed.from_main(done[-1] if done else None)
         start = distributed.together(lambda: open_start(config, new=state is None))
         bundle = start.bundle
-        module = UnifiedModule(bundle.model, bundle.required_codec, config.optim, reference_of(bundle.model))
+        module = UnifiedModule(
+            bundle.model, bundle.required_codec, config.optim, reference_of(bundle.model), old_of(bundle.model)
+        )
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.exported)
         distributed.together(partial(self._check_disk, bundle.model, state))
@@ -154,11 +158,12 @@ class Run:
         start = state.step if state else 0
         module.to(distributed.device())
         freeze(module.model, stage)
-        module.enter(stage, start)
+        builder = self._row_builder(averaged)
+        module.enter(stage, start, self._rollouts(name, number, averaged, builder))
         names = list(config.stages)[: number + 1]
         metrics = MetricsCSV(self.folder / METRICS, name)
         metrics.rewind(start)
-        builder, micro_batches = self._row_builder(averaged), config.trainer.accumulate
+        micro_batches = config.trainer.accumulate
         data = StageData(builder, stage, config.data, (config.seed, number), start, micro_batches, opened.readers)
         ranks = distributed.world_size()
         if distributed.is_main():
@@ -242,8 +247,18 @@ class Run:
         device = distributed.device()
         mesh = distributed.data_mesh(ranks, trainer.replicas, device)
         low = lightning_precision(trainer.precision) == "bf16-mixed"
-        for model in dict.fromkeys(filter(None, (module.model, module.exported, module.reference))):
+        for model in dict.fromkeys(filter(None, (module.model, module.exported, module.reference, module.old))):
             distributed.shard(model.to(device), [*model.llm.blocks, *model.vision.blocks], mesh, low)
+
+    def _rollouts(self, name: str, number: int, bundle: Bundle, builder: RowBuilder) -> Rollouts | None:
+        """What the stage draws and learns of."""
+        config = self.config.stages[name].rollout
+        if config is None:
+            return None
+        policy = next(loss for loss in bundle.model.losses.values() if isinstance(loss, PolicyLoss))
+        options = self.config.model.head.sampling(self.config.sampling, config.sampling)
+        seed = (self.config.seed, number)
+        return Rollouts(config, options, policy, bundle, builder, self.folder / "rollouts" / name, seed)
 
     def _row_builder(self, bundle: Bundle) -> RowBuilder:
         sizes = bundle.model.config
@@ -254,6 +269,13 @@ class Run:
 def reference_of(model: UnifiedModel) -> UnifiedModel | None:
     """A frozen copy of the model that a run begins with, where a loss asks for it."""
     if not any(loss.needs_reference for loss in model.config.used_losses.values()):
+        return None
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def old_of(model: UnifiedModel) -> UnifiedModel | None:
+    """A copy that follows the weights slowly, where a loss draws with one."""
+    if not any(isinstance(loss, PolicyLoss) and loss.asks_old for loss in model.losses.values()):
         return None
     return copy.deepcopy(model).eval().requires_grad_(False)
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from janusflow.losses import loss_module
 from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.rl.config import RolloutConfig
 
 # Parts of the model as the stages name them -> prefixes of their parameters; beside them stand the losses by name.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -57,6 +58,7 @@ class StageConfig:
     ratios: list[RatioConfig] = field(default_factory=lambda: [RatioConfig(1, 1, 0)])
     instruction: bool = True  # generation prompts as chat turns (stage 3) or plain (stages 1 and 2 of the paper)
     first_sentence: float = 0.25  # share of generation captions cut to their first sentence
+    rollout: RolloutConfig | None = None  # the mixture's generation is what the model draws itself, with verdicts
 
     def __post_init__(self) -> None:
         if not self.train:

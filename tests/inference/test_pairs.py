@@ -14,7 +14,8 @@ from janusflow.data.rows import RowBuilder
 from janusflow.data.sources import open_reader
 from janusflow.inference import pairs as module
 from janusflow.inference.images import sample_latents
-from janusflow.inference.pairs import PairMaker, make_pairs, read_prompts
+from janusflow.inference.pairs import PairMaker, make_pairs
+from janusflow.inference.prompts import read_prompts
 from janusflow.options import CodeSampling, FlowSampling
 from janusflow.weights import ASSETS
 
@@ -52,9 +53,9 @@ def test_training_starts_from_the_pairs_noise(stored, teacher):
     batch = builder.collate([builder.generation(one, True, False) for one in samples], [], samples, seeds=[7, 8])
     assert batch.noise.tolist() == [43, 41]
     head = teacher.model.head
-    _, state = head.prepare(batch.gen_latents, batch.seeds, batch.noise)
+    _, state = head.prepare(batch.gen_latents, batch.seeds, {"noise": batch.noise})
     torch.testing.assert_close(state.z_0, head.start([43, 41], torch.device("cpu")))
-    _, free = head.prepare(batch.gen_latents, batch.seeds, torch.tensor([-1, 41]))
+    _, free = head.prepare(batch.gen_latents, batch.seeds, {"noise": torch.tensor([-1, 41])})
     assert torch.equal(free.t, state.t) and torch.equal(free.z_0[1], state.z_0[1])
     assert not torch.equal(free.z_0[0], state.z_0[0])
 
@@ -108,7 +109,8 @@ def test_pictures_without_latents_do_not_go_with_pairs(stored, teacher):
 def test_files_of_prompts(tmp_path):
     (tmp_path / "a.txt").write_text("a ring\n\n two stars \n")
     (tmp_path / "a.jsonl").write_text('{"prompt": "a ring"}\n{"prompt": "two stars", "tag": "counting"}\n')
-    assert read_prompts(tmp_path / "a.txt") == read_prompts(tmp_path / "a.jsonl") == ["a ring", "two stars"]
+    assert read_prompts(tmp_path / "a.txt") == [{"prompt": "a ring"}, {"prompt": "two stars"}]
+    assert read_prompts(tmp_path / "a.jsonl") == [{"prompt": "a ring"}, {"prompt": "two stars", "tag": "counting"}]
     (tmp_path / "b.jsonl").write_text('{"prompt": "a ring"}\n{"text": "two stars"}\n')
     (tmp_path / "empty.txt").write_text("\n")
     for name, message in (("b.jsonl", "line 2: this holds no prompt"), ("empty.txt", "holds no prompts")):

@@ -1,0 +1,1 @@
+"""Learning from verdicts: rollouts, rewards, and the losses that learn from them."""
