@@ -33,7 +33,7 @@ from janusflow.data.sample import Batch, GenerationSample
 from janusflow.data.transforms import to_images
 from janusflow.inference.images import behind
 from janusflow.inference.prompts import Prompt
-from janusflow.models.unified import Drawn, UnifiedModel
+from janusflow.models.unified import UnifiedModel
 from janusflow.options import SamplingOptions
 from janusflow.rl.config import RolloutConfig
 from janusflow.rl.policy import PolicyLoss
@@ -150,8 +150,9 @@ class Rollouts:
             if match and int(match[1]) < before:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def batch(self, step: int, first: int, count: int, own: Share) -> tuple[Batch, Drawn]:
-        """This part's share of the ``count`` things that a step trains on, the ``first`` of them counted in the round.
+    def batch(self, step: int, first: int, count: int, own: Share) -> tuple[Batch, dict[str, Tensor]]:
+        """This part's share of the ``count`` things that a step trains on, the ``first`` of them counted in the round;
+        and what is known of each.
 
         The things of a round come in an order of its own, and all of them once before any comes again.
         """
@@ -178,7 +179,7 @@ class Rollouts:
         columns = {name: torch.stack([one[name] for one in values] * halves) for name in (values[0] if values else ())}
         if not samples:
             batch = batch._replace(gen_latents=self.round.latents[:0])
-        return batch, Drawn(columns, self.options)
+        return batch, columns
 
     def _thing(self, place: int, total: int) -> int:
         assert self.round is not None

@@ -174,7 +174,8 @@ class UnifiedModule(L.LightningModule):
         start, ranks = before - taken(self.stage, first).generation, distributed.world_size()
         shares = [Share(distributed.rank() * parts + number, ranks * parts) for number in range(parts)]
         found = [self.rollouts.batch(step, start, count, own) for own in shares]
-        return self.trainer.strategy.batch_to_device(found)
+        there = self.trainer.strategy.batch_to_device(found)
+        return [(batch, Drawn(values, self.rollouts.options)) for batch, values in there]
 
     def forget(self, step: int) -> None:
         """Remove what no state from ``step`` on needs."""

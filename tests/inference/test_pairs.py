@@ -25,7 +25,11 @@ OPTIONS = FlowSampling(steps=2, guidance=3.0)
 
 @pytest.fixture
 def teacher(tiny_model, tokenizer):
-    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "shapes" / "vae"), tokenizer, digest="abc")
+    return Bundle(tiny_model, codec_of_flow(), tokenizer, digest="abc")
+
+
+def codec_of_flow():
+    return LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
 
 
 @pytest.fixture
