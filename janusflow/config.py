@@ -15,7 +15,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -191,18 +191,25 @@ def _choose(schema: DictConfig, kind: type, tree: Any) -> None:
         node = tree.get(name) if isinstance(tree, DictConfig) else None
         if not isinstance(node, DictConfig):
             continue
-        entry = get_args(hint)[-1] if get_args(hint) else hint
-        if not (isinstance(entry, type) and dataclasses.is_dataclass(entry)):
+        entry = next((part for part in (hint, *get_args(hint)) if dataclasses.is_dataclass(part)), None)
+        if not isinstance(entry, type):
             continue
-        if not issubclass(entry, Choice):
-            for part, value in ((schema[name], node),) if entry is hint else ():
-                _choose(part, entry, value)
-        elif entry is hint:
-            _set_kind(schema, name, entry, node)
-        else:
-            for key, value in node.items():
-                if isinstance(value, DictConfig):
-                    _set_kind(schema[name], str(key), entry, value)
+        if get_origin(hint) is not dict:
+            _choose_section(schema, name, entry, node)
+            continue
+        for key, value in node.items():
+            if isinstance(value, DictConfig):
+                _choose_section(schema[name], str(key), entry, value)
+
+
+def _choose_section(parent: DictConfig, name: str, entry: type, node: DictConfig) -> None:
+    """Likewise, for one section and what is in it."""
+    if issubclass(entry, Choice):
+        _set_kind(parent, name, entry, node)
+        return
+    if name not in parent or parent[name] is None:
+        parent[name] = OmegaConf.structured(entry)
+    _choose(parent[name], entry, node)
 
 
 def _set_kind(parent: DictConfig, name: str, choice: type[Choice], node: DictConfig) -> None:

@@ -14,7 +14,7 @@ class RolloutConfig:
     """The rounds of a stage: images are drawn, judged, and trained on for some steps; then come the next ones."""
 
     # Names or module:function -> weights; what counts is the weighted sum.
-    rewards: dict[str, float] = field(default_factory=lambda: {"rules": 1.0})
+    rewards: dict[str, float] = field(default_factory=dict)
     prompts: PromptsConfig = field(default_factory=lambda: PROMPTS.load("world").Config())
     prompts_per_round: int = 16
     group: int = 8  # images of each prompt, which are compared with each other

@@ -28,6 +28,9 @@ class PromptsConfig(Choice):
 
     registry = PROMPTS
 
+    def check_files(self) -> None:
+        """Raise ``ValueError`` where files are missing."""
+
 
 class Prompts(ABC):
     """Gives prompts; made as ``Source(config)``."""
@@ -54,9 +57,9 @@ class FilePromptsConfig(PromptsConfig):
     path: str = ""
     held_out: bool = False  # may name compositions that a world's training never shows
 
-    def __post_init__(self) -> None:
+    def check_files(self) -> None:
         if not Path(self.path).is_file():
-            raise ValueError(f"rollout.prompts.path: there is no file {self.path!r}")
+            raise ValueError(f"path: there is no file {self.path!r}")
 
 
 class FilePrompts(Prompts):

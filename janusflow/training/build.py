@@ -30,10 +30,10 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
     if path is not None:
         folder = model_folder(path, files=HUB_SETTINGS)
         found = read_config(folder)
-        sizes, chat = dataclasses.replace(found.model, losses=config.model.losses), found.chat
+        check_head(found.model.head, config.model.head, f"the model {path}")
+        head, chat = config.model.head.over(found.model.head), found.chat
+        sizes = dataclasses.replace(found.model, losses=config.model.losses, head=head)
         vocabulary = folder / "tokenizer.json"
-        check_head(sizes.head, config.model.head, f"the model {path}")
-        sizes = dataclasses.replace(sizes, head=config.model.head.over(sizes.head))
         if sizes.has_siglip and sizes.sees_latents:
             raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.losses.repa.weight=0")
     tokenizer = TextTokenizer.from_file(vocabulary)
@@ -43,8 +43,8 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
         raise ValueError(
             f"data.image_size {config.data.image_size} differs from model.vision.image_size {sizes.vision.image_size}"
         )
-    head = head_of(sizes)
-    return sizes, ChatTemplate(tokenizer, chat, head.num_tokens, head.dropped)
+    built = head_of(sizes)
+    return sizes, ChatTemplate(tokenizer, chat, built.num_tokens, built.dropped)
 
 
 def check_head(found: HeadConfig, wanted: HeadConfig, what: str) -> None:

@@ -22,6 +22,7 @@ from janusflow.training.build import build_bundle, check_head, locate, read_star
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.config import PartsConfig, RunConfig, TrainerConfig
 from janusflow.training.plan import check_stages
+from janusflow.training.stages import StageConfig
 
 
 class Start(NamedTuple):
@@ -41,6 +42,7 @@ def check_start(config: RunConfig) -> None:
     check_trainer(config.trainer)
     check_writable(Path(config.out))
     check_paths(config.data)
+    check_rollouts(config.stages)
     check_parts(config.parts, config.parts.codec(config.model.head))
     sizes, template = read_start(config)
     check_stages(config.stages, sizes, config.data.offered_tasks)
@@ -93,6 +95,16 @@ def check_paths(data: DataConfig) -> None:
             source.check_files()
         except ValueError as error:
             raise ValueError(f"data.sources.{name}.{error}") from error
+
+
+def check_rollouts(stages: dict[str, StageConfig]) -> None:
+    """Raise ``ValueError`` for a file of prompts that is not there."""
+    for name, stage in stages.items():
+        if stage.rollout is not None:
+            try:
+                stage.rollout.prompts.check_files()
+            except ValueError as error:
+                raise ValueError(f"stages.{name}.rollout.prompts.{error}") from error
 
 
 def check_parts(parts: PartsConfig, codec: str) -> None:

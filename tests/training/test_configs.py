@@ -67,13 +67,14 @@ def sources(tmp_path, monkeypatch):
         "conversations": {"path": tmp_path / "talks.json", "images": images},
         "documents": {"path": tmp_path / "documents.jsonl", "images": images},
         "text": {"path": tmp_path / "text.jsonl"},
+        "pairs": {"path": tmp_path},
     }
 
     def replace(found):
         return [
             f"data.sources.{name}.{key}={value}"
             for name, source in found.data.sources.items()
-            for key, value in paths[source.kind].items()
+            for key, value in paths.get(source.kind, {}).items()
         ]
 
     return replace
@@ -90,7 +91,12 @@ def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
     overrides = [*reduced(found), *sources(found), f"out={tmp_path}"]
     overrides += [f"stages.{stage}.{value}" for stage in found.stages for value in STAGE]
     if found.parts.checkpoint is not None:
-        overrides.append(f"parts.checkpoint={SHIPPED['shapes-flow']}")
+        overrides.append(
+            f"parts.checkpoint={SHIPPED['shapes-flow' if found.model.head.kind == 'flow' else 'shapes-ar']}"
+        )
+    overrides += [
+        f"stages.{stage}.rollout.prompts={{kind: world}}" for stage, one in found.stages.items() if one.rollout
+    ]
     if name not in TRAINED_HERE:
         check_start(load_config(RunConfig, CONFIGS / name, overrides))
         return
