@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from janusflow import __version__
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained
 from janusflow.data.transforms import to_images
 from janusflow.inference.prompt_cache import PromptRunner
@@ -78,9 +80,7 @@ def sample_latents(
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     if memory_gib is not None and not 0 < memory_gib < math.inf:
         raise ValueError(f"the memory for a batch must be a number of GiB above 0, got {memory_gib}")
-    tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
-    for prompt, ids in zip(prompts, tokens, strict=True):
-        check_length(len(ids) + head.num_tokens, llm, f"the prompt {shorten(prompt)!r} with its image")
+    tokens = [tokenize(bundle, prompt) for prompt in prompts]
     if memory_gib is not None and tokens:
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
     note_foreign(bundle, prompts)
@@ -101,6 +101,20 @@ def sample_latents(
         runner = PromptRunner(llm, tokens[part], 1 + head.num_tokens, dropped, head.sees_all)
         given = {} if worse is None else {"worse": behind(worse, prompts[part])}
         yield head.sample(runner, head.start(list(seeds[part]), device), options, report, **given)
+
+
+def tokenize(bundle: Bundle, prompt: str) -> list[int]:
+    """The prompt's ids, behind which the image's span begins. Raises ``ValueError`` where both do not fit the model."""
+    ids = bundle.template.generation_prompt(prompt)
+    check_length(
+        len(ids) + bundle.model.head.num_tokens, bundle.model.llm, f"the prompt {shorten(prompt)!r} with its image"
+    )
+    return ids
+
+
+def made_by(bundle: Bundle, prompt: str, seed: int, options: SamplingOptions) -> dict[str, Any]:
+    """How an image was drawn, for its file: what draws it again."""
+    return {"prompt": prompt, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}
 
 
 def load_worse(bundle: Bundle, path: str) -> Bundle:
