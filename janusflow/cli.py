@@ -15,6 +15,7 @@ import yaml
 
 from janusflow import __version__
 from janusflow.command_line import Parser, find_device, make_folder, run_command
+from janusflow.demo.config import DemoConfig
 from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given, from_flags
 from janusflow.serve.config import ServeConfig
 from janusflow.training import command
@@ -134,6 +135,10 @@ def build_parser() -> argparse.ArgumentParser:
     pairs.add_argument("--batch-size", type=int, default=16, help="pictures computed together")
     add_sampling(pairs)
 
+    demo = commands.add_parser("demo", parents=[model], help="a page in the browser", description=run_demo.__doc__)
+    add_flags(demo, DemoConfig)
+    demo.set_defaults(run=run_demo)
+
     serve = commands.add_parser(
         "serve", parents=[model], help="draw and answer over HTTP", description=run_serve.__doc__
     )
@@ -189,9 +194,10 @@ def run_generate(args: argparse.Namespace) -> int:
     empty = [prompt for prompt in args.prompt if not prompt.strip()]
     if empty:
         raise ValueError("a prompt is empty")
-    from janusflow.inference.images import generate_images, made_by
+    from janusflow.inference.images import generate_images
     from janusflow.pictures import save_png
     from janusflow.progress import progress_bar
+    from janusflow.provenance import made_by
 
     given = sampling_flags(args)
     bundle = load(args)
@@ -337,6 +343,22 @@ def run_serve(args: argparse.Namespace) -> int:
     from janusflow.serve.command import serve
 
     return serve(lambda: load(args), args.model or DEFAULT, config)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Show a page in the browser: draw, watch a picture being drawn, compare two models, ask about pictures.
+
+    Only this machine reaches the port unless --host says otherwise. The model is loaded when it is first used.
+    """
+    config = from_flags(args, DemoConfig)
+    from janusflow.checkpoints.pretrained import DEFAULT
+    from janusflow.demo.command import demo
+
+    def load_one(model: str) -> Bundle:
+        args.model = model
+        return load(args)
+
+    return demo(load_one, args.model or DEFAULT, config, args.revision)
 
 
 def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["stored"] | None = None) -> Bundle:

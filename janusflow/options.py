@@ -126,7 +126,7 @@ class FlowSampling(SamplingOptions):
     guidance: float = option(2.0, "classifier-free guidance weight; 1 is none", range=(0, 20, 0.1))
     sampler: str = option(
         "euler",
-        "euler, heun, midpoint or ab2 (multistep), or the path module:function of a solver",
+        "solver: euler, heun, midpoint or ab2 (multistep), or a path module:function",
         registry="janusflow.samplers:SAMPLERS",
     )
     shift: float = option(1.0, "time shift; over 1 spends more steps near the noise", range=(0.1, 10, 0.1))

@@ -8,13 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from janusflow import __version__
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained
 from janusflow.data.transforms import to_images
 from janusflow.inference.prompt_cache import PromptRunner
@@ -110,11 +108,6 @@ def tokenize(bundle: Bundle, prompt: str) -> list[int]:
         len(ids) + bundle.model.head.num_tokens, bundle.model.llm, f"the prompt {shorten(prompt)!r} with its image"
     )
     return ids
-
-
-def made_by(bundle: Bundle, prompt: str, seed: int, options: SamplingOptions) -> dict[str, Any]:
-    """How an image was drawn, for its file: what draws it again."""
-    return {"prompt": prompt, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}
 
 
 def load_worse(bundle: Bundle, path: str) -> Bundle:

@@ -27,12 +27,12 @@ from janusflow.inference.answers import tokenize
 from janusflow.serve.batcher import Batcher, Job
 from janusflow.serve.config import ServeConfig
 from janusflow.serve.errors import Patience, answer_errors, body_of, told
+from janusflow.serve.limits import LOOPBACK
 from janusflow.serve.metrics import Counted, Metrics
 from janusflow.serve.schemas import ChatRequest, ImageRequest, image_request
-from janusflow.serve.work import Drawing, End, Talk, Worker, check_drawing
+from janusflow.serve.work import Drawing, End, Talk, Worker
 
 T = TypeVar("T")
-LOOPBACK = ["127.0.0.1", "localhost", "::1", "[::1]"]
 LEFT = Response(status_code=499)  # nobody reads it
 
 
@@ -61,12 +61,9 @@ class Service:
         side = self.bundle.model.config.vision.image_size
         if asked.size not in ("auto", f"{side}x{side}"):
             raise ValueError(f"the model draws {side}x{side} pixels, got the size {asked.size[:20]!r}")
-        if asked.n > self.config.max_images or len(asked.prompt) > self.config.max_prompt:
-            raise ValueError(
-                f"n is at most {self.config.max_images} and a prompt has at most {self.config.max_prompt} characters, "
-                f"got {asked.n} and {len(asked.prompt)}"
-            )
-        options = check_drawing(self.bundle, asked.prompt, asked.options())
+        if asked.n > self.config.max_images:
+            raise ValueError(f"n is at most {self.config.max_images}, got {asked.n}")
+        options = self.config.check_drawing(self.bundle, asked.prompt, asked.options())
         first = secrets.randbits(32) if asked.seed is None else asked.seed
         jobs = [Job(options, Drawing(asked.prompt, first + number)) for number in range(asked.n)]
         self.batcher.submit(jobs)
@@ -188,10 +185,10 @@ def build_app(bundle: Bundle, name: str, config: ServeConfig) -> FastAPI:
     app = FastAPI(title="janusflow", version=__version__, docs_url=None, redoc_url=None, lifespan=life)
     app.state.service = service
     answer_errors(app)
-    app.add_middleware(Patience, seconds=config.timeout)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=int(config.max_megabytes * 1e6))
+    app.add_middleware(Patience, seconds=config.timeout)
     if config.loopback:  # a page elsewhere that gives itself this address does not get in
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOOPBACK, www_redirect=False)
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK], www_redirect=False)
     app.add_middleware(Counted, metrics=service.metrics)
 
     @app.post("/v1/images/generations")

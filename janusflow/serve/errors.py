@@ -60,7 +60,10 @@ def answer_errors(app: FastAPI) -> None:
 
 
 class Patience:
-    """Middleware that waits ``seconds`` for a request's body, no longer: a slow sender holds a connection, not more."""
+    """Middleware that waits ``seconds`` for a request's body, no longer: a slow sender holds a connection, not more.
+
+    What is refused before its body is there is still read to its end, and dropped: clients listen when they have sent.
+    """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self.app, self.seconds = app, seconds
@@ -82,4 +85,13 @@ class Patience:
             whole = not message.get("more_body", False)
             return message
 
-        await self.app(scope, patient, send)
+        async def behind_the_body(message: Message) -> None:
+            while not whole and message["type"] == "http.response.start":
+                try:
+                    if (await patient())["type"] == "http.disconnect":
+                        break
+                except HTTPException:
+                    break
+            await send(message)
+
+        await self.app(scope, patient, behind_the_body)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from janusflow.options import option
+from janusflow.options import check_open, option
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from janusflow.checkpoints.pretrained import Bundle
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")  # names that this machine has for itself
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # decoders that run no other program
 
 
@@ -32,7 +36,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("host", "port") and value is not None and not value > 0:
+            if type(value) in (int, float) and field.name != "port" and not value > 0:
                 raise ValueError(f"--{field.name.replace('_', '-')} must be above 0, got {value}")
         if not 0 <= self.port < 65_536:
             raise ValueError(f"--port must lie in 0 .. 65535, got {self.port}")
@@ -40,13 +44,29 @@ class Limits:
     @property
     def loopback(self) -> bool:
         """Whether only this machine reaches the port."""
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        return self.host in LOOPBACK
 
     def read_picture(self, source: str | Path | BinaryIO, name: str = "the picture") -> Image.Image:
         """A picture that somebody sent. Raises ``ValueError`` where it is too large or none that is read here."""
         from janusflow.pictures import read_image
 
         return read_image(source, name, FORMATS, int(self.max_megapixels * 1e6))
+
+    def check_drawing(self, bundle: Bundle, prompt: str, given: Mapping[str, Any]) -> Any:
+        """The options of a drawing: the model's own, and over them those ``given``.
+
+        Raises ``ValueError`` for options that only the machine's owner may set or that cannot be, and for a prompt that
+        is empty, too long, or does not fit the model.
+        """
+        from janusflow.inference.images import tokenize
+
+        if not prompt.strip():
+            raise ValueError("the prompt is empty")
+        if len(prompt) > self.max_prompt:
+            raise ValueError(f"a prompt has at most {self.max_prompt} characters, got {len(prompt)}")
+        check_open(bundle.model.head.Options, given)
+        tokenize(bundle, prompt)
+        return bundle.model.config.head.sampling(bundle.sampling, given)
 
     def listen(self) -> socket.socket:
         """The port, open. Raises ``ValueError`` where it cannot be had."""

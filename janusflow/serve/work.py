@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.inference.answers import Answer, Conversation, DecodingOptions, write
-from janusflow.inference.images import generate_images, made_by, tokenize
-from janusflow.options import SamplingOptions, check_open
+from janusflow.inference.images import generate_images
 from janusflow.pictures import png_bytes
+from janusflow.provenance import made_by
 from janusflow.serve.batcher import Gone, Job
 from janusflow.serve.metrics import Metrics
 
@@ -88,13 +88,3 @@ def check_wanted(jobs: Sequence[Job]) -> None:
     """Raise :class:`Gone` where nobody waits any more."""
     if all(job.gone for job in jobs):
         raise Gone
-
-
-def check_drawing(bundle: Bundle, prompt: str, given: dict[str, Any]) -> SamplingOptions:
-    """The options of a drawing. Raises ``ValueError`` for those that may not come over a network, or cannot be, and
-    for a prompt that is empty or does not fit."""
-    if not prompt.strip():
-        raise ValueError("the prompt is empty")
-    check_open(bundle.model.head.Options, given)
-    tokenize(bundle, prompt)
-    return bundle.model.config.head.sampling(bundle.sampling, given)
