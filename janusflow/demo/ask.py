@@ -23,7 +23,7 @@ def tab(page: Page) -> None:
     with gr.Row():
         with gr.Column(scale=2):
             pictures = gr.Gallery(
-                label="Pictures, which stand in front of the conversation",
+                label="Pictures",
                 type="filepath",
                 format="png",
                 columns=2,

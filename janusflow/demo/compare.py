@@ -37,7 +37,7 @@ def tab(page: Page, against: Shown) -> None:
     """The tab."""
     gr.Markdown(f"{page.shown.about}, with the options at the side; and {against.about}, with its own below.")
     with gr.Row():
-        prompts = prompt_box(page, lines=PROMPTS, info=f"one a line, {PROMPTS} at most")
+        prompts = prompt_box(page, lines=PROMPTS, elem_id="prompts", info=f"one a line, {PROMPTS} at most")
         with gr.Column():
             seed = seed_box()
             count = gr.Slider(
@@ -46,13 +46,15 @@ def tab(page: Page, against: Shown) -> None:
             with gr.Row():
                 go, stop = gr.Button("Compare", variant="primary", elem_id="compare"), gr.Button("Stop")
     with gr.Accordion(f"How {against.name} draws", open=False):
-        theirs = Controls(against.usual)
+        theirs = Controls(against.usual, "their-")
+    table = gr.Markdown(elem_id="table")
     with gr.Row():
         left, right = (
             gr.Gallery(
                 label=shown.name,
                 format="png",
-                columns=4,
+                columns=2,
+                height="auto",
                 object_fit="contain",
                 interactive=False,
                 elem_id=f"side{number}",
@@ -60,7 +62,6 @@ def tab(page: Page, against: Shown) -> None:
             )
             for number, shown in enumerate((page.shown, against))
         )
-    table = gr.Markdown(elem_id="table")
     own = len(page.controls.parts)
 
     @told
@@ -89,12 +90,11 @@ def draw_side(
 ) -> Side:
     """Pictures of every prompt with every seed, and what one took: counted first, which also warms up, then timed."""
     work = count_work(shown.bundle, prompts, options)
-    pairs = [(prompt, seed) for prompt in prompts for seed in seeds]
+    texts, numbers = [prompt for prompt in prompts for _ in seeds], [*seeds] * len(prompts)
     began = time.perf_counter()
-    images = generate_images(shown.bundle, *zip(*pairs, strict=True), options, on_step=on_step)
-    seconds = (time.perf_counter() - began) / len(pairs)
-    for image, (prompt, seed) in zip(images, pairs, strict=True):
-        signed([image], [made_by(shown.bundle, prompt, seed, options)])
+    images = generate_images(shown.bundle, texts, numbers, options, on_step=on_step)
+    seconds = (time.perf_counter() - began) / len(images)
+    settings = [made_by(shown.bundle, *pair, options) for pair in zip(texts, numbers, strict=True)]
     cells = (
         shown.name,
         f"{seconds:.2f}",
@@ -102,4 +102,4 @@ def draw_side(
         f"{work['llm_rows']:.0f}",
         options.describe(),
     )
-    return Side(images, f"| {' | '.join(cells)} |")
+    return Side(signed(images, settings), f"| {' | '.join(cells)} |")

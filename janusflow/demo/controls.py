@@ -17,7 +17,8 @@ class Controls:
     Options of several values have as many controls. A free text, which could name a file, has none.
     """
 
-    def __init__(self, usual: SamplingOptions) -> None:
+    def __init__(self, usual: SamplingOptions, prefix: str = "") -> None:
+        self.prefix = prefix  # of the controls' ids
         self.hints = get_type_hints(type(usual))
         self.sizes: dict[str, int] = {}  # option -> its controls; 0: one that is no tuple
         self.parts: list[Any] = []
@@ -33,9 +34,12 @@ class Controls:
         """The control of one value of an option, or None."""
         kinds = {*get_args(self.hints[field.name]), self.hints[field.name]}
         names, words = names_of(field), field.metadata.get("metavar")
-        about = {"label": f"{field.name} {words[part].lower() if words else ''}".replace("_", " ").strip()}
-        text = field.metadata.get("help", "")
-        about["info"] = text.partition(":")[0] if names else text  # the names are in its list, paths are not open
+        label, text = f"{field.name} {words[part].lower() if words else ''}", field.metadata.get("help", "")
+        about: dict[str, Any] = {
+            "label": label.replace("_", " ").strip(),
+            "info": text.partition(":")[0] if names else text,  # the names are in the list, paths are not open
+            "elem_id": f"{self.prefix}{field.name}-{part}",
+        }
         if bool in kinds:
             return gr.Checkbox(value, **about)
         if str in kinds:
@@ -52,7 +56,7 @@ class Controls:
         left, given = list(values), {}
         for name, size in self.sizes.items():
             taken, left = left[: size or 1], left[size or 1 :]
-            value = tuple(taken) if size else taken[0]
+            value: Any = tuple(taken) if size else taken[0]
             if value is not None and value != "":
                 given[name] = int(value) if self.hints[name] is int else value
         return given
@@ -61,9 +65,8 @@ class Controls:
         """What sets the controls to ``options``; others stay."""
         found: list[Any] = []
         for name, size in self.sizes.items():
-            value = options.get(name)
             if name not in options:
                 found += [gr.skip()] * (size or 1)
             else:
-                found += list(value) if size else [value]
+                found += options[name] if size else [options[name]]
         return found

@@ -49,7 +49,7 @@ def tab(page: Page) -> Place:
     limits = page.limits
     with gr.Row():
         with gr.Column(scale=2):
-            place = Place(prompt_box(page), seed_box())
+            place = Place(prompt_box(page, elem_id="prompt"), seed_box())
             count = gr.Slider(1, limits.max_images, min(4, limits.max_images), step=1, label="Pictures")
             with gr.Row():
                 go, stop = gr.Button("Draw", variant="primary", elem_id="draw"), gr.Button("Stop")
@@ -59,6 +59,7 @@ def tab(page: Page) -> Place:
                 label="Pictures",
                 format="png",
                 columns=2,
+                height="auto",
                 object_fit="contain",
                 interactive=False,
                 elem_id="drawn",

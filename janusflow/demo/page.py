@@ -40,7 +40,11 @@ def build(shown: Shown, against: Shown | None, limits: DemoConfig) -> gr.Blocks:
             gr.Markdown("### How pictures are drawn")
             page = Page(shown, against, limits, Controls(shown.usual))
             dropped = gr.File(
-                label="Settings of a PNG that was drawn here", file_types=[".png"], type="filepath", height=110
+                label="Settings of a PNG that was drawn here",
+                file_types=[".png"],
+                type="filepath",
+                height=110,
+                elem_id="settings",
             )
         with gr.Tab("Draw"):
             place = draw.tab(page)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from janusflow.samplers import OnStep
 
-ALONE = {"concurrency_id": "model", "concurrency_limit": 1}  # of listeners that run a model
+ALONE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}  # of listeners that run a model
 
 
 PROGRESS = gr.Progress()  # the argument in this place is the event's own

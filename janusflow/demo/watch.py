@@ -17,16 +17,21 @@ if TYPE_CHECKING:
     from janusflow.demo.page import Page
 
 FRAMES = 24  # of a drawing, at most
+BUTTONS: Any = ["download", "fullscreen"]
 ROW = 8  # frames of the strip in a row
 MOMENT, LAST = 120, 1500  # milliseconds that the animation shows a frame, and the picture
 LEAST = 192  # pixels of its side: small pictures are enlarged by whole factors
 
 
+def enlarged(image: Image.Image) -> Image.Image:
+    """A small picture by a whole factor; others as they are."""
+    side = image.width * max(1, -(-LEAST // image.width))
+    return image.resize((side, side), Image.Resampling.NEAREST)
+
+
 def animation(frames: list[Frame]) -> Image.Image:
     """The frames as a GIF."""
-    side = frames[0].image.width
-    side *= max(1, -(-LEAST // side))
-    large = [frame.image.resize((side, side), Image.Resampling.NEAREST) for frame in frames]
+    large = [enlarged(frame.image) for frame in frames]
     times = [MOMENT] * (len(large) - 1) + [LAST]
     file = io.BytesIO()
     large[0].save(file, "GIF", save_all=True, append_images=large[1:], duration=times, loop=0)
@@ -43,15 +48,26 @@ def tab(page: Page) -> None:
     frames: Any = gr.State([])
     with gr.Row():
         with gr.Column(scale=2):
-            prompt, seed = prompt_box(page), seed_box()
+            prompt, seed = prompt_box(page, elem_id="watched"), seed_box()
             with gr.Row():
                 go, stop = gr.Button("Watch", variant="primary", elem_id="watch"), gr.Button("Stop")
             moment = gr.Slider(1, FRAMES, 1, step=1, label="Moment", elem_id="moment", interactive=True)
             when = gr.Markdown(elem_id="when")
         with gr.Column(scale=3), gr.Row():
-            still = gr.Image(label="Moment", format="png", interactive=False, elem_id="still", elem_classes=["scrub"])
-            moving = gr.Image(label="All", format="gif", interactive=False, elem_id="moving", elem_classes=["scrub"])
-    strip = gr.Image(label="Strip", format="png", interactive=False, elem_id="strip", elem_classes=["pixels"])
+            still = gr.Image(
+                label="Moment",
+                format="png",
+                interactive=False,
+                buttons=BUTTONS,
+                elem_id="still",
+                elem_classes=["scrub"],
+            )
+            moving = gr.Image(
+                label="All", format="gif", interactive=False, buttons=BUTTONS, elem_id="moving", elem_classes=["scrub"]
+            )
+    strip = gr.Image(
+        show_label=False, format="png", interactive=False, buttons=BUTTONS, elem_id="strip", elem_classes=["pixels"]
+    )
 
     @told
     def look(
@@ -65,13 +81,13 @@ def tab(page: Page) -> None:
         captions = [f"{row[0].text} … {row[-1].text}" for row in rows]
         sheet = grid([frame.image for frame in found], ROW, captions)
         slider = gr.Slider(1, max(2, len(found)), len(found), step=1)
-        return found, slider, found[-1].image, found[-1].text, animation(found), sheet
+        return found, slider, enlarged(found[-1].image), found[-1].text, animation(found), sheet
 
     def turn_to(number: int, found: list[Frame]) -> tuple[Any, Any]:
         if not found:
             return gr.skip(), gr.skip()
         frame = found[min(int(number), len(found)) - 1]
-        return frame.image, frame.text
+        return enlarged(frame.image), frame.text
 
     outputs = [frames, moment, still, when, moving, strip]
     gr.on([go.click, prompt.submit], look, [prompt, seed, *page.controls.parts], outputs, **ALONE)
