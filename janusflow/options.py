@@ -234,16 +234,24 @@ def from_texts(kind: type[SamplingOptions], texts: Mapping[str, str]) -> dict[st
 
     Raises ``ValueError`` for a text that is no value of its option.
     """
-    found: dict[str, Any] = {}
     hints = get_type_hints(kind)
-    for name in (name for name in kind.names() if name in texts):
-        try:
-            found[name] = texts[name] if _kind(hints[name]) is str else ast.literal_eval(texts[name])
-        except (ValueError, SyntaxError) as error:
-            raise ValueError(f"{name} is no value of this option: {texts[name]!r}") from error
-        if found[name] == "None" and type(None) in get_args(hints[name]):
-            found[name] = None
-    return found
+    return {name: _from_text(name, texts[name], hints[name]) for name in kind.names() if name in texts}
+
+
+def _from_text(name: str, text: str, hint: Any) -> Any:
+    if text == "None" and type(None) in get_args(hint):
+        return None
+    if _kind(hint) is str:
+        return text
+    try:
+        value = ast.literal_eval(text[:200])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    several = get_origin(hint) is tuple
+    numbers = value if several and isinstance(value, tuple) else (value,)
+    if len(numbers) != (len(get_args(hint)) if several else 1) or not all(isinstance(n, (int, float)) for n in numbers):
+        raise ValueError(f"{name} is no value of this option: {text[:40]!r}")
+    return value
 
 
 SAMPLING: dict[str, type[SamplingOptions]] = {"flow": FlowSampling, "codes": CodeSampling}  # of the heads that are ours

@@ -27,8 +27,9 @@ def test_a_file_that_says_nothing_is_named():
     for content, named in ((b"GIF89a", "not a PNG"), (png_bytes(Image.new("L", (2, 2)), {}), "does not say")):
         with pytest.raises(ValueError, match=named):
             read_settings(io.BytesIO(content))
-    with pytest.raises(ValueError, match="steps is no value of this option: 'import os'"):
-        from_texts(FlowSampling, {"steps": "import os"})
+    for name, text in (("steps", "import os"), ("steps", "'3'"), ("steps", "(" * 999), ("guidance_interval", "(0.1,)")):
+        with pytest.raises(ValueError, match=f"{name} is no value of this option"):
+            from_texts(FlowSampling, {name: text})
 
 
 def test_pictures_of_other_formats_or_too_many_pixels_are_refused():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from janusflow.demo.draw import SEEDS
 from janusflow.demo.runs import ALONE, told
 from janusflow.inference.answers import Conversation, DecodingOptions, stream
 
@@ -41,7 +42,7 @@ def tab(page: Page) -> None:
                 top_p = gr.Slider(
                     0.01, 1, 1, step=0.01, label="Top p", info="from the fewest tokens of this probability"
                 )
-                seed = gr.Number(0, label="Seed", info="of sampled answers", precision=0, minimum=0)
+                seed = gr.Number(0, label="Seed", info="of sampled answers", precision=0, minimum=0, maximum=SEEDS)
         with gr.Column(scale=3):
             talk = gr.Chatbot(label="Conversation", height=360, elem_id="talk", buttons=[])
             question = gr.Textbox(
@@ -66,13 +67,14 @@ def tab(page: Page) -> None:
         seed: int,
     ) -> Iterator[tuple[str, Said]]:
         page.stops.begin(request)
-        images = [limits.read_picture(path) for path, _ in shown or []]
-        if len(images) > limits.max_pictures or len(question) > limits.max_prompt or tokens > limits.max_tokens:
+        shown = shown or []
+        if len(shown) > limits.max_pictures or len(question) > limits.max_prompt or tokens > limits.max_tokens:
             raise ValueError(
                 f"at most {limits.max_pictures} pictures, {limits.max_prompt} characters and {limits.max_tokens} tokens"
             )
         if not question.strip():
             raise ValueError("the question is empty")
+        images = [limits.read_picture(path) for path, _ in shown]
         conversation = Conversation(images, [*turns(said), (question, None)])
         options = DecodingOptions(tokens, warmth, top_p).check()
         said = [*said, {"role": "user", "content": question}, {"role": "assistant", "content": ""}]

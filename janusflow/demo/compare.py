@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from janusflow.demo.page import Page
 
 PROMPTS = 4  # at once
-HEADER = "| | seconds a picture | operations a picture | passes of the LLM | options |\n|---|---:|---:|---:|---|"
+HEADER = "| | seconds a picture | operations a picture | rows through the LLM | options |\n|---|---:|---:|---:|---|"
 
 
 class Side(NamedTuple):

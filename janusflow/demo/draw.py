@@ -10,7 +10,7 @@ from PIL import Image
 
 from janusflow.demo.runs import ALONE, PROGRESS, told
 from janusflow.inference.images import generate_images
-from janusflow.options import from_texts
+from janusflow.options import check_open, from_texts
 from janusflow.pictures import read_settings
 from janusflow.provenance import made_by
 
@@ -95,7 +95,9 @@ def settings_back(page: Page, dropped: gr.File, place: Place) -> None:
         if path is None:
             return [gr.skip() for _ in (*place, *page.controls.parts)]
         texts = read_settings(path)
-        options = page.shown.config.model.head.sampling(from_texts(page.shown.kind, texts))
+        given = from_texts(page.shown.kind, texts)
+        check_open(page.shown.kind, given)  # before anything is made of it: a file may come from anybody
+        options = page.shown.config.model.head.sampling(given)
         seed = texts.get("seed", "")
         if texts.get("model") not in ("", page.shown.bundle.digest):
             gr.Warning("another model drew this picture: this one will draw another")

@@ -100,7 +100,6 @@ class Service:
 
     async def chunks(self, job: Job, reply: dict[str, Any], length: int | None) -> AsyncIterator[str]:
         """An answer as server-sent events; ``length`` of its prompt where the usage is wanted too."""
-
         reply = {**reply, "object": "chat.completion.chunk"}
 
         def event(delta: dict[str, str], reason: str | None = None) -> str:
@@ -118,9 +117,7 @@ class Service:
                 yield event({"content": piece})
             yield event({}, piece.reason)
             if length is not None:
-                yield sent(
-                    {**reply, "object": "chat.completion.chunk", "choices": [], "usage": usage(length, piece.tokens)}
-                )
+                yield sent({**reply, "choices": [], "usage": usage(length, piece.tokens)})
         except Exception as error:  # the status is sent already
             yield sent(body_of(*told(error)))
         finally:

@@ -24,6 +24,7 @@ from janusflow.demo.controls import Controls
 from janusflow.demo.models import Shown
 from janusflow.inference.images import generate_images
 from janusflow.options import CodeSampling, FlowSampling, SamplingOptions, option
+from janusflow.pictures import save_png
 from janusflow.weights import ASSETS
 
 
@@ -113,14 +114,18 @@ def test_somebody_draws_watches_compares_and_asks(visitor, page, tmp_path):
 
     settings = {**drawn.text, "steps": "3", "prompt": "two rings", "sampler": "heun", "guidance_interval": "(0.2, 0.8)"}
     file = tmp_path / "other.png"
-    from janusflow.pictures import save_png
-
     save_png(drawn, file, settings)
     visitor.send_file("#settings", file)
     visitor.wait(lambda: visitor.value("#prompt textarea") == "two rings", "the dropped file's prompt")
     visitor.wait(lambda: visitor.value("#steps-0 input[type=number]") == "3", "its steps")
     assert visitor.value("#guidance_interval-1 input[type=number]") == "0.8"
     assert visitor.value("#sampler-0 input") == "heun"
+
+    save_png(drawn, tmp_path / "hostile.png", {**settings, "prompt": "hostile", "sampler": "os:system"})
+    visitor.find("#settings button[aria-label='Remove this file'], #settings button[aria-label='Clear']").click()
+    visitor.send_file("#settings", tmp_path / "hostile.png")
+    visitor.wait(lambda: "os:system" in visitor.text(".toast-body"), "a refusal")
+    assert visitor.value("#prompt textarea") == "two rings"
 
     visitor.tab("Watch")
     visitor.write("#watched textarea", "a blue star")
