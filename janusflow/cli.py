@@ -15,7 +15,9 @@ import yaml
 
 from janusflow import __version__
 from janusflow.command_line import Parser, find_device, make_folder, run_command
-from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given
+from janusflow.demo.config import DemoConfig
+from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given, from_flags
+from janusflow.serve.config import ServeConfig
 from janusflow.training import command
 
 if TYPE_CHECKING:
@@ -132,6 +134,16 @@ def build_parser() -> argparse.ArgumentParser:
     pairs.add_argument("--seed", type=int, default=0, help="seed of the first noise; the next ones count up")
     pairs.add_argument("--batch-size", type=int, default=16, help="pictures computed together")
     add_sampling(pairs)
+
+    demo = commands.add_parser("demo", parents=[model], help="a page in the browser", description=run_demo.__doc__)
+    add_flags(demo, DemoConfig)
+    demo.set_defaults(run=run_demo)
+
+    serve = commands.add_parser(
+        "serve", parents=[model], help="draw and answer over HTTP", description=run_serve.__doc__
+    )
+    add_flags(serve, ServeConfig)
+    serve.set_defaults(run=run_serve)
     return parser
 
 
@@ -185,6 +197,7 @@ def run_generate(args: argparse.Namespace) -> int:
     from janusflow.inference.images import generate_images
     from janusflow.pictures import save_png
     from janusflow.progress import progress_bar
+    from janusflow.provenance import made_by
 
     given = sampling_flags(args)
     bundle = load(args)
@@ -198,8 +211,7 @@ def run_generate(args: argparse.Namespace) -> int:
     names = file_names(args.prompt)
     for prompt, seed, image in zip(prompts, seeds, images, strict=True):
         path = args.out / f"{names[prompt]}-{seed}.png"
-        settings = {"prompt": prompt, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}
-        save_png(image, path, settings)
+        save_png(image, path, made_by(bundle, prompt, seed, options))
         print(path)
     return 0
 
@@ -319,6 +331,35 @@ def run_pairs(args: argparse.Namespace) -> int:
     for path in files if main else ():
         print(path)
     return 0
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    """Serve a model over HTTP, in the shapes of the widely used endpoints: POST /v1/images/generations and
+    /v1/chat/completions, GET /v1/models, /health, /metrics (Prometheus) and /openapi.json.
+
+    Only this machine reaches the port unless --host says otherwise. SIGTERM ends it when what is here is finished.
+    """
+    config = from_flags(args, ServeConfig)
+    from janusflow.checkpoints.pretrained import DEFAULT
+    from janusflow.serve.command import serve
+
+    return serve(lambda: load(args), args.model or DEFAULT, config)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Show a page in the browser: draw, watch a picture being drawn, compare two models, ask about pictures.
+
+    Only this machine reaches the port unless --host says otherwise. The model is loaded when it is first used.
+    """
+    config = from_flags(args, DemoConfig)
+    from janusflow.checkpoints.pretrained import DEFAULT
+    from janusflow.demo.command import demo
+
+    def load_one(model: str) -> Bundle:
+        args.model = model
+        return load(args)
+
+    return demo(load_one, args.model or DEFAULT, config, args.revision)
 
 
 def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["stored"] | None = None) -> Bundle:

@@ -6,9 +6,11 @@ Nothing here imports torch: a command line shows its help without it.
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -16,7 +18,11 @@ T = TypeVar("T")
 
 
 def option(default: Any, text: str, choices: tuple[str, ...] | None = None, **more: Any) -> Any:
-    """A field that is an option: its default, its help text, what may be chosen; ``more`` is for whom it concerns."""
+    """A field that is an option: its default, its help text, what may be chosen; ``more`` is for whom it concerns.
+
+    Of more: ``range``, (low, high, step) of numbers that come over a network and of the sliders that choose them;
+    ``registry``, the path of the registry whose names a text may be.
+    """
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices, **more})
 
 
@@ -116,19 +122,24 @@ class FlowSampling(SamplingOptions):
     """How the ODE is solved. The defaults are the released sampler's (30 Euler steps, w = 2)."""
 
     models: ClassVar[str] = "models that draw by rectified flow (JanusFlow)"
-    steps: int = option(30, "solver steps")
-    guidance: float = option(2.0, "classifier-free guidance weight; 1 is none")
-    sampler: str = option("euler", "euler, heun, midpoint or ab2 (multistep), or the path module:function of a solver")
-    shift: float = option(1.0, "time shift; over 1 spends more steps near the noise")
+    steps: int = option(30, "solver steps", range=(1, 100, 1))
+    guidance: float = option(2.0, "classifier-free guidance weight; 1 is none", range=(0, 20, 0.1))
+    sampler: str = option(
+        "euler",
+        "solver: euler, heun, midpoint or ab2 (multistep), or a path module:function",
+        registry="janusflow.samplers:SAMPLERS",
+    )
+    shift: float = option(1.0, "time shift; over 1 spends more steps near the noise", range=(0.1, 10, 0.1))
     worse: str | None = option(None, WORSE, quiet=True)
     guidance_interval: tuple[float, float] = option(
-        (0.0, 1.0), "times in which guidance acts; 0 is noise", metavar=("FROM", "TO")
+        (0.0, 1.0), "times in which guidance acts; 0 is noise", metavar=("FROM", "TO"), range=(0, 1, 0.01)
     )
     guidance_form: str = option(
         "plain",
         "how both halves are combined: plain, zero_star, apg or rescaled, with settings as in 'apg(parallel=0.5)', or "
         "a path module:function",
         quiet=True,
+        registry="janusflow.guidance:GUIDANCE",
     )
 
     def check(self) -> None:
@@ -156,11 +167,11 @@ class CodeSampling(SamplingOptions):
     """How codes are drawn. The defaults are the released sampler's (w = 5, temperature 1, the whole codebook)."""
 
     models: ClassVar[str] = "models that draw code by code (Janus, Janus-Pro)"
-    guidance: float = option(5.0, "classifier-free guidance weight; 1 is none")
+    guidance: float = option(5.0, "classifier-free guidance weight; 1 is none", range=(0, 20, 0.1))
     worse: str | None = option(None, WORSE, quiet=True)
-    temperature: float = option(1.0, "of the draws; 0 is greedy")
-    top_k: int | None = option(None, "draw from that many likeliest codes (default: all)")
-    top_p: float = option(1.0, "draw from the fewest codes of this probability")
+    temperature: float = option(1.0, "of the draws; 0 is greedy", range=(0, 2, 0.05))
+    top_k: int | None = option(None, "draw from that many likeliest codes (default: all)", range=(1, 16_384, 1))
+    top_p: float = option(1.0, "draw from the fewest codes of this probability", range=(0.01, 1, 0.01))
 
     def check(self) -> None:
         from janusflow.decoding import check_decoding
@@ -195,6 +206,52 @@ def with_options(kind: type[SamplingOptions], what: str, *layers: Mapping[str, A
     options = kind(**values)
     options.check()
     return options
+
+
+def names_of(field: dataclasses.Field[Any]) -> tuple[str, ...]:
+    """What the text of an option may be, or begin with in front of its settings in brackets; () where it is free."""
+    if field.metadata.get("registry"):
+        module, _, attribute = field.metadata["registry"].partition(":")
+        return tuple(getattr(import_module(module), attribute))
+    return field.metadata.get("choices") or ()
+
+
+def check_open(kind: type[SamplingOptions], given: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` for a value that only who owns the machine may choose: one outside the option's range, or a
+    text that could name a file, a model or code of the machine."""
+    for field in dataclasses.fields(kind):
+        value = given.get(field.name)
+        if isinstance(value, str) and value.partition("(")[0].strip() not in names_of(field):
+            raise ValueError(f"{field.name} must be one of {', '.join(names_of(field)) or 'none'}, got {value!r}")
+        low, high, _ = field.metadata.get("range", (None, None, None))
+        for number in value if isinstance(value, (tuple, list)) else [value]:
+            if low is not None and number is not None and not low <= number <= high:
+                raise ValueError(f"{field.name} must lie in {low} .. {high}, got {number}")
+
+
+def from_texts(kind: type[SamplingOptions], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The options of ``kind`` among ``texts``, which are what ``str`` makes of each (as in PNG files).
+
+    Raises ``ValueError`` for a text that is no value of its option.
+    """
+    hints = get_type_hints(kind)
+    return {name: _from_text(name, texts[name], hints[name]) for name in kind.names() if name in texts}
+
+
+def _from_text(name: str, text: str, hint: Any) -> Any:
+    if text == "None" and type(None) in get_args(hint):
+        return None
+    if _kind(hint) is str:
+        return text
+    try:
+        value = ast.literal_eval(text[:200])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = None
+    several = get_origin(hint) is tuple
+    numbers = value if several and isinstance(value, tuple) else (value,)
+    if len(numbers) != (len(get_args(hint)) if several else 1) or not all(isinstance(n, (int, float)) for n in numbers):
+        raise ValueError(f"{name} is no value of this option: {text[:40]!r}")
+    return value
 
 
 SAMPLING: dict[str, type[SamplingOptions]] = {"flow": FlowSampling, "codes": CodeSampling}  # of the heads that are ours

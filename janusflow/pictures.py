@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -52,23 +53,49 @@ def grid(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = 
 
 def save_png(image: Image.Image, path: Path, settings: Mapping[str, object]) -> None:
     """Write a PNG whose text chunks hold ``settings``, a chunk each. Raises ``ValueError`` where that fails."""
-    info = PngInfo()
-    for key, value in settings.items():
-        info.add_itxt(key, str(value))
     try:
-        image.save(path, pnginfo=info)
+        path.write_bytes(png_bytes(image, settings))
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror}") from error
 
 
-def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Image.Image:
+def png_bytes(image: Image.Image, settings: Mapping[str, object]) -> bytes:
+    """A PNG file whose text chunks hold ``settings``, a chunk each."""
+    info, file = PngInfo(), io.BytesIO()
+    for key, value in settings.items():
+        info.add_itxt(key, str(value))
+    image.save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def read_settings(source: str | Path | BinaryIO) -> dict[str, str]:
+    """What the text chunks of a PNG file hold. Raises ``ValueError`` where it is none, or holds no prompt."""
+    try:
+        with Image.open(source, formats=["PNG"]) as image:
+            texts = dict(getattr(image, "text", {}))
+    except Exception as error:  # decoders raise whatever a damaged file makes them stumble over
+        raise ValueError("this is not a PNG file that can be read") from error
+    if "prompt" not in texts:
+        raise ValueError("this PNG file does not say how it was drawn")
+    return texts
+
+
+def read_image(
+    source: str | Path | BinaryIO,
+    name: str | None = None,
+    formats: tuple[str, ...] | None = None,
+    most: int | None = None,
+) -> Image.Image:
     """An image file, or the bytes of one called ``name``, as RGB: upright, on white where it is transparent.
 
-    Raises ``ValueError`` in one line where it is missing, damaged, no image or too large.
+    formats: of files, in Pillow's names (default: all that it reads); most: pixels. Raises ``ValueError`` in one line
+    where it is missing, damaged, no image or too large.
     """
     name = str(source) if name is None else name
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=formats) as image:
+            if most is not None and image.width * image.height > most:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than {most:,}")
             return to_rgb(upright(image))
     except UnidentifiedImageError as error:
         raise ValueError(f"{name} is not an image that can be read") from error

@@ -1,36 +1,27 @@
-"""What drawing costs, measured around real draws: time, passes of the LLM, operations, memory, parameters."""
+"""What drawing costs, measured around real draws: time, memory and parameters, beside what is counted
+(:mod:`janusflow.inference.cost`)."""
 
 from __future__ import annotations
 
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import chain, cycle, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from eval.candidate import Candidate
 from eval.task import Drawing, Record
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.data.transforms import to_images
-from janusflow.inference.images import generate_images, sample_latents
-from janusflow.models.llm import LanguageModel
+from janusflow.inference.cost import count_work
+from janusflow.inference.images import generate_images
 from janusflow.options import SamplingOptions
-
-
-class Passes(NamedTuple):
-    """Passes of the LLM: rows it ran, and positions in all of them."""
-
-    rows: int
-    positions: int
 
 
 def measure_cost(
@@ -79,42 +70,6 @@ def seconds_per_image(bundle: Bundle, batch: Sequence[str], options: SamplingOpt
         generate_images(bundle, batch, range(len(batch)), options, len(batch))
         taken.append((time.perf_counter() - start) / len(batch))
     return statistics.median(taken[1:])
-
-
-def count_work(bundle: Bundle, prompts: Sequence[str], options: SamplingOptions) -> dict[str, float]:
-    """Per picture of these prompts, drawn together: operations, those of the codec, and the LLM's rows and positions.
-
-    The steps are those of :func:`janusflow.inference.images.generate_images`, with the codec apart.
-    """
-    images, seeds = len(prompts), range(len(prompts))
-    with FlopCounterMode(display=False) as sampling, count_passes(bundle.model.llm) as calls:
-        latents = torch.cat(list(sample_latents(bundle, prompts, seeds, options, images)))
-    with FlopCounterMode(display=False) as decoding:
-        for one in latents.split(1):
-            to_images(bundle.required_codec.decode(one))
-    return {
-        "flops": (sampling.get_total_flops() + decoding.get_total_flops()) / images,
-        "flops_codec": decoding.get_total_flops() / images,
-        "llm_rows": sum(call.rows for call in calls) / images,
-        "llm_positions": sum(call.positions for call in calls) / images,
-    }
-
-
-@contextmanager
-def count_passes(llm: LanguageModel) -> Iterator[list[Passes]]:
-    """What the LLM runs inside the block, a pass an entry: each goes through the first query projection once."""
-    calls: list[Passes] = []
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-        rows, length = inputs[0].shape[:2]
-        calls.append(Passes(rows, rows * length))
-
-    first: Any = llm.blocks[0]
-    hook = first.self_attn.q_proj.register_forward_hook(note)
-    try:
-        yield calls
-    finally:
-        hook.remove()
 
 
 def peak_memory(bundle: Bundle, batch: Sequence[str], options: SamplingOptions) -> int:

@@ -47,10 +47,14 @@ class TextTokenizer:
         return self.tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ``text``, nothing put around it. Raises ``ValueError`` for text that holds a special token."""
+        """Ids of ``text``, nothing put around it.
+
+        Raises ``ValueError`` for text that holds a special token, or halves of characters (surrogates, as JSON can).
+        """
         reserved = next((token for token in SPECIAL_TOKENS if token in text), None)
         if reserved is not None:
             raise ValueError(f"the text holds the reserved token {reserved}")
+        text.encode()  # raises the latter
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: list[int]) -> str:

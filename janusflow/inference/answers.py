@@ -80,43 +80,54 @@ def answer(
     Raises ``ValueError`` for a conversation without an open question or one that does not fit the model, an unequal
     number of seeds, and impossible options.
     """
-    options.check()
     seeds = [0] * len(conversations) if seeds is None else seeds
     if batch_size < 1:
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     if len(seeds) != len(conversations):
         raise ValueError(f"{len(conversations)} conversations need as many seeds, got {len(seeds)}")
-    prompts = [tokenize(bundle, conversation, options) for conversation in conversations]
-    for conversation in conversations:
-        note_foreign(bundle, [conversation.turns[-1][0]], conversation.images)
+    for conversation in conversations:  # before the first batch: all or none is answered
+        tokenize(bundle, conversation, options.check())
     answers: list[str] = []
-    for start in range(0, len(prompts), batch_size):
+    for start in range(0, len(conversations), batch_size):
         part = slice(start, start + batch_size)
-        rows = [Answer(bundle, options) for _ in prompts[part]]
-        for tokens in decode(bundle, prompts[part], conversations[part], options, seeds[part], rows):
-            for row, token in zip(rows, tokens, strict=True):
-                row.add(token)
+        rows = [Answer(bundle, options) for _ in conversations[part]]
+        for _ in write(bundle, conversations[part], options, seeds[part], rows):
+            pass
         answers += [row.text for row in rows]
     return answers
 
 
-@torch.inference_mode()
 def stream(
     bundle: Bundle, conversation: Conversation, options: DecodingOptions = GREEDY, seed: int = 0
 ) -> Iterator[str]:
     """The next answer in pieces, as soon as each is certain; joined, they are what :func:`answer` returns."""
-    prompt = tokenize(bundle, conversation, options.check())
-    note_foreign(bundle, [conversation.turns[-1][0]], conversation.images)
-    row = Answer(bundle, options)
-    told = 0
-    for tokens in decode(bundle, [prompt], [conversation], options, [seed], [row]):
-        row.add(tokens[0])
-        certain = row.certain
-        if len(certain) > told:
-            yield certain[told:]
-            told = len(certain)
-    if len(row.text) > told:
-        yield row.text[told:]
+    row = Answer(bundle, options.check())
+    for _ in write(bundle, [conversation], options, [seed], [row]):
+        if piece := row.news():
+            yield piece
+    if piece := row.news(last=True):
+        yield piece
+
+
+@torch.inference_mode()
+def write(
+    bundle: Bundle,
+    conversations: Sequence[Conversation],
+    options: DecodingOptions,
+    seeds: Sequence[int],
+    rows: Sequence[Answer],
+) -> Iterator[None]:
+    """Let ``rows``, an empty answer for each conversation, grow together, a token each at a time, until all are done.
+
+    An answer that somebody else calls done grows no more. Raises ``ValueError`` as :func:`answer`.
+    """
+    prompts = [tokenize(bundle, conversation, options) for conversation in conversations]
+    for conversation in conversations:
+        note_foreign(bundle, [conversation.turns[-1][0]], conversation.images)
+    for tokens in decode(bundle, prompts, conversations, options, seeds, rows):
+        for row, token in zip(rows, tokens, strict=True):
+            row.add(token)
+        yield
 
 
 class Answer:
@@ -127,6 +138,7 @@ class Answer:
         self.ids: list[int] = []
         self.text = ""
         self.done = False
+        self.told = 0  # characters that news() gave
 
     def add(self, token: int) -> None:
         """Take the next token, unless the answer has ended; end it at end-of-sentence or a stop text."""
@@ -150,6 +162,12 @@ class Answer:
         text = self.text.rstrip(UNFINISHED)
         held = max((n for stop in self.stop for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0)
         return text[: len(text) - held].rstrip()
+
+    def news(self, last: bool = False) -> str:
+        """What became certain since the last call; with ``last`` all that is left."""
+        text = self.text if last else self.certain
+        new, self.told = text[self.told :], max(self.told, len(text))
+        return new
 
 
 def tokenize(bundle: Bundle, conversation: Conversation, options: DecodingOptions) -> list[int]:

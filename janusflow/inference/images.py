@@ -78,9 +78,7 @@ def sample_latents(
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     if memory_gib is not None and not 0 < memory_gib < math.inf:
         raise ValueError(f"the memory for a batch must be a number of GiB above 0, got {memory_gib}")
-    tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
-    for prompt, ids in zip(prompts, tokens, strict=True):
-        check_length(len(ids) + head.num_tokens, llm, f"the prompt {shorten(prompt)!r} with its image")
+    tokens = [tokenize(bundle, prompt) for prompt in prompts]
     if memory_gib is not None and tokens:
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
     note_foreign(bundle, prompts)
@@ -99,6 +97,15 @@ def sample_latents(
         runner = behind(bundle, tokens[part], guided=options.guidance != 1 and worse is None)
         given = {} if worse is None else {"worse": other_half(worse, prompts[part])}
         yield head.sample(runner, head.start(list(seeds[part]), device), options, report, **given)
+
+
+def tokenize(bundle: Bundle, prompt: str) -> list[int]:
+    """The prompt's ids, behind which the image's span begins. Raises ``ValueError`` where both do not fit the model."""
+    ids = bundle.template.generation_prompt(prompt)
+    check_length(
+        len(ids) + bundle.model.head.num_tokens, bundle.model.llm, f"the prompt {shorten(prompt)!r} with its image"
+    )
+    return ids
 
 
 def load_worse(bundle: Bundle, path: str) -> Bundle:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from janusflow.decoding import check_finite, choose, log_prob
 from janusflow.guidance import guide
-from janusflow.models.head import Again, GenerationHead, HeadConfig, Span, Worse
+from janusflow.models.head import Again, GenerationHead, Glimpse, HeadConfig, Span, Worse
 from janusflow.models.mlp import mlp
 from janusflow.models.sizes import check_whole
 from janusflow.options import CodeSampling
@@ -153,6 +153,11 @@ class ARHead(GenerationHead):
                     other = worse.span(worse.head.embed(codes[:, number : number + 1]), at=number + 1)
         check_finite(finite)
         return codes
+
+    def glimpse(self, before: Tensor, latents: Tensor, done: int, options: CodeSampling) -> Glimpse:
+        """The codes so far, the last one repeated over the rest of the image, which is not drawn yet."""
+        rest = latents[:, -1:].expand(-1, self.num_tokens - done)
+        return Glimpse(torch.cat([latents, rest], dim=1), done, f"{done} of {self.num_tokens} codes")
 
     def guided_logits(self, hidden: Tensor, weight: float) -> Tensor:
         """Guided logits (G, K) in fp32 from hidden states (R, D), the unconditional half last; R = G where w = 1."""

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from janusflow.flow import TimeConfig, interpolate, sample_time_pairs, sample_times, velocity_loss
 from janusflow.guidance import guided_velocity
-from janusflow.models.head import Again, GenerationHead, HeadConfig, Span, Worse
+from janusflow.models.head import Again, GenerationHead, Glimpse, HeadConfig, Span, Worse
 from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, IntervalEmbedding
 from janusflow.options import FlowSampling
-from janusflow.samplers import OnStep, Velocity, integrate
+from janusflow.samplers import OnStep, Velocity, integrate, time_grid
 
 
 @dataclass
@@ -223,6 +223,12 @@ class FlowHead(GenerationHead):
             second = worse.head.velocity(worse.span)
             return guided_velocity(conditional, lambda *at: (conditional(*at), second(*at)), *guidance)
         return guided_velocity(conditional, pair, *guidance)
+
+    def glimpse(self, before: Tensor, latents: Tensor, done: int, options: FlowSampling) -> Glimpse:
+        """The predicted clean latents z + (1 - t) v, with the velocity v that the step from t went along: the solver's,
+        guided, and of several evaluations their mean."""
+        t, r = time_grid(options.steps, options.shift)[done - 1 : done + 1].tolist()
+        return Glimpse(before + (1 - t) * (latents - before) / (r - t), self.num_tokens, f"t = {t:.2f}")
 
     def velocity(self, span: Span) -> Velocity:
         """The velocity behind the span's first rows, as the solvers take it."""

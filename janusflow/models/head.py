@@ -96,6 +96,14 @@ class Worse(NamedTuple):
     span: Span
 
 
+class Glimpse(NamedTuple):
+    """A moment of sampling, for whoever watches."""
+
+    latents: Tensor  # (G, …) of the clean images that are predicted by then
+    drawn: int  # their first positions, in raster order, that are decided
+    text: str  # when it is
+
+
 class GenerationHead(nn.Module, ABC):
     """What all heads have: made as ``Head(config, llm_size)``."""
 
@@ -163,6 +171,11 @@ class GenerationHead(nn.Module, ABC):
         Under guidance (w ≠ 1) the span has R = 2 G rows, the second half of them behind dropped prompts; else, and
         where a ``worse`` model is asked instead, R = G.
         """
+
+    def glimpse(self, before: Tensor, latents: Tensor, done: int, options: Any) -> Glimpse:
+        """What the images promise to become after step ``done``, from what ``on_step`` got then and the time before (at
+        the first step what :meth:`start` gave)."""
+        return Glimpse(latents, self.num_tokens, f"step {done}")
 
     @abstractmethod
     def sample_bytes(self) -> int:

@@ -1,0 +1,16 @@
+"""How a picture was drawn, as its file says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from janusflow import __version__
+
+if TYPE_CHECKING:
+    from janusflow.checkpoints.pretrained import Bundle
+    from janusflow.options import SamplingOptions
+
+
+def made_by(bundle: Bundle, prompt: str, seed: int, options: SamplingOptions) -> dict[str, Any]:
+    """What draws a picture again."""
+    return {"prompt": prompt, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}
