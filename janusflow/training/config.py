@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from janusflow.adapters import AdapterConfig
 from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
 from janusflow.losses import LOSSES
@@ -110,6 +111,7 @@ class RunConfig:
     out: str = "runs"  # run folders are made here
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)  # rank > 0: stages that train llm train it instead
     parts: PartsConfig = field(default_factory=PartsConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -139,6 +141,10 @@ class RunConfig:
             check_parts(name, stage.train, self.model)
         if not self.stages:
             raise ValueError("the configuration has no stages")
+        if self.adapter.rank and self.parts.checkpoint is None:
+            raise ValueError("an adapter lies over a whole pretrained model: set parts.checkpoint (or adapter.rank=0)")
+        if self.adapter.rank and not any("llm" in stage.train for stage in self.stages.values()):
+            raise ValueError("no stage trains llm, and so none the adapter: add it to one, or set adapter.rank=0")
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
+from janusflow.adapters import frozen_base
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import Batch, Step
 from janusflow.losses import IGNORED
@@ -46,26 +49,38 @@ class UnifiedModule(L.LightningModule):
     """Trains a :class:`UnifiedModel` through one stage at a time; :meth:`enter` sets the stage."""
 
     def __init__(
-        self, model: UnifiedModel, codec: ImageCodec, optim: OptimConfig, reference: UnifiedModel | None = None
+        self,
+        model: UnifiedModel,
+        codec: ImageCodec,
+        optim: OptimConfig,
+        reference: UnifiedModel | None = None,
+        kept: Collection[str] | None = None,
     ) -> None:
-        """``reference``: the model that the run began with, for losses that ask it; it stays as it is."""
+        """``reference``: the model that the run began with, for losses that ask it; it stays as it is.
+
+        ``kept``: names of the parameters that some stage of an adapter's run trains. Only these have averages of their
+        own and are part of training states. None: all.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.model = model
-        self.ema = None if optim.ema_decay is None else EMA(model, optim.ema_decay)
+        self.kept = kept
+        self.ema = None if optim.ema_decay is None else EMA(model, optim.ema_decay, frozen_base(model, kept))
         self._reference = (reference,)  # in a tuple: no part of this module, which trains and is saved
         self.codec = codec
         self.optim_config = optim
         self.stage: StageConfig | None = None
         self.first_step = 0
+        self.dropout_seed: tuple[int, ...] | None = None
         self.stop_requested = False
         self.result: StepResult | None = None
         self.skipped_in_a_row = 0
         self.step_ended: float | None = None
 
-    def enter(self, stage: StageConfig, first_step: int) -> None:
-        """Make ``stage`` the one that trains, from ``first_step`` on."""
+    def enter(self, stage: StageConfig, first_step: int, dropout_seed: tuple[int, ...] | None = None) -> None:
+        """Make ``stage`` the one that trains, from ``first_step`` on; ``dropout_seed``: its own, of runs that drop."""
         self.stage, self.first_step, self.result, self.step_ended = stage, first_step, None, None
+        self.dropout_seed = dropout_seed
 
     @property
     def reference(self) -> UnifiedModel | None:
@@ -119,6 +134,8 @@ class UnifiedModule(L.LightningModule):
         """One optimizer step on this rank's micro-batches."""
         assert self.stage is not None
         step = self.first_step + batch_idx
+        if self.dropout_seed is not None:
+            torch.manual_seed(step_seed(*self.dropout_seed, step, distributed.rank()))
         counts, stop, all_faults = self.agree(data)
         totals = {name: torch.zeros((), device=self.device) for name in self.model.weights}
         for number, batch in enumerate(data.micro_batches):
@@ -209,3 +226,8 @@ class UnifiedModule(L.LightningModule):
             return self.codec.encode(pixels)
         head = self.model.head
         return torch.empty(0, *head.latent_shape, dtype=head.latent_dtype, device=self.device)
+
+
+def step_seed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

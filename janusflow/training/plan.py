@@ -51,7 +51,7 @@ class Needs(NamedTuple):
 
 def stage_needs(model: UnifiedModel, stage: StageConfig, optim: OptimConfig) -> Needs:
     """What ``stage`` takes of the model, which may lie on the meta device."""
-    weights, training = sum(p.numel() for p in model.parameters()), trained(model, stage)
+    weights, training = sum(p.numel() for p in model.parameters()), [*trained(model, stage).values()]
     gradients, kept = sum(p.numel() for p in training), kept_numbers(model, training, optim)
     return Needs(*(4 * numbers for numbers in (weights, gradients, kept, 0 if optim.ema_decay is None else weights)))
 

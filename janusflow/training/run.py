@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 import os
@@ -20,6 +19,8 @@ import torch.utils.checkpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch.distributed import DistError
 
+from janusflow.adapters import copy_sharing, frozen_base
+from janusflow.checkpoints.adapters import save_adapter
 from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.config import load_config, overridden_key, save_config, to_dict
 from janusflow.data.rows import RowBuilder
@@ -36,7 +37,7 @@ from janusflow.training.plan import check_disk, describe_model, describe_stage, 
 from janusflow.training.preflight import Start, open_start
 from janusflow.training.previews import Previews
 from janusflow.training.progress import StageProgress
-from janusflow.training.stages import freeze
+from janusflow.training.stages import freeze, trained
 
 METRICS = "metrics.csv"
 # What a resumed run may change: the losses stay the same.
@@ -123,7 +124,9 @@ class Run:
         state = distributed.from_main(done[-1] if done else None)
         start = distributed.together(lambda: open_start(config, new=state is None))
         bundle = start.bundle
-        module = UnifiedModule(bundle.model, bundle.required_codec, config.optim, reference_of(bundle.model))
+        kept = trained_names(bundle.model, config)
+        reference = reference_of(bundle.model, kept)
+        module = UnifiedModule(bundle.model, bundle.required_codec, config.optim, reference, kept)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.exported)
         distributed.together(partial(self._check_disk, bundle.model, state))
@@ -141,8 +144,16 @@ class Run:
             state = None
         model = checkpoints.whole_model(module)
         if model is not None:
-            save_pretrained(dataclasses.replace(averaged, model=model), self.folder / "model")
+            self._export(dataclasses.replace(averaged, model=model), kept)
         distributed.barrier()
+
+    def _export(self, bundle: Bundle, kept: frozenset[str] | None) -> None:
+        """Write ``model/``: the whole model, or the adapter with what else trained."""
+        if kept is None:
+            save_pretrained(bundle, self.folder / "model")
+        else:
+            assert self.config.parts.checkpoint is not None, "an adapter has a base"
+            save_adapter(bundle, self.folder / "model", self.config.adapter, self.config.parts.checkpoint, kept)
 
     def _train_stage(
         self, name: str, number: int, module: UnifiedModule, averaged: Bundle, state: Checkpoint | None, opened: Start
@@ -154,7 +165,7 @@ class Run:
         start = state.step if state else 0
         module.to(distributed.device())
         freeze(module.model, stage)
-        module.enter(stage, start)
+        module.enter(stage, start, (config.seed, number) if config.adapter.rank and config.adapter.dropout else None)
         names = list(config.stages)[: number + 1]
         metrics = MetricsCSV(self.folder / METRICS, name)
         metrics.rewind(start)
@@ -251,11 +262,18 @@ class Run:
         return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing)
 
 
-def reference_of(model: UnifiedModel) -> UnifiedModel | None:
-    """A frozen copy of the model that a run begins with, where a loss asks for it."""
+def trained_names(model: UnifiedModel, config: RunConfig) -> frozenset[str] | None:
+    """The parameters that some stage of an adapter's run trains; None where a run trains no adapter."""
+    if not config.adapter.rank:
+        return None
+    return frozenset(name for stage in config.stages.values() for name in trained(model, stage))
+
+
+def reference_of(model: UnifiedModel, kept: frozenset[str] | None) -> UnifiedModel | None:
+    """A frozen copy of the model that a run begins with, where a loss asks for it; ``kept``: all that is copied."""
     if not any(loss.needs_reference for loss in model.config.used_losses.values()):
         return None
-    return copy.deepcopy(model).eval().requires_grad_(False)
+    return copy_sharing(model, frozen_base(model, kept)).eval().requires_grad_(False)
 
 
 def plain(error: Exception) -> Exception:

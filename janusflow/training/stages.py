@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from torch import nn
 
+from janusflow.adapters import has_adapter, is_adapter
 from janusflow.losses import loss_module
 from janusflow.models.unified import ModelConfig, UnifiedModel
 
@@ -140,16 +141,17 @@ def check_parts(name: str, train: Sequence[str], model: ModelConfig) -> None:
         raise ValueError(f"unknown part {unknown[0]!r} in stages.{name}.train; choose from {', '.join(known)}")
 
 
-def trained(model: UnifiedModel, stage: StageConfig) -> list[nn.Parameter]:
-    """The parameters that the stage trains."""
-    known = parts(model.config)
+def trained(model: UnifiedModel, stage: StageConfig) -> dict[str, nn.Parameter]:
+    """The parameters that the stage trains, by name; of an LLM with an adapter that alone."""
+    known, llm = parts(model.config), PARTS["llm"]
     prefixes = tuple(prefix for part in stage.train for prefix in known.get(part, ()))
+    frozen = (*NEVER_TRAINED, *llm) if has_adapter(model) else NEVER_TRAINED
     named = model.named_parameters()
-    return [p for name, p in named if name.startswith(prefixes) and not name.startswith(NEVER_TRAINED)]
+    return {n: p for n, p in named if n.startswith(prefixes) and (is_adapter(n) or not n.startswith(frozen))}
 
 
 def freeze(model: UnifiedModel, stage: StageConfig) -> None:
     """Set ``requires_grad`` of every parameter of the model to what the stage says."""
     model.requires_grad_(False)
-    for parameter in trained(model, stage):
+    for parameter in trained(model, stage).values():
         parameter.requires_grad_()
