@@ -85,6 +85,14 @@ def add_adapter(llm: CausalLM, config: AdapterConfig) -> None:
     llm.requires_grad_(False)
     shrink(llm, config.base_bits)
     inject_adapter_in_model(config.peft(), llm)
+    widen(llm)
+    for layer in llm.modules():
+        if hasattr(layer, "reset_lora_parameters"):  # again: they were rounded to the base's type
+            layer.reset_lora_parameters("default", init_lora_weights=True)
+
+
+def widen(llm: CausalLM) -> None:
+    """Hold the adapter in fp32, which peft gives the type of its base."""
     for name, parameter in llm.named_parameters():
         if is_adapter(name):
             parameter.data = parameter.data.float()

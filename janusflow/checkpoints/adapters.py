@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from janusflow.adapters import AdapterConfig, is_adapter
+from janusflow.adapters import AdapterConfig, is_adapter, widen
 from janusflow.hub import download, is_hub_id
 from janusflow.models.llm import CausalLM
 from janusflow.models.unified import UnifiedModel
@@ -132,9 +132,7 @@ def merge(llm: CausalLM, folder: Path) -> None:
             tuner = LoraModel(llm, config, "default")
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{folder / CONFIG} does not fit the model: {' '.join(str(error).split())}") from error
-    for name, parameter in llm.named_parameters():
-        if is_adapter(name):
-            parameter.data = parameter.data.float()
+    widen(llm)
     expected = {name: tuple(value.shape) for name, value in adapter_weights(llm).items()}
     compare(expected, read_shapes([folder / WEIGHTS]), str(folder / WEIGHTS))
     weights = dict(read_tensors([folder / WEIGHTS], expected))

@@ -31,13 +31,14 @@ from janusflow.training.callbacks import Faults, RestoreState, SaveStates, StopO
 from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.config import RunConfig, TrainerConfig
 from janusflow.training.data import StageData
+from janusflow.training.memory import shards, stage_needs
 from janusflow.training.metrics import LossBands, Meter, MetricsCSV, Validation, has_lines
 from janusflow.training.module import UnifiedModule
-from janusflow.training.plan import check_disk, describe_model, describe_stage, stage_needs
+from janusflow.training.plan import check_disk, describe_model, describe_stage
 from janusflow.training.preflight import Start, open_start
 from janusflow.training.previews import Previews
 from janusflow.training.progress import StageProgress
-from janusflow.training.stages import freeze, trained
+from janusflow.training.stages import freeze, trained_names
 
 METRICS = "metrics.csv"
 # What a resumed run may change: the losses stay the same.
@@ -124,14 +125,14 @@ class Run:
         state = distributed.from_main(done[-1] if done else None)
         start = distributed.together(lambda: open_start(config, new=state is None))
         bundle = start.bundle
-        kept = trained_names(bundle.model, config)
+        kept = trained_names(bundle.model, config.stages.values()) if config.adapter.rank else None
         reference = reference_of(bundle.model, kept)
         module = UnifiedModule(bundle.model, bundle.required_codec, config.optim, reference, kept)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.exported)
         distributed.together(partial(self._check_disk, bundle.model, state))
         if distributed.is_main():
-            print(describe_model(bundle.model, config.stages, config.optim, self._shards(), config.trainer.keep))
+            print(describe_model(bundle.model, config, shards(config.trainer, distributed.world_size())))
         self._shard(module)
         if start.origin is not None:
             checkpoints.load(start.origin, module, None)
@@ -237,13 +238,8 @@ class Run:
         if state is not None:
             names = names[names.index(state.stage) + (state.step >= stages[state.stage].steps) :]
         if names and distributed.is_main():
-            needs = [stage_needs(model, stages[name], self.config.optim) for name in names]
+            needs = [stage_needs(model, stages[name], self.config) for name in names]
             check_disk(self.folder, needs, self.config.trainer.keep)
-
-    def _shards(self) -> int:
-        """Among how many processes the models are divided."""
-        trainer, ranks = self.config.trainer, distributed.world_size()
-        return max(1, ranks // trainer.replicas) if trainer.strategy == "fsdp" else 1
 
     def _shard(self, module: UnifiedModule) -> None:
         """Have a sharded strategy cut up the models."""
@@ -260,13 +256,6 @@ class Run:
         sizes = bundle.model.config
         longest = self.config.data.max_length or sizes.llm.max_positions
         return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing)
-
-
-def trained_names(model: UnifiedModel, config: RunConfig) -> frozenset[str] | None:
-    """The parameters that some stage of an adapter's run trains; None where a run trains no adapter."""
-    if not config.adapter.rank:
-        return None
-    return frozenset(name for stage in config.stages.values() for name in trained(model, stage))
 
 
 def reference_of(model: UnifiedModel, kept: frozenset[str] | None) -> UnifiedModel | None:

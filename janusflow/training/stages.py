@@ -6,7 +6,7 @@ JanusFlow Table 1 and Sec. 3.3; Janus Table 1; Janus-Pro Table 2.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -148,6 +148,11 @@ def trained(model: UnifiedModel, stage: StageConfig) -> dict[str, nn.Parameter]:
     frozen = (*NEVER_TRAINED, *llm) if has_adapter(model) else NEVER_TRAINED
     named = model.named_parameters()
     return {n: p for n, p in named if n.startswith(prefixes) and (is_adapter(n) or not n.startswith(frozen))}
+
+
+def trained_names(model: UnifiedModel, stages: Iterable[StageConfig]) -> frozenset[str]:
+    """The names of the parameters that any of the stages trains."""
+    return frozenset(name for stage in stages for name in trained(model, stage))
 
 
 def freeze(model: UnifiedModel, stage: StageConfig) -> None:

@@ -1,7 +1,8 @@
 """Runs that train an adapter: exact resumption, what they leave, and how that is used, merged and read by peft."""
 
+import copy
 import json
-import math
+import shutil
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import train
-from janusflow.adapters import is_adapter
+from janusflow.adapters import AdapterConfig, add_adapter, is_adapter
 from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 from janusflow.cli import main
 from janusflow.config import load_config
@@ -18,7 +19,8 @@ from janusflow.training import checkpoints
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.training.module import UnifiedModule
-from tests.training.conftest import QUIET, Killed, equal, losses, weights, write_config
+from janusflow.training.preflight import check_adapter
+from tests.training.conftest import QUIET, Killed, equal, losses, write_config
 
 peft = pytest.importorskip("peft")
 ADAPTER = (
@@ -136,3 +138,76 @@ def test_the_average_shares_what_does_not_train(base, tmp_path, at_step, monkeyp
     pairs = zip(module.model.named_parameters(), module.ema.model.parameters(), strict=True)
     apart = {name for (name, value), average in pairs if value is not average}
     assert apart == module.kept and any(map(is_adapter, apart)) and len(apart) < len([*module.model.parameters()]) / 2
+
+
+def test_a_sixteen_bit_base_computes_the_same_where_it_is_no_longer(tiny_model):
+    """Weights that are bf16 anyway, as those of releases: the same numbers, in half the memory."""
+    rounded = {name: value.bfloat16().float() for name, value in tiny_model.llm.state_dict().items()}
+    found = {}
+    for bits in (32, 16):
+        llm = copy.deepcopy(tiny_model.llm)
+        llm.load_state_dict(rounded)
+        torch.manual_seed(0)
+        add_adapter(llm.causal_lm, AdapterConfig(rank=2, base_bits=bits))
+        ids = torch.arange(10).view(1, -1)
+        llm(llm.embed(ids), ids).hidden.square().mean().backward()
+        found[bits] = {name: value.grad for name, value in llm.named_parameters() if is_adapter(name)}
+        assert all(value.dtype == torch.float32 for name, value in llm.named_parameters() if is_adapter(name))
+        assert llm.blocks[0].mlp.up_proj.base_layer.weight.element_size() == bits // 8
+    torch.testing.assert_close(found[16], found[32], rtol=0, atol=0)
+    assert any(gradient.any() for gradient in found[16].values())
+
+
+def copy_of(run, folder, **changes):
+    """The adapter of a run, its configuration changed."""
+    copy = shutil.copytree(run / "model", folder)
+    path = copy / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return copy
+
+
+def test_an_adapter_that_does_not_fit_is_one_line(adapted, base, tmp_path, capsys):
+    run, _ = adapted
+    cut = copy_of(run, tmp_path / "cut")
+    (cut / "adapter_model.safetensors").write_bytes(b"cut")
+    (copy_of(run, tmp_path / "bare") / "adapter_model.safetensors").unlink()
+    faults = {
+        run / "nowhere": "no adapter at",
+        cut: "cannot read the weights",
+        tmp_path / "bare": "there is no adapter_model.safetensors",
+        copy_of(run, tmp_path / "wide", r=4): "has shape (2,",
+        copy_of(run, tmp_path / "other", target_modules=["query"]): "does not fit the model",
+        copy_of(run, tmp_path / "kind", peft_type="NONE"): "adapter_config.json",
+    }
+    for adapter, words in faults.items():
+        assert main(["merge", str(base), str(adapter), "--out", str(tmp_path / "out")]) == 2, adapter
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert words in line, line
+    orphan = copy_of(run, tmp_path / "orphan", base_model_name_or_path=str(tmp_path / "orphan"))
+    assert main(["export", str(orphan), str(tmp_path / "out")]) == 2
+    assert "does not say which model" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("adapter.rank=-1", "adapter.rank"),
+        ("adapter.targets=[query]", "'query'"),
+        ("adapter.dropout=1", "adapter.dropout must lie in [0, 1)"),
+        ("adapter.base_bits=7", "32, 16, 8, 4, got 7"),
+        ("adapter.base_bits=4", "needs a CUDA GPU"),
+        ("parts.checkpoint=null", "set parts.checkpoint"),
+        ("stages={stage1: {train: [generation]}}", "no stage trains llm"),
+    ],
+)
+def test_an_adapter_that_cannot_train_is_one_line(base, tmp_path, capsys, monkeypatch, change, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train.main(arguments(tmp_path, base, change)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="does not train sharded"):
+        check_adapter(
+            load_config(RunConfig, write_config(tmp_path), [*arguments(tmp_path, base)[2:], "trainer.strategy=fsdp"])
+        )
