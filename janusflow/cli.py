@@ -15,6 +15,7 @@ import yaml
 
 from janusflow import __version__
 from janusflow.command_line import Parser, find_device, make_folder, run_command
+from janusflow.data_command import add_data
 from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given
 from janusflow.training import command
 
@@ -107,6 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
     convert.add_argument("--revision", help=REVISION)
     convert.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
+
+    add_data(commands)
 
     encode = commands.add_parser(
         "encode-latents",

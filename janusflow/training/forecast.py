@@ -1,7 +1,7 @@
 """What a run will take, told before it loads anything: memory by kind, tokens, images, epochs, time (``--plan``).
 
-The model is built without values; the image codec and the sources are opened where they are on this machine. Activations
-are those of the fullest of the first steps of every mixture (:mod:`.trace`).
+The model is built without values; image codec and sources are opened where they are on this machine. Activations are
+those of the fullest of the first steps of every mixture (:mod:`.trace`).
 """
 
 from __future__ import annotations
