@@ -2,16 +2,18 @@
 
     python -m benchmarks.plan --out benchmarks/results/plan_cpu.json
 
-Each run is a process of its own. Measured is the most that it held (``ru_maxrss``) beyond what it held when all modules
-were imported and nothing was built. Weights are random: only sizes count.
+Each run is a process of its own. Measured is the most that it held until its last step was done (``memory_gib`` of its
+table, from ``ru_maxrss``) beyond what it held after a run of the least sizes, which had set up all that any
+run does. Writing states and models, which is done on the CPU, comes after. Weights are random: only sizes count.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import gc
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,10 +24,14 @@ from janusflow.config import load_config
 
 SHORT = (
     *("parts.llm=null", "parts.vision=null", "preview.prompts=[]", "report.tasks=[]", "data.workers=0"),
-    *("data.held_out=0", "trainer.precision=32-true", "trainer.save_every=1000"),
+    *("data.held_out=0", "trainer.precision=32-true", "trainer.save_every=1000", "trainer.log_every=1"),
 )
 MEDIUM = "model.llm={hidden_size: 512, intermediate_size: 1376, num_layers: 8, num_heads: 8, num_kv_heads: 8}"
-ONE = "stages={stage2: {steps: 2, batch_size: %d, warmup_steps: 0, ratios: [{understanding: 1, generation: 1}]}}"
+LEAST = (
+    "model.llm={hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 2, num_kv_heads: 2}",
+    *("stages.stage2.batch_size=4", "trainer.accumulate=1", "name=least"),
+)
+ONE = "stages={stage2: {steps: 3, batch_size: %d, warmup_steps: 0, ratios: [{understanding: 1, generation: 1}]}}"
 CASES = {
     "small, Muon": ("configs/shapes.yaml", [ONE % 48]),
     "medium, AdamW, checkpointed, two micro-batches": (
@@ -55,7 +61,8 @@ def main() -> int:
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, (path, changes) in CASES.items():
-            given = [*SHORT, *(change.replace("BASE", f"{folder}/base") for change in changes), f"out={folder}"]
+            given = [*SHORT, *(change.replace("BASE", f"{folder}/base") for change in changes)]
+            given.append(f"out={folder}/{len(found)}")
             found[name] = compare(path, [*given, *args.override])
             print(f"{name:<50}" + "  ".join(f"{key} {value}" for key, value in found[name].items()), flush=True)
     if args.out:
@@ -76,7 +83,8 @@ def compare(path: str, overrides: list[str]) -> dict[str, float]:
         save_pretrained(build_bundle(load_config(RunConfig, path, plain)), base)
     said = Forecast(lambda changes: load_config(RunConfig, path, [*overrides, *changes])).at_peak()
     command = [sys.executable, "-m", "benchmarks.plan", "--run", path, *overrides]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back, and is not counted
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     taken = json.loads(output.splitlines()[-1])
     return {"plan_mb": round(said / 1e6), "measured_mb": round(taken / 1e6), "ratio": round(said / taken, 3)}
 
@@ -87,11 +95,16 @@ def measure_here(arguments: list[str]) -> int:
     from janusflow.training.run import Run
 
     config = load_config(RunConfig, arguments[0], arguments[1:])
+    plain = [item for item in arguments[1:] if not item.startswith(("parts.checkpoint=", "adapter."))]
+    Run.create(load_config(RunConfig, arguments[0], [*plain, *LEAST])).train()
     if config.adapter.rank:
         import peft  # noqa: F401  (before counting)
+    gc.collect()
     before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     Run.create(config).train()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    with (Path(config.out) / config.name / "metrics.csv").open(newline="") as file:
+        held = [float(row["value"]) for row in csv.DictReader(file) if row["metric"] == "memory_gib"]
+    print(round(max(held) * 2**30) - before)
     return 0
 
 

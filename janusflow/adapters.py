@@ -87,8 +87,9 @@ def add_adapter(llm: CausalLM, config: AdapterConfig) -> None:
     inject_adapter_in_model(config.peft(), llm)
     widen(llm)
     for layer in llm.modules():
-        if hasattr(layer, "reset_lora_parameters"):  # again: they were rounded to the base's type
-            layer.reset_lora_parameters("default", init_lora_weights=True)
+        reset: Any = getattr(layer, "reset_lora_parameters", None)
+        if reset is not None:  # again: they were rounded to the base's type
+            reset("default", init_lora_weights=True)
 
 
 def widen(llm: CausalLM) -> None:
@@ -118,19 +119,19 @@ def shrink(llm: CausalLM, bits: int) -> None:
 
 def smaller(layer: nn.Linear, bits: int) -> nn.Module:
     """The layer with frozen weights of ``bits`` each; 8 and 4 are rounded when it goes to the GPU."""
-    sizes: Any = (layer.in_features, layer.out_features)
+    inputs, outputs = layer.in_features, layer.out_features
     with torch.device("meta"):
         if bits == 16:
-            new: Any = HalfLinear(*sizes, bias=False)
+            new: Any = HalfLinear(inputs, outputs, bias=False)
             kept: Any = nn.Parameter(layer.weight.detach().to(torch.bfloat16), requires_grad=False)
         else:
             import bitsandbytes as bnb
 
             if bits == 8:
-                new = bnb.nn.Linear8bitLt(*sizes, bias=False, has_fp16_weights=False)
+                new = bnb.nn.Linear8bitLt(inputs, outputs, bias=False, has_fp16_weights=False)
                 kept = bnb.nn.Int8Params(layer.weight.detach(), requires_grad=False, has_fp16_weights=False)
             else:
-                new = bnb.nn.Linear4bit(*sizes, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4")
+                new = bnb.nn.Linear4bit(inputs, outputs, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4")
                 kept = bnb.nn.Params4bit(layer.weight.detach(), requires_grad=False, quant_type="nf4")
     new.weight = kept
     return new

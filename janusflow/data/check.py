@@ -143,7 +143,7 @@ class Findings:
     def summary(self) -> dict[str, Any]:
         """The numbers, for JSON."""
         repeated, pairs = repetitions(self.exact, self.owners), alike(self.exact, self.perceptual, self.owners)
-        short = np.minimum(self.widths, self.heights) if len(self.widths) else ()
+        short = np.minimum(self.widths, self.heights).tolist() if len(self.widths) else []
         return {
             "samples": self.total,
             "looked_at": self.looked,
@@ -174,7 +174,7 @@ def repetitions(hashes: Sequence[int], owners: Sequence[int]) -> list[tuple[int,
     """(first, later) samples of pictures that are the same."""
     _, first, which = np.unique(np.asarray(hashes, np.uint64), return_index=True, return_inverse=True)
     later = np.flatnonzero(first[which] != np.arange(len(which)))
-    return [(int(owners[first[which[n]]]), int(owners[n])) for n in later]
+    return [(int(owners[int(first[which[n]])]), int(owners[int(n)])) for n in later]
 
 
 def alike(exact: Sequence[int], perceptual: Sequence[int], owners: Sequence[int]) -> list[tuple[int, int]]:

@@ -93,6 +93,8 @@ class TrainerConfig:
     keep: int = 2  # training states that are kept; those of a stage go when the next one has its first
     log_every: int = 10  # steps between lines of the metrics
     validate_every: int = 0  # steps between losses of held-out samples (data.held_out); 0: at a stage's end only
+    # Of these losses of held-out samples, such as validation/photos/ar, the model with the least sum stays in best/.
+    keep_best: list[str] = field(default_factory=list)
     wandb: str | None = None  # project of Weights & Biases to log to as well
 
     def __post_init__(self) -> None:

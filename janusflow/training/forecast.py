@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from janusflow.adapters import add_adapter, copy_sharing, frozen_base
+from janusflow.adapters import add_adapter
 from janusflow.checkpoints.codecs import load_codec
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.readers.files import URL
@@ -30,7 +30,7 @@ from janusflow.training.build import locate, read_start
 from janusflow.training.config import RunConfig
 from janusflow.training.data import Part, StepDataset
 from janusflow.training.memory import Needs, count, shards, stage_needs
-from janusflow.training.run import lightning_precision, prepare_blocks
+from janusflow.training.prepare import lightning_precision, prepare_blocks, reference_of
 from janusflow.training.stages import StageConfig, freeze, trained_names
 from janusflow.training.throughput import peak_flops, step_flops
 from janusflow.training.trace import step_peak
@@ -172,9 +172,8 @@ class Forecast:
 
     def _trace(self, sizes: ModelConfig, config: RunConfig, stage: StageConfig, batches: Sequence[Batch]) -> int:
         model = without_weights(sizes, config)
-        asked = any(loss.needs_reference for loss in sizes.used_losses.values())
         names = trained_names(model, config.stages.values()) if config.adapter.rank else None
-        reference = copy_sharing(model, frozen_base(model, names)).requires_grad_(False) if asked else None
+        reference = reference_of(model, names)
         prepare_blocks(model, dataclasses.replace(config.trainer, compile=False))
         freeze(model, stage)
         low = lightning_precision(config.trainer.precision) == "bf16-mixed"

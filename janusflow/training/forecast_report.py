@@ -88,7 +88,8 @@ def source_lines(source: MixedSource, data: DataConfig, stage: StageConfig, seco
 
 def suggestions(forecast: Forecast, memory: float) -> list[str]:
     """Up to three changes of the configuration that would fit, those of the fewest settings first."""
-    levers, found, lines = [*changes(forecast.config)], [], []
+    levers, lines = [*changes(forecast.config)], []
+    found: list[tuple[tuple[str, ...], ...]] = []
     for chosen in (chosen for size in (1, 2, 3) for chosen in combinations(levers, size)):
         settings = [setting for lever in chosen for setting in lever]
         known = any(set(smaller) <= {*chosen} for smaller in found)  # it fits with fewer changes
