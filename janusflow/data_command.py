@@ -14,7 +14,7 @@ from janusflow.command_line import make_folder
 def add_data(commands: Any) -> None:
     """Add ``data`` with its own commands."""
     parser = commands.add_parser("data", help="look through training data", description="Commands about training data.")
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    actions = parser.add_subparsers(required=True, metavar="COMMAND")
     check = actions.add_parser(
         "check",
         help="counts, sizes, lengths, unreadable samples, duplicates and a contact sheet of sources",

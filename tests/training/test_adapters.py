@@ -18,9 +18,10 @@ from janusflow.config import load_config
 from janusflow.training import checkpoints
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
+from janusflow.training.metrics import Validation
 from janusflow.training.module import UnifiedModule
 from janusflow.training.preflight import check_adapter
-from tests.training.conftest import QUIET, Killed, equal, losses, write_config
+from tests.training.conftest import QUIET, Killed, equal, losses, weights, write_config
 
 peft = pytest.importorskip("peft")
 ADAPTER = (
@@ -54,7 +55,7 @@ def adapted(base, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         whole = checkpoints.whole_model
         patch.setattr(checkpoints, "whole_model", lambda module: held.append(whole(module)) or held[-1])
-        assert train.main(arguments(folder, base)) == 0
+        assert train.main(arguments(folder, base, "trainer.keep_best=[validation/world/ar]")) == 0
     return folder / "runs" / "small", held[-1]
 
 
@@ -187,6 +188,23 @@ def test_an_adapter_that_does_not_fit_is_one_line(adapted, base, tmp_path, capsy
     assert main(["export", str(orphan), str(tmp_path / "out")]) == 2
     assert "does not say which model" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_best_by_held_out_losses_is_kept_and_a_rise_is_warned_of_once(adapted, base, tmp_path, capsys):
+    run, _ = adapted
+    best = json.loads((run / "best" / "best.json").read_text())
+    found = {key[:2]: float(value) for key, value in losses(run).items() if key[2] == "validation/world/ar"}
+    assert best["value"] == pytest.approx(min(found.values()), rel=1e-4)
+    assert found[best["stage"], best["step"]] == min(found.values())
+    last = best["step"] == 6 and best["stage"] == "stage2"
+    assert equal(weights(run / "best"), weights(run)) == last
+    callback = Validation(1, "stage2")
+    for step, value in enumerate((2.0, 1.0, 1.04, 1.06, 3.0)):
+        callback.warn({"validation/world/ar": value}, step)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: stage2, step 3: validation/world/ar is 1.06 and was 1 at step 1")
+    assert train.main(arguments(tmp_path, base, "trainer.keep_best=[validation/world/nothing]")) == 2
+    assert "no held-out loss 'validation/world/nothing'; there are valid" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
