@@ -138,8 +138,11 @@ def smaller(layer: nn.Linear, bits: int) -> nn.Module:
 
 
 def copy_sharing(model: M, shared: Iterable[nn.Parameter]) -> M:
-    """A copy of the model that has the parameters ``shared`` in common with it."""
-    return copy.deepcopy(model, {id(parameter): parameter for parameter in shared})
+    """A copy of the model that has the parameters ``shared`` in common with it, and with any the adapted layers."""
+    common: list[Any] = [*shared]
+    if common:  # layers of 8 bits hold more than their parameters
+        common += [module for name, module in model.named_modules() if name.endswith(".base_layer")]
+    return copy.deepcopy(model, {id(one): one for one in common})
 
 
 def frozen_base(model: nn.Module, trained: Collection[str] | None) -> list[nn.Parameter]:

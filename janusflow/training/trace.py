@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     FakeTensorMode,
     UnsupportedFakeTensorException,
 )
@@ -83,11 +84,11 @@ def without_values(module: nn.Module, mode: FakeTensorMode) -> None:
 
     for part in module.modules():
         for name, value in part._parameters.items():
-            if value is not None:
+            if value is not None and not isinstance(value, FakeTensor):  # which two models may share
                 found.setdefault(id(value), nn.Parameter(fake(value), requires_grad=value.requires_grad))
                 part._parameters[name] = found[id(value)]
         for name, buffer in part._buffers.items():
-            if buffer is not None:
+            if buffer is not None and not isinstance(buffer, FakeTensor):
                 part._buffers[name] = fake(buffer)
 
 
