@@ -29,7 +29,7 @@ from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.build import locate, read_start
 from janusflow.training.config import RunConfig
 from janusflow.training.data import Part, StepDataset
-from janusflow.training.memory import Needs, count, shards, stage_needs
+from janusflow.training.memory import WIDE, Needs, count, shards, stage_needs
 from janusflow.training.prepare import lightning_precision, prepare_blocks, reference_of
 from janusflow.training.stages import StageConfig, freeze, trained_names
 from janusflow.training.throughput import peak_flops, step_flops
@@ -118,10 +118,8 @@ class Forecast:
         lengths = torch.cat([batch.rows.lengths() for batch in fullest])
         und, gen = (sum(len(getattr(b, kind)) for b in fullest) for kind in ("und_pixels", "gen_pixels"))
         flops = step_flops(model, lengths, und, gen)
-        needs, gradients = (
-            stage_needs(model, stage, config),
-            4 * count(p for p in model.parameters() if p.requires_grad),
-        )
+        needs = stage_needs(model, stage, config)
+        gradients = WIDE * count(p for p in model.parameters() if p.requires_grad)
         rows = max((batch.rows.ids.shape for batch in fullest), key=lambda shape: shape[0] * shape[1])
         peak = self.peak(config, stage, sorted(fullest, key=lambda b: -b.rows.ids.numel())[:2])
         codec = 0 if self.codec is None else sum(p.numel() * p.element_size() for p in self.codec.module.parameters())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import torch
 
+from janusflow.config import overridden_key
 from janusflow.data.config import TASKS, DataConfig
 from janusflow.data.sources import MixedSource
 from janusflow.training.config import RunConfig
 from janusflow.training.forecast import USED, Forecast, StageForecast, processes, without_weights
 from janusflow.training.memory import kinds, shards, size_text
 from janusflow.training.plan import describe_model
+from janusflow.training.preflight import check_adapter
 from janusflow.training.stages import StageConfig, taken
 
 CUDA_OWN = 0.7e9  # bytes that CUDA and its libraries hold
@@ -93,7 +95,9 @@ def suggestions(forecast: Forecast, memory: float) -> list[str]:
     for chosen in (chosen for size in (1, 2, 3) for chosen in combinations(levers, size)):
         settings = [setting for lever in chosen for setting in lever]
         known = any(set(smaller) <= {*chosen} for smaller in found)  # it fits with fewer changes
-        if known or forecast.before_activations(*settings) + CUDA_OWN > memory:
+        if known or not goes_together(forecast, settings):
+            continue
+        if forecast.before_activations(*settings) + CUDA_OWN > memory:
             continue
         total = forecast.at_peak(*settings) + CUDA_OWN
         if total <= memory:
@@ -104,6 +108,16 @@ def suggestions(forecast: Forecast, memory: float) -> list[str]:
     if not found:
         return ["nothing that is known here makes it fit: take a smaller model, or more processes with fsdp"]
     return [f"{'this' if len(found) == 1 else 'any of these'} would:", *lines]
+
+
+def goes_together(forecast: Forecast, settings: Sequence[str]) -> bool:
+    """Whether a run may have all of the settings."""
+    keys = [overridden_key(setting) for setting in settings]
+    try:
+        check_adapter(forecast.load(settings))
+    except ValueError:
+        return False
+    return len(set(keys)) == len(keys)
 
 
 def changes(config: RunConfig) -> Iterator[tuple[str, ...]]:

@@ -163,6 +163,8 @@ class Run:
         Raises ``ValueError`` for a loss that is not among those ``found``.
         """
         wanted = self.config.trainer.keep_best
+        if not wanted:
+            return
         for loss in wanted:
             if loss not in found:
                 raise ValueError(
@@ -170,7 +172,7 @@ class Run:
                 )
         value, mark = sum(found[loss] for loss in wanted), self.folder / BEST / "best.json"
         before = distributed.from_main(read_json_object(mark, required=False).get("value", float("inf")))
-        if not wanted or value >= before:
+        if value >= before:
             return
         model = checkpoints.whole_model(module)
         if model is not None:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -102,6 +103,10 @@ def test_merged_is_unmerged_whichever_way_it_is_loaded(adapted, base, tmp_path, 
         torch.testing.assert_close(logits(found.model), expected, atol=1e-5, rtol=0)
         assert not any(is_adapter(name) for name, _ in found.model.named_parameters())
         torch.testing.assert_close(found.model.vision.aligner.state_dict(), held.vision.aligner.state_dict())
+    draw = ["generate", "a ring", "--model", str(base), "--adapter", str(run), "--steps", "1", "--num-images", "1"]
+    assert main([*draw, "--out", str(tmp_path / "out")]) == 0
+    with Image.open(tmp_path / "out" / "a-ring-0.png") as image:
+        assert image.info["model"] == load_pretrained(run).digest
     assert load_pretrained(run).digest not in (
         load_pretrained(base).digest,
         load_pretrained(tmp_path / "merged").digest,
