@@ -8,10 +8,13 @@ import torch
 
 import train
 from janusflow.adapters import AdapterConfig, add_adapter
+from janusflow.config import load_config
 from janusflow.data.config import DataConfig
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sources import MixedSource
 from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.training.config import RunConfig
+from janusflow.training.forecast import Forecast
 from janusflow.training.prepare import prepare_blocks
 from janusflow.training.trace import Allocations, step_peak
 from tests.training.conftest import write_config
@@ -48,6 +51,7 @@ def test_activations_without_values_are_those_with_them(request, batch, fixture,
     assert real.peak > 100_000
 
 
+@pytest.mark.slow
 def test_the_plan_is_told_without_a_run_and_says_what_would_fit(tmp_path, capsys):
     config = str(write_config(tmp_path))
     assert train.main([config, CODEC, "~stages.stage2", "--plan", "--memory", "24"]) == 0
@@ -61,3 +65,13 @@ def test_the_plan_is_told_without_a_run_and_says_what_would_fit(tmp_path, capsys
     assert not (tmp_path / "runs").exists()
     assert train.main([config, CODEC, "~stages.stage2", "--plan", "--memory", "0"]) == 2
     assert "--memory must be a number of GB above 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_deep_model_is_continued_from_fewer_blocks(tmp_path, monkeypatch):
+    overrides = [CODEC, "~stages.stage2", "model.llm.num_layers=12", "stages.stage1.batch_size=4"]
+    forecast = Forecast(lambda changes: load_config(RunConfig, write_config(tmp_path), [*overrides, *changes]))
+    continued = forecast.at_peak()
+    monkeypatch.setattr("janusflow.training.forecast.DEEP", 12)
+    assert continued == pytest.approx(forecast.at_peak(), rel=0.01)
+    assert len(forecast.found) == 3, "two shallow ones and the whole"
