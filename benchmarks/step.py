@@ -30,7 +30,7 @@ from janusflow.training.config import RunConfig
 from janusflow.training.data import Part, StageData, StepDataset
 from janusflow.training.ema import EMA
 from janusflow.training.optim import build_optimizer, clip_gradients
-from janusflow.training.run import prepare_blocks
+from janusflow.training.prepare import prepare_blocks
 from janusflow.training.stages import freeze
 
 PARTS = ("data", "codec", "SigLIP", "LLM", "other forward", "backward", "optimizer", "average")

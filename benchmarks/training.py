@@ -24,9 +24,9 @@ from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.precision import autocast
-from janusflow.training.config import RunConfig
+from janusflow.training.config import RunConfig, TrainerConfig
 from janusflow.training.optim import OptimConfig, build_optimizer
-from janusflow.training.run import TrainerConfig, prepare_blocks
+from janusflow.training.prepare import prepare_blocks
 from janusflow.training.throughput import peak_flops, step_flops
 from janusflow.weights import SHIPPED
 

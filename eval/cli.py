@@ -224,9 +224,13 @@ def subject(args: argparse.Namespace) -> str:
     """What is scored, as the name of a folder."""
     from janusflow.checkpoints.pretrained import DEFAULT
 
-    scored = args.images or args.answers or Path(args.model or DEFAULT)
-    path = Path(scored)
-    return path.resolve().name if path.exists() else str(scored).replace("/", "--")
+    scored = args.images or args.answers or args.model or DEFAULT
+    return "+".join(folder_name(path) for path in (scored, args.adapter) if path is not None)
+
+
+def folder_name(path: str | Path) -> str:
+    """A path or hub id as the name of a folder."""
+    return Path(path).resolve().name if Path(path).exists() else str(path).replace("/", "--")
 
 
 def load_candidate(args: argparse.Namespace, given: dict[str, Any]) -> Candidate:

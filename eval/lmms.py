@@ -48,8 +48,10 @@ class JanusFlow(lmms):
         max_batch_size: int | None = None,
         dtype: str | None = None,
         system_prompt: str | None = "",
+        adapter: str | None = None,
     ) -> None:
         """pretrained: a model folder or hub id. system_prompt: None is the model's own. dtype: None is the device's.
+        adapter: over the model, as ``--adapter`` elsewhere.
 
         Raises ``ValueError`` for an unknown dtype, a batch size that is no number, and a model that cannot be loaded.
         """
@@ -59,7 +61,7 @@ class JanusFlow(lmms):
         if dtype is not None and dtype not in DTYPES:
             raise ValueError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
         kept = None if dtype is None else getattr(torch, dtype)
-        self.bundle = load_pretrained(pretrained, device=device or "cpu", dtype=kept, vae="sight")
+        self.bundle = load_pretrained(pretrained, device=device or "cpu", dtype=kept, vae="sight", adapter=adapter)
         if system_prompt is not None:
             self.bundle = dataclasses.replace(
                 self.bundle, chat=dataclasses.replace(self.bundle.chat, system=system_prompt)

@@ -15,6 +15,7 @@ import yaml
 
 from janusflow import __version__
 from janusflow.command_line import Parser, find_device, make_folder, run_command
+from janusflow.data_command import add_data
 from janusflow.demo.config import DemoConfig
 from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given, from_flags
 from janusflow.serve.config import ServeConfig
@@ -85,6 +86,19 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--format", choices=FORMATS, default="deepseek", help="the folder's layout")
     export.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
 
+    merge = commands.add_parser(
+        "merge",
+        help="write a model with an adapter's changes in its weights",
+        description="Write a model folder whose weights have an adapter (LoRA) in them: a model like any other. "
+        "janusflow export with --adapter does the same.",
+    )
+    merge.set_defaults(run=run_export, revision=None, vae=None, device="cpu", dtype=None)
+    merge.add_argument("source", metavar="MODEL", help="model folder, run folder, hub id or shipped model")
+    merge.add_argument("adapter", metavar="ADAPTER", help="run folder of an adapter, adapter folder or hub id")
+    merge.add_argument("--out", type=Path, required=True, help="folder to write; must not exist or be empty")
+    merge.add_argument("--format", choices=FORMATS, default="janusflow", help="the folder's layout")
+    merge.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
+
     convert = commands.add_parser(
         "convert",
         help="rewrite a model released as pickles as safetensors",
@@ -96,6 +110,8 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
     convert.add_argument("--revision", help=REVISION)
     convert.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
+
+    add_data(commands)
 
     encode = commands.add_parser(
         "encode-latents",
@@ -164,6 +180,9 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
         "--vae",
         help="image codec: folder, hub id or TAESD file, or none where no picture is drawn (default: the model's own, "
         "else the SDXL-VAE)",
+    )
+    parser.add_argument(
+        "--adapter", metavar="PATH", help="adapter (LoRA) over the model: a run that trained one, a folder or hub id"
     )
     parser.add_argument("--device", help=DEVICE)
     parser.add_argument("--dtype", choices=DTYPES, help="the weights' type (default: bfloat16 on cuda, else float32)")
@@ -374,6 +393,7 @@ def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["sto
         device=find_device(args.device),
         revision=args.revision,
         vae=None if args.vae == "none" else args.vae or vae,
+        adapter=args.adapter,
     )
 
 

@@ -59,6 +59,7 @@ class Loss(nn.Module, ABC):
     module: ClassVar[str | None] = None  # its place in the model (default: loss_NAME)
     needs_siglip: ClassVar[bool] = False  # it asks the understanding encoder about clean images
     learns_from_rollouts: ClassVar[bool] = False  # it is over images that the model drew (see janusflow.rl)
+    asks_old: ClassVar[bool] = False  # they are drawn with a slow copy of the weights, which it asks again
     taps: tuple[int, ...] = ()  # LLM blocks, counted from 1, whose output it asks for
 
     def __init__(self, config: LossConfig, model: ModelConfig) -> None:

@@ -108,9 +108,11 @@ def load_pretrained(
     device: torch.device | str = "cpu",
     revision: str | None = None,
     vae: str | Path | None = "auto",
+    adapter: str | Path | None = None,
 ) -> Pipeline:
     """A shipped model by name (shapes-flow, shapes-ar), a model or run folder, or a hub id, ready to draw and answer.
 
     The arguments are those of :func:`janusflow.checkpoints.pretrained.load_pretrained`.
     """
-    return Pipeline(**vars(load_bundle(path, dtype=dtype, device=device, revision=revision, vae=vae)))
+    settings = {"dtype": dtype, "device": device, "revision": revision, "vae": vae, "adapter": adapter}
+    return Pipeline(**vars(load_bundle(path, **settings)))  # type: ignore[arg-type]

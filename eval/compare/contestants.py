@@ -10,6 +10,7 @@ from typing import NamedTuple
 from eval.compare.config import CompareConfig
 from eval.store import write_json
 from eval.worlds.judge import side
+from janusflow.checkpoints.adapters import unfold
 from janusflow.checkpoints.pretrained import read_config
 from janusflow.config import load_config
 from janusflow.training.config import REPORT_TASKS, RunConfig
@@ -56,7 +57,7 @@ def check_comparable(contestants: Sequence[Contestant], compared: CompareConfig)
     """Raise ``ValueError`` where a model is missing, cannot do what is compared, or has another size of image."""
     sight = side(compared.cast)
     for contestant in contestants:
-        configs = [read_config(model_folder(path)).model for path in contestant.paths]
+        configs = [read_config(model_folder(unfold(path)[0])).model for path in contestant.paths]
         for path, config in zip(contestant.paths, configs, strict=True):
             if config.vision.image_size != sight:
                 raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from janusflow.checkpoints.adapters import apply_adapter, unfold
 from janusflow.checkpoints.codecs import check_codec, load_codec
 from janusflow.checkpoints.layouts import FolderConfig, Layout, choose_layout, find_layout
 from janusflow.codecs.base import ImageCodec
@@ -73,9 +74,12 @@ def load_pretrained(
     device: torch.device | str = "cpu",
     revision: str | None = None,
     vae: str | Path | None = "auto",
+    adapter: str | Path | None = None,
 ) -> Bundle:
     """A model in DeepSeek's layout, transformers' or ours: a folder, a run folder (its ``model``), or a hub id.
 
+    A folder that holds an adapter is loaded with the model that it names. adapter: one to merge into the weights, a
+    folder, run folder or hub id.
     dtype: of the weights; default fp32 on the CPU and bf16 on CUDA; ``"stored"`` leaves them as they are.
     vae: an image codec's folder, hub id or TAESD file. ``"auto"`` is the folder's own (Janus: the VQ tokenizer in its
     weights), else the SDXL-VAE from the hub; ``"stored"`` the folder's own or none; ``"sight"`` is "auto" for models
@@ -83,6 +87,7 @@ def load_pretrained(
     tensor.
     Raises ``ValueError`` in one line where files are missing or damaged, or parameters unknown, missing or misshapen.
     """
+    path, adapters = unfold(path)
     folder = model_folder(path, revision)
     device = torch.device(device)
     kept = None if dtype == "stored" else dtype or default_dtype(device)
@@ -109,7 +114,10 @@ def load_pretrained(
         check_codec(codec, config.model)
     chat = layout.chat(folder, config, tokenizer)
     settings = (chat, config.preprocessing, config.sampling, digest(files), config.world)
-    return Bundle(model.eval(), codec, tokenizer, *settings)
+    bundle = Bundle(model.eval(), codec, tokenizer, *settings)
+    for one in [*adapters, *([] if adapter is None else [adapter])]:
+        bundle = apply_adapter(bundle, one)
+    return bundle
 
 
 def read_layout(folder: Path) -> tuple[dict[str, Any], Layout]:

@@ -22,7 +22,6 @@ class PolicyLoss(Loss):
     """A loss over images that the model drew itself. Without any, as in validation, it is 0."""
 
     learns_from_rollouts: ClassVar[bool] = True
-    asks_old: ClassVar[bool] = False  # draws with a slow copy of the weights, which the loss asks again
     flow: ClassVar[bool]  # for heads that draw by flow, or for those that draw codes
 
     @classmethod

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from janusflow.adapters import add_adapter
+from janusflow.checkpoints.adapters import unfold
 from janusflow.checkpoints.codecs import check_codec, load_codec
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained, read_config
 from janusflow.codecs.base import ImageCodec
@@ -28,7 +30,7 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
     path, sizes, chat = config.parts.checkpoint, config.model, config.chat
     vocabulary = Path(locate(config.parts.tokenizer))
     if path is not None:
-        folder = model_folder(path, files=HUB_SETTINGS)
+        folder = model_folder(unfold(path)[0], files=HUB_SETTINGS)
         found = read_config(folder)
         check_head(found.model.head, config.model.head, f"the model {path}")
         head, chat = config.model.head.over(found.model.head), found.chat
@@ -80,12 +82,15 @@ def build_from_checkpoint(config: RunConfig, path: str, sizes: ModelConfig, worl
     """A whole pretrained model, with new modules of the losses; of ``world`` if it was of that before."""
     codec = load_codec(locate(config.parts.codec(sizes.head)))  # before the model, which takes longer
     check_latents(config.data.image_size, sizes, codec)
-    bundle = load_pretrained(path, dtype=torch.float32, vae=None)
+    bundle = load_pretrained(path, dtype="stored", vae=None)  # half the memory of fp32, where it is stored so
     model = UnifiedModel(sizes)
     model.load_state_dict(bundle.model.state_dict(), strict=False)
+    if config.adapter.rank:
+        add_adapter(model.llm.causal_lm, config.adapter)
     world = world if bundle.world == world else None
     sampling = {**bundle.sampling, **config.sampling}
-    return dataclasses.replace(bundle, model=model, codec=codec, digest="", world=world, sampling=sampling)
+    digest = bundle.digest if config.adapter.rank else ""  # an adapter says what it belongs to
+    return dataclasses.replace(bundle, model=model, codec=codec, digest=digest, world=world, sampling=sampling)
 
 
 def load_parts(model: UnifiedModel, parts: PartsConfig) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -107,13 +108,7 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
             if not any(name.startswith(f"{part}.") for name in stored):
                 state.pop(part, None)
         dcp.load(state, checkpoint_id=checkpoint.path, no_dist=distributed.world_size() == 1)
-        set_model_state_dict(module.model, state["model"])
-        if module.ema is not None and "ema" in state:
-            set_model_state_dict(module.ema, state["ema"])
-        elif module.ema is not None:  # of a run without one: it begins as the weights
-            set_model_state_dict(module.ema.model, state["model"])
-        if module.old is not None:
-            set_model_state_dict(module.old, state.get("old", state["model"]))
+        fill(module, state)
         if optimizer is not None:
             set_optimizer_state_dict(module.model, parts_of(optimizer), optim_state_dict=state["optimizer"])
             if isinstance(optimizer, OptimizerUnion):
@@ -123,9 +118,36 @@ def load(checkpoint: Checkpoint, module: UnifiedModule, optimizer: torch.optim.O
 
 
 def model_state(module: UnifiedModule) -> dict[str, Any]:
-    """Weights and, where there are any, averages and the copy that draws, sharded as they are."""
-    parts = {"model": module.model, "ema": module.ema, "old": module.old}
-    return {name: get_model_state_dict(part) for name, part in parts.items() if part is not None}
+    """Weights and, where there are any, averages and the copy that draws, sharded as they are; of a run that trains an
+    adapter what trains."""
+    if module.kept is None:
+        parts = {"model": module.model, "ema": module.ema, "old": module.old}
+        return {name: get_model_state_dict(part) for name, part in parts.items() if part is not None}
+    state: dict[str, Any] = {"model": chosen(module.model, module.kept)}
+    if module.old is not None:
+        state["old"] = chosen(module.old, module.kept)
+    if module.ema is not None:
+        averages = chosen(module.ema.model, module.kept)
+        state["ema"] = {"updates": module.ema.updates, **{f"model.{name}": value for name, value in averages.items()}}
+    return state
+
+
+def chosen(model: nn.Module, names: Collection[str]) -> dict[str, Tensor]:
+    """The values of the model's parameters that are in ``names``."""
+    return {name: value.detach() for name, value in model.named_parameters() if name in names}
+
+
+def fill(module: UnifiedModule, state: dict[str, Any]) -> None:
+    """Give the model, the average and the copy that draws the values of a ``state``."""
+    if module.kept is not None:
+        return  # they were read into the parameters themselves
+    set_model_state_dict(module.model, state["model"])
+    if module.ema is not None and "ema" in state:
+        set_model_state_dict(module.ema, state["ema"])
+    elif module.ema is not None:  # of a run without one: it begins as the weights
+        set_model_state_dict(module.ema.model, state["model"])
+    if module.old is not None:
+        set_model_state_dict(module.old, state.get("old", state["model"]))
 
 
 def optimizer_state(module: UnifiedModule, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -45,6 +45,14 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     parser.add_argument(
         "--resume", nargs="?", const=LATEST, metavar="RUN", help="go on with a run folder (default: the latest)"
     )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="say what the run takes of memory, data and time, and load and train nothing",
+    )
+    parser.add_argument(
+        "--memory", type=float, metavar="GB", help="with --plan: what a GPU has; exit code 1 where the run does not fit"
+    )
     args = parser.parse_intermixed_args(argv)
     if args.config and ("=" in args.config or args.config.startswith("~")):
         args.overrides.insert(0, args.config)
@@ -53,7 +61,7 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     from janusflow.training.run import Stopped
 
     try:
-        return run(args)
+        return plan(args) if args.plan else run(args)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,6 +74,23 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
         return 130
     finally:
         distributed.disconnect()
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Print what the run would take; 1 where that is more than there is."""
+    from janusflow.config import load_config
+    from janusflow.training.config import RunConfig
+    from janusflow.training.forecast import Forecast
+    from janusflow.training.forecast_report import describe
+
+    if args.memory is not None and not 0 < args.memory < float("inf"):
+        raise ValueError(f"--memory must be a number of GB above 0, got {args.memory}")
+    current = choose_run(args)
+    path = current.folder / "config.yaml" if args.resume else Path(args.config or DEFAULT_CONFIG)
+    forecast = Forecast(lambda changes: load_config(RunConfig, path, [*args.overrides, *changes]))
+    text, fits = describe(forecast, None if args.memory is None else args.memory * 1e9)
+    print(text)
+    return 0 if fits else 1
 
 
 def run(args: argparse.Namespace) -> int:

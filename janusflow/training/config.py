@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from janusflow.adapters import AdapterConfig
 from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
 from janusflow.losses import LOSSES
@@ -92,6 +93,8 @@ class TrainerConfig:
     keep: int = 2  # training states that are kept; those of a stage go when the next one has its first
     log_every: int = 10  # steps between lines of the metrics
     validate_every: int = 0  # steps between losses of held-out samples (data.held_out); 0: at a stage's end only
+    # Of these losses of held-out samples, such as validation/photos/ar, the model with the least sum stays in best/.
+    keep_best: list[str] = field(default_factory=list)
     wandb: str | None = None  # project of Weights & Biases to log to as well
 
     def __post_init__(self) -> None:
@@ -110,6 +113,7 @@ class RunConfig:
     out: str = "runs"  # run folders are made here
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)  # rank > 0: stages that train llm train it instead
     parts: PartsConfig = field(default_factory=PartsConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -140,6 +144,10 @@ class RunConfig:
         self._check_rollouts()
         if not self.stages:
             raise ValueError("the configuration has no stages")
+        if self.adapter.rank and self.parts.checkpoint is None:
+            raise ValueError("an adapter lies over a whole pretrained model: set parts.checkpoint (or adapter.rank=0)")
+        if self.adapter.rank and not any("llm" in stage.train for stage in self.stages.values()):
+            raise ValueError("no stage trains llm, and so none the adapter: add it to one, or set adapter.rank=0")
 
     def _check_rollouts(self) -> None:
         """Raise ``ValueError`` where stages that draw and losses that learn from it do not go together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -189,16 +189,45 @@ class LossBands(L.Callback):
 
 
 class Validation(L.Callback):
-    """Logs the losses of each source's held-out samples every ``every`` steps (0: never in between) and at the end."""
+    """Logs the losses of each source's held-out samples every ``every`` steps (0: never in between) and at the end.
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    Warns, once for each loss of the stage ``name``, where one rises over its least by :data:`RISE` of it. best: told of
+    every measurement, on all processes.
+    """
+
+    RISE = 0.05
+
+    def __init__(
+        self, every: int, name: str, best: Callable[[UnifiedModule, dict[str, float], int], None] | None = None
+    ) -> None:
+        self.every, self.name, self.best = every, name, best
+        self.least: dict[str, tuple[float, int]] = {}  # with its step
+        self.warned: set[str] = set()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         assert isinstance(pl_module, UnifiedModule)
         done = pl_module.steps_done
         if pl_module.is_last_step or (self.every and done % self.every == 0):
-            log(trainer, self.measure(trainer, pl_module), done - 1)
+            found = self.measure(trainer, pl_module)
+            log(trainer, found, done - 1)
+            self.warn(found, done - 1)
+            if self.best is not None:
+                self.best(pl_module, found, done - 1)
+
+    @rank_zero_only
+    def warn(self, found: Mapping[str, float], step: int) -> None:
+        """Say which losses rise."""
+        for loss, value in found.items():
+            least, when = self.least.setdefault(loss, (value, step))
+            if value < least:
+                self.least[loss] = value, step
+            elif value - least > self.RISE * abs(least) and loss not in self.warned:
+                self.warned.add(loss)
+                print(
+                    f"warning: {self.name}, step {step}: {loss} is {value:.3g} and was {least:.3g} at step {when}: it "
+                    "gets worse on what is held out (see trainer.keep_best)",
+                    file=sys.stderr,
+                )
 
     @torch.no_grad()
     def measure(self, trainer: L.Trainer, module: UnifiedModule) -> dict[str, float]:

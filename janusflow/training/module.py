@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
+from janusflow.adapters import frozen_base
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import Batch, Step
 from janusflow.losses import IGNORED
@@ -56,28 +58,42 @@ class UnifiedModule(L.LightningModule):
         optim: OptimConfig,
         reference: UnifiedModel | None = None,
         old: UnifiedModel | None = None,
+        kept: Collection[str] | None = None,
     ) -> None:
         """``reference``: the model that the run began with, for losses that ask it; it stays as it is. ``old``: a copy
-        that draws and follows the weights slowly, likewise."""
+        that draws and follows the weights slowly, likewise.
+
+        ``kept``: names of the parameters that some stage of an adapter's run trains. Only these have averages of their
+        own and are part of training states. None: all.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.model = model
-        self.ema = None if optim.ema_decay is None else EMA(model, optim.ema_decay)
+        self.kept = kept
+        self.ema = None if optim.ema_decay is None else EMA(model, optim.ema_decay, frozen_base(model, kept))
         self._beside = (reference, old)  # in a tuple: no parts of this module, which trains and is saved
         self.rollouts: Rollouts | None = None
         self.codec = codec
         self.optim_config = optim
         self.stage: StageConfig | None = None
         self.first_step = 0
+        self.dropout_seed: tuple[int, ...] | None = None
         self.stop_requested = False
         self.result: StepResult | None = None
         self.skipped_in_a_row = 0
         self.step_ended: float | None = None
 
-    def enter(self, stage: StageConfig, first_step: int, rollouts: Rollouts | None = None) -> None:
-        """Make ``stage`` the one that trains, from ``first_step`` on; ``rollouts``: what it learns of, if it does."""
+    def enter(
+        self,
+        stage: StageConfig,
+        first_step: int,
+        rollouts: Rollouts | None = None,
+        dropout_seed: tuple[int, ...] | None = None,
+    ) -> None:
+        """Make ``stage`` the one that trains, from ``first_step`` on; ``rollouts``: what it learns of, if it does;
+        ``dropout_seed``: its own, of runs that drop."""
         self.stage, self.first_step, self.result, self.step_ended = stage, first_step, None, None
-        self.rollouts = rollouts
+        self.rollouts, self.dropout_seed = rollouts, dropout_seed
 
     @property
     def reference(self) -> UnifiedModel | None:
@@ -138,6 +154,8 @@ class UnifiedModule(L.LightningModule):
         step = self.first_step + batch_idx
         drawn = self.drawn(step, len(data.micro_batches))
         batches = [*((batch, None) for batch in data.micro_batches), *drawn]
+        if self.dropout_seed is not None:
+            torch.manual_seed(step_seed(*self.dropout_seed, step, distributed.rank()))
         counts, stop, all_faults = self.agree(data, [batch for batch, _ in drawn])
         totals = {name: torch.zeros((), device=self.device) for name in self.model.weights}
         for number, (batch, verdicts) in enumerate(batches):
@@ -268,3 +286,8 @@ class UnifiedModule(L.LightningModule):
             return self.codec.encode(pixels)
         head = self.model.head
         return torch.empty(0, *head.latent_shape, dtype=head.latent_dtype, device=self.device)
+
+
+def step_seed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -84,16 +84,18 @@ def build_optimizer(
     """
     matrices = [p for p in muon_matrices(model, config) if p.requires_grad]
     chosen = {id(parameter) for parameter in matrices}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    muon = [Muon(matrices, lr, config.weight_decay, dtype)] if matrices else []
+    if muon and not others:  # an adapter alone
+        return OptimizerUnion(muon)
     adamw = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad and id(p) not in chosen],
+        others,
         lr=lr,
         betas=(config.beta1, config.beta2),
         weight_decay=config.weight_decay,
         fused=True,
     )
-    if not matrices:
-        return adamw
-    return OptimizerUnion([Muon(matrices, lr, config.weight_decay, dtype), adamw])
+    return OptimizerUnion([*muon, adamw]) if muon else adamw
 
 
 def muon_matrices(model: nn.Module, config: OptimConfig) -> list[torch.Tensor]:

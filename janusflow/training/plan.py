@@ -6,13 +6,14 @@ import shutil
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from janusflow.data.config import TASKS
 from janusflow.data.sources import MixedSource
 from janusflow.models.unified import ModelConfig, UnifiedModel
-from janusflow.training.optim import OptimConfig, kept_numbers
-from janusflow.training.stages import RatioConfig, StageConfig, parts, taken, trained
+from janusflow.training.config import RunConfig
+from janusflow.training.memory import Needs, kinds, size_text, stage_needs
+from janusflow.training.optim import OptimConfig
+from janusflow.training.stages import RatioConfig, StageConfig, parts, taken
 
 
 def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Collection[str]) -> None:
@@ -32,30 +33,6 @@ def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Co
                 )
 
 
-class Needs(NamedTuple):
-    """Bytes that a stage takes in all, in fp32: in memory, where sharding divides them, and on disk.
-
-    Activations and what half precision copies come on top.
-    """
-
-    weights: int
-    gradients: int  # of what trains
-    optimizer: int
-    average: int
-
-    @property
-    def state(self) -> int:
-        """A training state on disk."""
-        return self.weights + self.optimizer + self.average
-
-
-def stage_needs(model: UnifiedModel, stage: StageConfig, optim: OptimConfig) -> Needs:
-    """What ``stage`` takes of the model, which may lie on the meta device."""
-    weights, training = sum(p.numel() for p in model.parameters()), trained(model, stage)
-    gradients, kept = sum(p.numel() for p in training), kept_numbers(model, training, optim)
-    return Needs(*(4 * numbers for numbers in (weights, gradients, kept, 0 if optim.ema_decay is None else weights)))
-
-
 def check_disk(folder: Path, needs: Sequence[Needs], keep: int) -> None:
     """Say on stderr where the disk of a run's ``folder`` is too small for its states and ``model/``.
 
@@ -64,48 +41,44 @@ def check_disk(folder: Path, needs: Sequence[Needs], keep: int) -> None:
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     if free < needs[0].state:
-        raise ValueError(f"a training state takes {_size(needs[0].state)}, and {place} has {_size(free)} free")
+        raise ValueError(f"a training state takes {size_text(needs[0].state)}, and {place} has {size_text(free)} free")
     there = [file for name in ("checkpoints", "model") for file in (folder / name).rglob("*") if file.is_file()]
     free += sum(file.stat().st_size for file in there)
     wanted = disk(needs, keep)
     if free < wanted:
-        print(f"warning: the run takes {_size(wanted)} of disk, and {place} has {_size(free)}", file=sys.stderr)
+        print(f"warning: the run takes {size_text(wanted)} of disk, and {place} has {size_text(free)}", file=sys.stderr)
 
 
 def disk(needs: Sequence[Needs], keep: int) -> int:
     """Bytes of the largest stage's states, with the one that is written before an older one goes, and of ``model/``."""
-    return max(need.state for need in needs) * (keep + 1) + needs[0].weights
+    return max(need.state for need in needs) * (keep + 1) + needs[0].exported
 
 
-def _size(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.1f} MB"
-
-
-def describe_model(
-    model: UnifiedModel, stages: dict[str, StageConfig], optim: OptimConfig, shards: int = 1, keep: int = 1
-) -> str:
+def describe_model(model: UnifiedModel, config: RunConfig, shards: int = 1) -> str:
     """A table of the parts, their millions of parameters, and the stages that train them; and of memory and disk.
 
-    shards: processes that the model is divided among. keep: states that stay.
+    shards: processes that the model is divided among.
     """
+    stages, keep = config.stages, config.trainer.keep
+    trains = {"llm": "adapter"} if config.adapter.rank else {}
     lines = [f"{'part':<15}{'M params':>9}  " + "".join(f"{name:>10}" for name in stages)]
     for part, prefixes in parts(model.config).items():
         count = sum(p.numel() for name, p in model.named_parameters() if name.startswith(prefixes))
-        marks = "".join(f"{'trains' if part in stage.train else 'frozen':>10}" for stage in stages.values())
-        lines.append(f"{part:<15}{count / 1e6:>9.2f}  {marks}")
-    needs = [stage_needs(model, stage, optim) for stage in stages.values()]
+        marks = (trains.get(part, "trains") if part in stage.train else "frozen" for stage in stages.values())
+        lines.append(f"{part:<15}{count / 1e6:>9.2f}  " + "".join(f"{mark:>10}" for mark in marks))
+    needs = [stage_needs(model, stage, config) for stage in stages.values()]
     rows = {"steps": [stage.steps for stage in stages.values()]}
-    rows |= {kind: [round(getattr(need, kind) / shards / 1e6) for need in needs] for kind in Needs._fields}
+    rows |= {kind: [round(size / shards / 1e6) for size in sizes] for kind, sizes in kinds(needs).items()}
     rows["state on disk"] = [round(need.state / 1e6) for need in needs]
     units = {"steps": "", "state on disk": "MB"}
     for name, values in rows.items():
-        title = f"{optim.algorithm} state" if name == "optimizer" else name
+        title = f"{config.optim.algorithm} state" if name == "optimizer" else name
         label = f"{title:<15}{units.get(name, 'MB/process'):>10} "
         lines.append(label + "".join(f"{value:>10,}" for value in values))
-    total = max(sum(need) for need in needs) / shards
+    total = max(need.memory for need in needs) / shards
     lines.append(
-        f"memory: {_size(total)} a process before activations; "
-        f"disk: {_size(disk(needs, keep))} ({keep} + 1 states, model/)"
+        f"memory: {size_text(total)} a process before activations; "
+        f"disk: {size_text(disk(needs, keep))} ({keep} + 1 states, model/)"
     )
     return "\n".join(lines)
 

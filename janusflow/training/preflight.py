@@ -40,12 +40,14 @@ def check_start(config: RunConfig) -> None:
     Of a checkpoint on the hub, only the configuration and the tokenizer are fetched.
     """
     check_trainer(config.trainer)
+    check_adapter(config)
     check_writable(Path(config.out))
     check_paths(config.data)
     check_rollouts(config.stages)
     check_parts(config.parts, config.parts.codec(config.model.head))
     sizes, template = read_start(config)
     check_stages(config.stages, sizes, config.data.offered_tasks)
+    config.adapter.check(sizes.llm)
     check_lengths(config, sizes, template)
     if config.preview.examples and (not config.data.sources or "generation" not in config.data.offered_tasks):
         raise ValueError(
@@ -79,6 +81,13 @@ def check_trainer(config: TrainerConfig) -> None:
     package = find_spec("wandb")
     if config.wandb is not None and (package is None or package.origin is None):  # a mere folder has none
         raise ValueError("trainer.wandb needs Weights & Biases: pip install wandb")
+
+
+def check_adapter(config: RunConfig) -> None:
+    """Raise ``ValueError`` for an adapter in a sharded run: average and weights share what does not train."""
+    ranks = int(os.environ.get("WORLD_SIZE", config.trainer.devices))
+    if config.adapter.rank and ranks > 1 and config.trainer.strategy == "fsdp":
+        raise ValueError("an adapter does not train sharded: set trainer.strategy=ddp")
 
 
 def check_writable(folder: Path) -> None:

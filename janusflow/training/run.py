@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+import json
 import logging
 import os
 import re
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning as L
-import torch
-import torch.utils.checkpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from torch.distributed import DistError
 
+from janusflow.checkpoints.adapters import save_adapter
 from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.config import load_config, overridden_key, save_config, to_dict
 from janusflow.data.rows import RowBuilder
 from janusflow.models.unified import UnifiedModel
-from janusflow.precision import fast_bf16
 from janusflow.rl.policy import PolicyLoss
 from janusflow.rl.rollouts import Rollouts
 from janusflow.training import checkpoints, distributed
 from janusflow.training.callbacks import Faults, RestoreState, SaveStates, StopOnSignals
 from janusflow.training.checkpoints import Checkpoint
-from janusflow.training.config import RunConfig, TrainerConfig
+from janusflow.training.config import RunConfig
 from janusflow.training.data import StageData
+from janusflow.training.memory import shards, stage_needs
 from janusflow.training.metrics import LossBands, Meter, MetricsCSV, Validation, has_lines
 from janusflow.training.module import UnifiedModule
-from janusflow.training.plan import check_disk, describe_model, describe_stage, stage_needs
+from janusflow.training.plan import check_disk, describe_model, describe_stage
 from janusflow.training.preflight import Start, open_start
+from janusflow.training.prepare import lightning_precision, old_of, prepare_blocks, reference_of
 from janusflow.training.previews import Previews
 from janusflow.training.progress import StageProgress
-from janusflow.training.stages import freeze
+from janusflow.training.stages import freeze, trained_names
+from janusflow.weights import read_json_object
 
-METRICS = "metrics.csv"
+METRICS, BEST = "metrics.csv", "best"
 # What a resumed run may change: the losses stay the same.
 FREE = (
     *(f"trainer.{name}" for name in ("devices", "strategy", "replicas", "accumulate", "compile", "wandb")),
     *(f"trainer.{name}" for name in ("checkpoint_activations", "save_every", "keep", "log_every", "validate_every")),
+    "trainer.keep_best",
     "data.workers",
 )
 
@@ -125,14 +126,14 @@ class Run:
         state = distributed.from_main(done[-1] if done else None)
         start = distributed.together(lambda: open_start(config, new=state is None))
         bundle = start.bundle
-        module = UnifiedModule(
-            bundle.model, bundle.required_codec, config.optim, reference_of(bundle.model), old_of(bundle.model)
-        )
+        kept = trained_names(bundle.model, config.stages.values()) if config.adapter.rank else None
+        beside = reference_of(bundle.model, kept), old_of(bundle.model, kept)
+        module = UnifiedModule(bundle.model, bundle.required_codec, config.optim, *beside, kept)
         prepare_blocks(bundle.model, config.trainer)  # after the average was copied, which is never trained
         averaged = dataclasses.replace(bundle, model=module.exported)
         distributed.together(partial(self._check_disk, bundle.model, state))
         if distributed.is_main():
-            print(describe_model(bundle.model, config.stages, config.optim, self._shards(), config.trainer.keep))
+            print(describe_model(bundle.model, config, shards(config.trainer, distributed.world_size())))
         self._shard(module)
         if start.origin is not None:
             checkpoints.load(start.origin, module, None)
@@ -145,7 +146,40 @@ class Run:
             state = None
         model = checkpoints.whole_model(module)
         if model is not None:
-            save_pretrained(dataclasses.replace(averaged, model=model), self.folder / "model")
+            self._export(dataclasses.replace(averaged, model=model), kept, "model")
+        distributed.barrier()
+
+    def _export(self, bundle: Bundle, kept: Collection[str] | None, name: str) -> None:
+        """Write the folder ``name``: the whole model, or the adapter with what else trained."""
+        if kept is None:
+            save_pretrained(bundle, self.folder / name)
+        else:
+            assert self.config.parts.checkpoint is not None, "an adapter has a base"
+            save_adapter(bundle, self.folder / name, self.config.adapter, self.config.parts.checkpoint, kept)
+
+    def _keep_best(
+        self, averaged: Bundle, stage: str, module: UnifiedModule, found: dict[str, float], step: int
+    ) -> None:
+        """Write ``best/`` where the losses that the run goes by are less than ever. All processes must call it.
+
+        Raises ``ValueError`` for a loss that is not among those ``found``.
+        """
+        wanted = self.config.trainer.keep_best
+        if not wanted:
+            return
+        for loss in wanted:
+            if loss not in found:
+                raise ValueError(
+                    f"trainer.keep_best: no held-out loss {loss!r}; there are {', '.join(found) or 'none'}"
+                )
+        value, mark = sum(found[loss] for loss in wanted), self.folder / BEST / "best.json"
+        before = distributed.from_main(read_json_object(mark, required=False).get("value", float("inf")))
+        if value >= before:
+            return
+        model = checkpoints.whole_model(module)
+        if model is not None:
+            self._export(dataclasses.replace(averaged, model=model), module.kept, BEST)
+            mark.write_text(json.dumps({"value": value, "stage": stage, "step": step, "losses": wanted}) + "\n")
         distributed.barrier()
 
     def _train_stage(
@@ -159,7 +193,8 @@ class Run:
         module.to(distributed.device())
         freeze(module.model, stage)
         builder = self._row_builder(averaged)
-        module.enter(stage, start, self._rollouts(name, number, averaged, builder))
+        dropout = (config.seed, number) if config.adapter.rank and config.adapter.dropout else None
+        module.enter(stage, start, self._rollouts(name, number, averaged, builder), dropout)
         names = list(config.stages)[: number + 1]
         metrics = MetricsCSV(self.folder / METRICS, name)
         metrics.rewind(start)
@@ -184,7 +219,7 @@ class Run:
                 Faults(self.folder / "faults.csv", name, config.data.max_faults, start),
                 meter,
                 LossBands(name),
-                Validation(config.trainer.validate_every),
+                Validation(config.trainer.validate_every, name, partial(self._keep_best, averaged, name)),
                 SaveStates(self.checkpoints, names, config.trainer.save_every, config.trainer.keep),
                 Previews(averaged, config.preview, self.folder / "samples", name, opened.examples),
                 StageProgress(config.stages, name, meter),
@@ -231,13 +266,8 @@ class Run:
         if state is not None:
             names = names[names.index(state.stage) + (state.step >= stages[state.stage].steps) :]
         if names and distributed.is_main():
-            needs = [stage_needs(model, stages[name], self.config.optim) for name in names]
+            needs = [stage_needs(model, stages[name], self.config) for name in names]
             check_disk(self.folder, needs, self.config.trainer.keep)
-
-    def _shards(self) -> int:
-        """Among how many processes the models are divided."""
-        trainer, ranks = self.config.trainer, distributed.world_size()
-        return max(1, ranks // trainer.replicas) if trainer.strategy == "fsdp" else 1
 
     def _shard(self, module: UnifiedModule) -> None:
         """Have a sharded strategy cut up the models."""
@@ -266,20 +296,6 @@ class Run:
         return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing)
 
 
-def reference_of(model: UnifiedModel) -> UnifiedModel | None:
-    """A frozen copy of the model that a run begins with, where a loss asks for it."""
-    if not any(loss.needs_reference for loss in model.config.used_losses.values()):
-        return None
-    return copy.deepcopy(model).eval().requires_grad_(False)
-
-
-def old_of(model: UnifiedModel) -> UnifiedModel | None:
-    """A copy that follows the weights slowly, where a loss draws with one."""
-    if not any(isinstance(loss, PolicyLoss) and loss.asks_old for loss in model.losses.values()):
-        return None
-    return copy.deepcopy(model).eval().requires_grad_(False)
-
-
 def plain(error: Exception) -> Exception:
     """``error``, or where a data worker or another process failed or died, a ``ValueError`` of one line."""
     text = str(error)
@@ -290,28 +306,6 @@ def plain(error: Exception) -> Exception:
     if "closed by peer" in text or "reset by peer" in text or isinstance(error, DistError):
         return ValueError("another process of the run has ended; its own message says why")
     return error
-
-
-def prepare_blocks(model: UnifiedModel, config: TrainerConfig) -> None:
-    """Compile the LLM's blocks and drop their activations, as configured; parameter names stay."""
-    for block in model.llm.blocks:
-        if config.checkpoint_activations:
-            block.forward = partial(checkpoint_call, block.forward)
-        if config.compile:
-            block.compile()
-
-
-def checkpoint_call(forward: Any, *args: Any, **kwargs: Any) -> Any:
-    """``forward``, whose activations are computed again in the backward pass."""
-    return torch.utils.checkpoint.checkpoint(forward, *args, use_reentrant=False, **kwargs)
-
-
-def lightning_precision(precision: str) -> Any:
-    """Lightning's name for the configured precision."""
-    if precision != "auto":
-        return precision
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return "bf16-mixed" if fast_bf16(device) else "32-true"
 
 
 def quiet_lightning() -> None:

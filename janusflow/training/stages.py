@@ -6,13 +6,14 @@ JanusFlow Table 1 and Sec. 3.3; Janus Table 1; Janus-Pro Table 2.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from torch import nn
 
+from janusflow.adapters import has_adapter, is_adapter
 from janusflow.losses import loss_module
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.rl.config import RolloutConfig
@@ -142,16 +143,22 @@ def check_parts(name: str, train: Sequence[str], model: ModelConfig) -> None:
         raise ValueError(f"unknown part {unknown[0]!r} in stages.{name}.train; choose from {', '.join(known)}")
 
 
-def trained(model: UnifiedModel, stage: StageConfig) -> list[nn.Parameter]:
-    """The parameters that the stage trains."""
-    known = parts(model.config)
+def trained(model: UnifiedModel, stage: StageConfig) -> dict[str, nn.Parameter]:
+    """The parameters that the stage trains, by name; of an LLM with an adapter that alone."""
+    known, llm = parts(model.config), PARTS["llm"]
     prefixes = tuple(prefix for part in stage.train for prefix in known.get(part, ()))
+    frozen = (*NEVER_TRAINED, *llm) if has_adapter(model) else NEVER_TRAINED
     named = model.named_parameters()
-    return [p for name, p in named if name.startswith(prefixes) and not name.startswith(NEVER_TRAINED)]
+    return {n: p for n, p in named if n.startswith(prefixes) and (is_adapter(n) or not n.startswith(frozen))}
+
+
+def trained_names(model: UnifiedModel, stages: Iterable[StageConfig]) -> frozenset[str]:
+    """The names of the parameters that any of the stages trains."""
+    return frozenset(name for stage in stages for name in trained(model, stage))
 
 
 def freeze(model: UnifiedModel, stage: StageConfig) -> None:
     """Set ``requires_grad`` of every parameter of the model to what the stage says."""
     model.requires_grad_(False)
-    for parameter in trained(model, stage):
+    for parameter in trained(model, stage).values():
         parameter.requires_grad_()

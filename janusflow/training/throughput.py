@@ -37,10 +37,10 @@ def step_flops(model: UnifiedModel, lengths: Tensor, und_images: int, gen_images
     """
     config = model.config
     tokens = float(lengths.sum())
-    llm = sum(p.numel() for p in model.llm.blocks.parameters())
-    trained = 3.0 if any(p.requires_grad for p in model.llm.blocks.parameters()) else 2.0  # gradients pass through
+    blocks = [*model.llm.blocks.parameters()]
+    llm = sum(p.numel() * (3.0 if p.requires_grad else 2.0) for p in blocks)  # gradients pass through frozen ones
     attention = 2 * config.llm.num_layers * config.llm.hidden_size * float((lengths.double() ** 2).sum())
-    flops = trained * (2 * llm * tokens + attention)
+    flops = 2 * llm * tokens + (3.0 if any(p.requires_grad for p in blocks) else 2.0) * attention
 
     patches = config.vision.grid**2
     weights = [p for block in model.vision.blocks for p in block.parameters()]

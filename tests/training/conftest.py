@@ -47,7 +47,7 @@ REPORT = (
     *("report.prompts_per_tag=1", "report.images_per_prompt=2", "report.questions_per_kind=2"),
     "report.reference_images=8",
 )
-SPEED = ("tokens_per_second", "seconds_per_step", "data_wait", "memory_gib")
+SPEED = ("tokens_per_second", "generated_images_per_second", "seconds_per_step", "data_wait", "memory_gib")
 
 
 def write_config(folder, head="flow"):

@@ -10,8 +10,9 @@ from janusflow.data.config import TASKS, DataConfig
 from janusflow.data.sources import MixedSource
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.config import RunConfig
+from janusflow.training.memory import stage_needs
 from janusflow.training.optim import OptimConfig, build_optimizer, parts_of
-from janusflow.training.plan import check_stages, describe_model, describe_stage, stage_needs
+from janusflow.training.plan import check_stages, describe_model, describe_stage
 from janusflow.training.stages import PARTS, Quota, RatioConfig, StageConfig, freeze, quota, rate_factor
 from tests.conftest import ROOT
 
@@ -106,15 +107,16 @@ def test_stages_that_do_not_fit_the_model_or_the_data_are_named(tiny_config):
 
 def test_table_of_parts_counts_every_parameter_once_divides_memory_and_sums_the_disk(tiny_model):
     stages = {"a": StageConfig(train=["llm"]), "b": StageConfig()}
-    plan = describe_model(tiny_model, stages, OptimConfig(), shards=4, keep=2)
+    run = RunConfig(stages=stages)
+    plan = describe_model(tiny_model, run, shards=4)
     names = [*PARTS, "repa"]
     rows = {line.split()[0]: line.split()[1:] for line in plan.splitlines()[1:]}
     assert set(names) <= set(rows)
     total = sum(p.numel() for p in tiny_model.parameters())
     assert sum(float(rows[name][0]) for name in names) == pytest.approx(total / 1e6, abs=0.03)
     assert rows["llm"][1:] == ["trains", "trains"] and rows["siglip"][1:] == ["frozen", "trains"]
-    needs = stage_needs(tiny_model, stages["b"], OptimConfig())
-    assert f"memory: {sum(needs) / 4e6:.1f} MB a process" in plan
+    needs = stage_needs(tiny_model, stages["b"], run)
+    assert f"memory: {needs.memory / 4e6:.1f} MB a process" in plan
     assert f"disk: {(3 * needs.state + needs.weights) / 1e6:.1f} MB (2 + 1 states, model/)" in plan
 
 
@@ -138,8 +140,9 @@ def test_plan_of_a_stage_states_rate_mixture_and_samples():
 @pytest.mark.parametrize("parts", [["understanding", "generation"], [*PARTS, "repa"]])
 def test_memory_of_a_stage_is_what_a_step_of_it_holds(tiny_model, algorithm, parts):
     stage, config = StageConfig(train=parts), OptimConfig(algorithm)
+    run = RunConfig(optim=config, stages={"a": stage})
     with torch.device("meta"):
-        needs = stage_needs(type(tiny_model)(tiny_model.config), stage, config)
+        needs = stage_needs(type(tiny_model)(tiny_model.config), stage, run)
     freeze(tiny_model, stage)
     optimizer = build_optimizer(tiny_model, 1e-3, config)
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
@@ -157,4 +160,5 @@ def test_memory_of_a_stage_is_what_a_step_of_it_holds(tiny_model, algorithm, par
     assert needs.weights == needs.average == size(tiny_model.parameters())
     assert needs.gradients == size(p.grad for p in tiny_model.parameters() if p.grad is not None)
     assert needs.optimizer == size(v for state in states for name, v in state.items() if name != "step")
-    assert stage_needs(tiny_model, stage, OptimConfig(ema_decay=None)).average == 0
+    run.optim = OptimConfig(ema_decay=None)
+    assert stage_needs(tiny_model, stage, run).average == 0
