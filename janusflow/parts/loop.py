@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from janusflow.precision import autocast, fast_bf16
+from janusflow.precision import autocast, fast_dtype
 from janusflow.training.optim import OptimConfig, build_optimizer
 
 WARMUP = 50  # steps
@@ -20,8 +20,7 @@ def fit(
 ) -> float:
     """Minimise ``loss(step)`` over ``model`` with warm-up and cosine decay; returns the last losses' mean."""
     cpu = torch.device("cpu")
-    dtype = torch.bfloat16 if fast_bf16(cpu) else torch.float32  # as autocast's below
-    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm), dtype)
+    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm), fast_dtype(cpu))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: (
