@@ -17,7 +17,7 @@ from torch import nn
 
 from janusflow.config import load_config
 from janusflow.models.unified import UnifiedModel
-from janusflow.precision import fast_bf16
+from janusflow.precision import fast_bf16, fast_dtype
 from janusflow.training.config import RunConfig
 from janusflow.training.muon import Muon
 from janusflow.training.optim import OptimConfig, muon_matrices
@@ -36,14 +36,13 @@ def main() -> None:
     device = torch.device(args.device)
     model = UnifiedModel(load_config(RunConfig, args.config).model)
     matrices = [matrix.detach().to(device) for matrix in muon_matrices(model, OptimConfig(algorithm="muon"))]
-    dtype = torch.bfloat16 if fast_bf16(device) else torch.float32
     sides: dict[str, torch.optim.Optimizer] = {}
     for name in ("torch", "ours"):
         own = [nn.Parameter(matrix.clone()) for matrix in matrices]
         for matrix in own:
             matrix.grad = torch.randn_like(matrix)
         sides[name] = (
-            Muon(own, 1e-3, dtype=dtype)
+            Muon(own, 1e-3, dtype=fast_dtype(device))
             if name == "ours"
             else torch.optim.Muon(own, 1e-3, adjust_lr_fn="match_rms_adamw")
         )

@@ -19,6 +19,11 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """What ``device`` multiplies fastest: bf16 or fp32."""
+    return torch.bfloat16 if fast_bf16(device) else torch.float32
+
+
 def autocast(device: torch.device) -> torch.autocast:
     """Autocast to bf16 where that is fast, else a context that changes nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_bf16(device))

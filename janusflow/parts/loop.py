@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from janusflow.precision import autocast, fast_bf16
+from janusflow.precision import autocast, fast_dtype
 from janusflow.training.optim import OptimConfig, build_optimizer, set_rate
 
 WARMUP = 50  # steps
@@ -32,8 +32,7 @@ def fit(
     ``state``: a file that holds how far it is; the caller removes it. Returns the last losses' mean.
     """
     cpu = torch.device("cpu")
-    dtype = torch.bfloat16 if fast_bf16(cpu) else torch.float32  # as autocast's below
-    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm), dtype)
+    optimizer = build_optimizer(model, lr, OptimConfig(algorithm=algorithm), fast_dtype(cpu))
     first, shown = 0, 0.0
     if state.exists():
         saved = torch.load(state, weights_only=True)

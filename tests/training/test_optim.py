@@ -2,11 +2,13 @@
 
 import copy
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
 
 from janusflow.training import muon
+from janusflow.training.module import UnifiedModule
 from janusflow.training.muon import Muon, orthogonalized
 from janusflow.training.optim import OptimConfig, OptimizerUnion, build_optimizer, set_rate
 from janusflow.training.stages import StageConfig, rate_factor
@@ -58,14 +60,18 @@ def test_muon_does_what_torchs_does_to_the_precision_of_bf16():
         assert (one - other).norm() < 0.03 * moved and moved > 0.01
 
 
-def test_muon_orthogonalises_in_the_precision_it_is_given(monkeypatch):
-    seen = []
-    monkeypatch.setattr(muon, "orthogonalized", lambda x, dtype: seen.append(dtype) or orthogonalized(x, dtype))
-    for dtype in (torch.float32, torch.bfloat16):
-        model = nn.Linear(8, 8)
-        model.weight.grad = torch.ones(8, 8)
-        build_optimizer(model, 1e-3, OptimConfig(algorithm="muon"), dtype).step()
-    assert seen == [torch.float32, torch.bfloat16]
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_muon_orthogonalises_in_the_runs_precision(precision, dtype, tiny_model, monkeypatch):
+    module = UnifiedModule(tiny_model, codec=None, optim=OptimConfig(algorithm="muon"))
+    module.trainer = L.Trainer(accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False)
+    module.enter(STAGE, 0)
+    optimizer = module.configure_optimizers()
+    for parameter in tiny_model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    seen = set()
+    monkeypatch.setattr(muon, "orthogonalized", lambda x, dtype: seen.add(dtype) or orthogonalized(x, dtype))
+    optimizer.step()
+    assert seen == {dtype}
 
 
 STAGE = StageConfig(lr=1e-2, steps=10, warmup_steps=4, decay_fraction=0.5)
