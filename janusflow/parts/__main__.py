@@ -31,7 +31,7 @@ from janusflow.worlds.scenes import World
 CASTS = ("objects", "shapes")
 PARTS = {  # -> training steps
     "codecs/vae": 1600,
-    "codecs/vq": 3000,
+    "codecs/vq": 2000,
     "objects/siglip": 1500,
     "objects/llm": 1200,
     "shapes/siglip": 1000,

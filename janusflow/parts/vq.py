@@ -22,7 +22,7 @@ from janusflow.parts.vae import EDGE_WEIGHT, SIDE, STATISTICS_IMAGES, scenes
 
 BATCH = 32
 CODES, CODE_CHANNELS = 4096, 8
-LEVELS = (1, 2, 2, 4)  # channels relative to the first level's; the sides halve between levels
+LEVELS = (1, 1, 2, 4)  # channels relative to the first level's; the sides halve between levels
 BASE_CHANNELS = 32
 COMMITMENT = 0.25  # weight of the features' distance to their codes (van den Oord et al. 2017, Eq. 3)
 CONTINUOUS = 0.25  # share of the steps before codes are used

@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves
 
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.sample import Batch
-from janusflow.models.unified import UnifiedModel
+from janusflow.models.unified import Aside, UnifiedModel
 
 aten = torch.ops.aten
 INDEXED = (
@@ -122,9 +122,10 @@ def step_peak(
                 latents = batch.gen_latents if batch.gen_latents is not None else encode(batch.gen_pixels)
                 seen = encode(batch.und_pixels) if model.config.sees_latents else batch.und_pixels
                 images = (seen, batch.gen_pixels, latents, batch.seeds)
-                losses = model(batch.rows, batch.labels, *images, None, reference, 1.0, batch.noise)
+                aside = Aside(reference, progress=1.0, noise=batch.noise)
+                losses = model(batch.rows, batch.labels, *images, None, aside)
                 model.total(losses).backward()
-                del losses, latents, seen, images
+                del losses, latents, seen, images, aside
     except UNTRACEABLE as error:
         raise ValueError(f"its sizes depend on values: {error}") from error
     return found.peak
