@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shlex
 import statistics
 import time
 from collections import defaultdict
@@ -130,7 +131,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     asked = {"as configured": ""} | dict(one.partition(": ")[::2] for one in args.variant)
-    trainees = {name: Trainee(overrides.split(), args) for name, overrides in asked.items()}
+    trainees = {name: Trainee(shlex.split(overrides), args) for name, overrides in asked.items()}
     seconds: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in trainees}
     seen: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for turn in range(args.repeats + 1):  # the first one warms up
