@@ -44,7 +44,7 @@ def tiny_config() -> ModelConfig:
 def flow_sizes() -> ModelConfig:
     """Every part of the model at the least size that exercises it: 16 x 16 pixels, a 4 x 4 token grid."""
     return ModelConfig(
-        llm=LLMConfig(480, 32, 64, num_layers=3, num_heads=2, num_kv_heads=2, max_positions=256),
+        llm=LLMConfig(640, 32, 64, num_layers=3, num_heads=2, num_kv_heads=2, max_positions=256),
         vision=VisionConfig(image_size=16, patch_size=4, width=24, depth=2, num_heads=2),
         head=FlowHeadConfig(latent_channels=4, latent_size=8, width=16, encoder_blocks=1, decoder_blocks=1),
         losses={"ar": AnswerLossConfig(), "image": LossConfig("image"), "repa": RepaConfig(block=1, hidden_size=16)},

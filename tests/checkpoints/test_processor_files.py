@@ -63,7 +63,7 @@ ROLES = [  # a folder's name, what is in it, and whether it is a Janus-Pro
 @pytest.mark.parametrize(("name", "change", "pro"), ROLES)
 def test_roles_without_a_statement(tmp_path, janus_bundle, monkeypatch, name, change, pro):
     config = janus_bundle.model.config
-    roomy = UnifiedModel(dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab_size=512)))
+    roomy = UnifiedModel(dataclasses.replace(config, llm=dataclasses.replace(config.llm, vocab_size=704)))
     save_pretrained(dataclasses.replace(janus_bundle, model=roomy), tmp_path / name, "transformers")
     (tmp_path / name / "chat_template.json").unlink()
     change(forget_roles(tmp_path / name))
@@ -120,7 +120,7 @@ def vl_chat_processor(
 
 @pytest.mark.parametrize("head", ["flow", "ar"])
 def test_an_export_is_what_deepseeks_classes_open(tmp_path, janus_bundle, tiny_model, head):
-    flow = dataclasses.replace(janus_bundle, model=tiny_model, codec=LatentCodec.from_pretrained(ASSETS / "shapes/vae"))
+    flow = dataclasses.replace(janus_bundle, model=tiny_model, codec=LatentCodec.from_pretrained(ASSETS / "codecs/vae"))
     bundle, out = janus_bundle if head == "ar" else flow, tmp_path / "out"
     save_pretrained(bundle, tmp_path / "model")
     assert main(["export", str(tmp_path / "model"), str(out)]) == 0

@@ -15,7 +15,7 @@ from janusflow.weights import ASSETS
 
 @pytest.fixture
 def bundle(tiny_model, tokenizer):
-    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "shapes" / "vae"), tokenizer, ChatConfig())
+    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "codecs" / "vae"), tokenizer, ChatConfig())
 
 
 def picture(color: str, size: tuple[int, int] = (16, 16)) -> Image.Image:

@@ -24,11 +24,11 @@ BASES = (*(f"{family}/base.yaml" for family in FAMILIES), "janus_1b/base_imagene
 RUNNABLE = sorted(path for path in (str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.yaml")) if path not in BASES)
 SIZES = (
     *("data.image_size=48", "data.max_length=256", "data.workers=0", "data.held_out=0"),
-    "model.llm={vocab_size: 480, hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 2, num_kv_heads: 2}",
+    "model.llm={vocab_size: 640, hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 2, num_kv_heads: 2}",
     "model.llm.max_positions=256",
     "model.vision={image_size: 48, patch_size: 8, width: 24, depth: 1, num_heads: 2}",
     *("parts.llm=null", "parts.vision=null", "parts.run=null", "parts.tokenizer=shapes/tokenizer.json"),
-    *("parts.vae=shapes/vae", "parts.vq=shapes/vq", "report.tasks=[]", "preview.images=1", "preview.prompts=[]"),
+    *("parts.vae=codecs/vae", "parts.vq=codecs/vq", "report.tasks=[]", "preview.images=1", "preview.prompts=[]"),
     *("trainer.precision=32-true", "trainer.accumulate=1", "trainer.compile=false"),  # another test compiles
 )
 FLOW = ("model.head={latent_size: 12, width: 16, encoder_blocks: 1, decoder_blocks: 1}", "preview.sampling.steps=1")
