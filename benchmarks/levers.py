@@ -1,8 +1,9 @@
 """What helps a short run: variants of a configuration trained for equal wall time, judged by their held-out losses.
 
 ``python benchmarks/levers.py configs/shapes.yaml --minutes 4 --lever "few turns: data.sources.world.turns=1"`` first
-times a few steps of every variant, then gives each as many steps of its main stage as fit into the minutes, and reads
-the losses of the same held-out samples, times and noises at the end. The first variant is the configuration as it is.
+lets step.py time a step of every variant, in turns, then gives each as many steps of the stage as fit into the minutes,
+and reads the losses of the same held-out samples, times and noises at the end. The first variant is the configuration
+as it is.
 Levers that change what a sample's loss means, such as another weighting, are to be judged by drawings instead:
 ``--draw`` scores the run's model, too.
 """
@@ -13,7 +14,7 @@ import argparse
 import csv
 import json
 import platform
-import statistics
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,6 @@ from typing import Any
 import torch
 from timing import store
 
-TIMED = 14  # steps of a variant that are timed; the first ones warm up
-WARM = 4
 SILENT = ["report.tasks=[]", "trainer.log_every=1", "preview={every: 0, prompts: [], examples: 0}"]
 
 
@@ -47,23 +46,31 @@ def values(run: Path, stage: str) -> dict[str, list[float]]:
     return found
 
 
-def measure(args: argparse.Namespace, name: str, overrides: list[str], folder: Path) -> dict[str, Any]:
-    """Train one variant for the time that is given."""
+def seconds_per_step(args: argparse.Namespace, variants: dict[str, list[str]], folder: Path) -> dict[str, float]:
+    """Of each variant, in turns in one process, so that other work on the machine falls on all."""
+    asked = [f"{name}: {shlex.join(overrides)}" for name, overrides in variants.items()]
+    named = [word for variant in asked for word in ("--variant", variant)]
+    file = folder / "steps.json"
+    command = [sys.executable, Path(__file__).with_name("step.py"), args.config, "--stage", args.stage]
+    subprocess.run([*command, *named, "--out", file], check=True)
+    found = json.loads(file.read_text())["variants"]
+    return {name: found[name]["seconds a step"] for name in variants}
+
+
+def measure(args: argparse.Namespace, name: str, overrides: list[str], seconds: float, folder: Path) -> dict[str, Any]:
+    """Train one variant for the time that is given; ``seconds``: of a step."""
     safe = "".join(letter if letter.isalnum() else "_" for letter in name)
-    stage, everything = args.stage, [*overrides, *args.set]
-    short = [f"stages={{{stage}: {{steps: {TIMED}, warmup_steps: 0}}}}", *SILENT]
-    timed = train(args.config, [*everything, *short], folder, f"{safe}-timed")
-    seconds = statistics.median(values(timed, stage)["seconds_per_step"][WARM:])
-    steps = max(int(60 * args.minutes / seconds), 2 * TIMED)
+    stage, steps = args.stage, int(60 * args.minutes / seconds)
     silent = SILENT if not args.draw else SILENT[1:]
-    run = train(args.config, [*everything, f"stages={{{stage}: {{steps: {steps}}}}}", *silent], folder, safe)
+    run = train(args.config, [*overrides, f"stages={{{stage}: {{steps: {steps}}}}}", *silent], folder, safe)
     metrics = values(run, stage)
     losses = {key.rpartition("/")[2]: found[-1] for key, found in metrics.items() if key.startswith("validation/")}
+    rates = zip(metrics["generated_images_per_second"], metrics["seconds_per_step"], strict=True)
     figures = {
-        "overrides": everything,
+        "overrides": overrides,
         "seconds a step": round(seconds, 3),
         "steps": steps,
-        "generated images": round(sum(metrics["generated_images_per_second"]) * seconds),
+        "generated images": round(sum(rate * time for rate, time in rates)),
         "losses": losses,
     }
     if args.draw:
@@ -85,13 +92,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder of the runs (default: one that goes)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
-    variants = {"as configured": ""} | dict(one.partition(": ")[::2] for one in args.lever)
+    asked = {"as configured": ""} | dict(one.partition(": ")[::2] for one in args.lever)
+    variants = {name: [*shlex.split(overrides), *args.set] for name, overrides in asked.items()}
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        seconds = seconds_per_step(args, variants, folder)
         for name, overrides in variants.items():
-            found[name] = measure(args, name, overrides.split(), folder)
+            found[name] = measure(args, name, overrides, seconds[name], folder)
             print(name, json.dumps(found[name]), flush=True)
             store(
                 {
