@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
     asked = {"as configured": ""} | dict(one.partition(": ")[::2] for one in args.lever)
-    variants = {name: [*shlex.split(overrides), *args.set] for name, overrides in asked.items()}
+    variants = {name: [*args.set, *shlex.split(overrides)] for name, overrides in asked.items()}
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.work or Path(temporary)
