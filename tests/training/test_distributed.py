@@ -17,6 +17,7 @@ import train
 from janusflow import cli
 from tests.conftest import ROOT
 from tests.training.conftest import equal, weights, write_config
+from tests.training.test_rollouts import metrics, rl_config
 
 STEPS = 14
 pytestmark = pytest.mark.slow
@@ -112,6 +113,17 @@ def test_the_autoregressive_head_without_an_average_is_sharded_too(config):
     train_alone(config, "name=codes-alone", *overrides)
     finish(start(config, 2, "name=codes-fsdp", *overrides, "trainer.strategy=fsdp"))
     assert_same(config.parent / "runs" / "codes-fsdp", config.parent / "runs" / "codes-alone")
+
+
+@pytest.mark.parametrize(("kind", "strategy"), [("nft", "ddp"), ("flow_grpo", "fsdp"), ("grpo", "fsdp")])
+def test_two_processes_draw_and_learn_what_one_does(kind, strategy, runs, tmp_path):
+    path = rl_config(tmp_path, kind, runs)
+    train_alone(path, "name=alone")
+    finish(start(path, 2, "name=both", f"trainer.strategy={strategy}"))
+    alone, both = (metrics(tmp_path / "runs" / name) for name in ("alone", "both"))
+    for name in ("reward", "reward_spread", "loss/policy", "loss/ar", "gradient_norm"):
+        for step in range(5):
+            assert both[name, step] == pytest.approx(alone[name, step], rel=1e-3, abs=1e-5), (name, step)
 
 
 def test_killed_and_resumed_by_as_many_processes_or_by_one(config, alone):
