@@ -19,7 +19,7 @@ from janusflow.cli import main
 from janusflow.data.template import ChatConfig
 from janusflow.models.unified import UnifiedModel
 from janusflow.weights import SHIPPED
-from janusflow.worlds.scenes import render, sample_scene
+from janusflow.worlds.scenes import World, render, sample_scene
 from janusflow.worlds.vocabulary import indefinite
 from tests.conftest import ROOT
 
@@ -65,7 +65,7 @@ def test_same_seed_gives_the_same_file_in_any_batch(tmp_path):
 
 @pytest.mark.parametrize("model", SHIPPED)
 def test_shipped_models_answer_right(tmp_path, capsys, model):
-    scene = sample_scene(np.random.default_rng(4), "colors")
+    scene = sample_scene(np.random.default_rng(4), "colors", world=World("shapes", "fixed"))
     group = scene.groups[0]
     render(scene).save(tmp_path / "picture.png")
     questions = [

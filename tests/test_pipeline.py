@@ -9,7 +9,7 @@ import torch
 
 import janusflow
 from janusflow.weights import SHIPPED
-from janusflow.worlds.scenes import render, sample_scene
+from janusflow.worlds.scenes import World, render, sample_scene
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_pictures_and_answers(pipeline, tmp_path):
     assert [image.size for image in drawn] == [(48, 48)] * 4 and seen == [(1, 2, 4), (2, 2, 4)]
     (alone,) = pipeline.generate("a ring", seed=4, steps=2)
     assert np.abs(np.asarray(alone, int) - np.asarray(drawn[3], int)).max() <= 1
-    scene = sample_scene(np.random.default_rng(4), "colors")
+    scene = sample_scene(np.random.default_rng(4), "colors", world=World("shapes", "fixed"))
     render(scene).save(tmp_path / "scene.png")
     question = f"what color is the {scene.groups[0].name}?"
     for images in (render(scene), tmp_path / "scene.png", [str(tmp_path / "scene.png")]):

@@ -48,7 +48,7 @@ def test_a_multistep_solver_evaluates_once_a_step():
 def test_exact_velocity_carries_noise_to_data(sampler, steps):
     """The straight path's velocity is constant, so that every solver is exact in any number of steps."""
     x, z_0 = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
-    torch.testing.assert_close(integrate(lambda z, t: x - z_0, z_0, steps, sampler), x)
+    torch.testing.assert_close(integrate(lambda z, t, *end: x - z_0, z_0, steps, sampler), x)
 
 
 def test_marginal_velocity_turns_noise_into_a_gaussian():

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from janusflow.weights import ASSETS
 from janusflow.worlds.casts import Box, Cast
 from janusflow.worlds.vocabulary import COLORS
 
 if TYPE_CHECKING:
     from janusflow.worlds.scenes import Group, Thing
 
-DRAWINGS = ASSETS / "objects" / "drawings"
+DRAWINGS = Path(__file__).parents[1] / "assets" / "objects" / "drawings"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 OPAQUE = 64  # of 255: more belongs to the drawing
 SMALL = 52  # pixels up to which a thing is drawn from a sheet of half the size

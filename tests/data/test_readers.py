@@ -134,7 +134,7 @@ def test_rows_serve_every_task_in_any_order(tmp_path):
     images = reader("parquet", f"{tmp_path}/{{0..1}}.parquet")
     assert len(images) == 5
     for item in (4, 0, 3, 2, 1, 4):
-        image, prompt, _ = images.generation(item, RNG)
+        image, prompt, *_ = images.generation(item, RNG)
         assert prompt == COLOURS[item] == images.text(item, RNG).text
         assert image.tobytes() == Image.new("RGB", (48, 32), COLOURS[item]).tobytes()
         assert images.understanding(item, RNG).turns[0][1] == COLOURS[item]

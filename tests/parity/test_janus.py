@@ -20,7 +20,7 @@ TOLERANCE = 1e-5  # relative
 
 
 @pytest.fixture(scope="module")
-def reference(shared, tmp_path_factory, tokenizer):
+def reference(shared, tmp_path_factory, small_tokenizer):
     golden = shared / "golden"
     settings = json.loads((golden / "janus_ar_small.json").read_text())
     manifest = json.loads((golden / "janus_ar_small.manifest.json").read_text())
@@ -30,7 +30,7 @@ def reference(shared, tmp_path_factory, tokenizer):
     config["vision_config"]["params"]["select_layer"] = settings["siglip_layers"] - 25  # of 24 blocks
     folder = tmp_path_factory.mktemp("janus")
     (folder / "config.json").write_text(json.dumps(config))
-    tokenizer.save(folder / "tokenizer.json")
+    small_tokenizer.save(folder / "tokenizer.json")
     save_file({key: filled(key, shape) for key, shape in manifest.items()}, folder / "model.safetensors")
     bundle = load_pretrained(folder)
     shutil.rmtree(folder)

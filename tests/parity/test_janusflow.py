@@ -36,7 +36,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def reference(shared, tmp_path_factory, tokenizer):
+def reference(shared, tmp_path_factory, small_tokenizer):
     """A folder as DeepSeek writes it, with official names and settings, is read with JanusFlow's defaults."""
     golden = shared / "golden"
     settings = json.loads((golden / "janusflow_small.json").read_text())
@@ -46,7 +46,7 @@ def reference(shared, tmp_path_factory, tokenizer):
     config["vision_und_enc_config"]["params"]["select_layer"] = settings["siglip_layers"] - 25  # of 24 blocks
     folder = tmp_path_factory.mktemp("janusflow")
     (folder / "config.json").write_text(json.dumps(config))
-    tokenizer.save(folder / "tokenizer.json")
+    small_tokenizer.save(folder / "tokenizer.json")
     save_file({key: filled(key, shape) for key, shape in manifest.items()}, folder / "model.safetensors")
     bundle = load_pretrained(folder, vae=None)
     shutil.rmtree(folder)

@@ -118,7 +118,7 @@ def test_coverage_falls_with_what_is_missing(judged_world):
     features = embed(judged_world.cast, [scene.render() for scene in scenes]).numpy()
     whole = coverage(features, judged_world, IN_DISTRIBUTION, references)
     assert whole["recall"] > 0.75 and whole["recall"] == pytest.approx(whole["recall_floor"], abs=0.1)
-    assert whole["nearest"] == pytest.approx(whole["nearest_floor"], rel=0.2)
+    assert whole["nearest"] == pytest.approx(whole["nearest_floor"], rel=0.35), "medians of 96"
 
     collapsed = coverage(np.repeat(features[: count // 8], 8, axis=0), judged_world, IN_DISTRIBUTION, references)
     assert collapsed["recall"] < 0.05 and collapsed["recall_floor"] == whole["recall_floor"]
