@@ -64,7 +64,11 @@ class AdapterConfig:
         from peft import LoraConfig
 
         return LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=sorted(self.targets), **more
+            r=self.rank,
+            lora_alpha=cast(int, self.alpha),
+            lora_dropout=self.dropout,
+            target_modules=sorted(self.targets),
+            **more,
         )
 
 

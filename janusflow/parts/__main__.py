@@ -1,6 +1,6 @@
 """``python -m janusflow.parts``: rebuild the pretrained parts of the worlds' models; killed, it goes on.
 
-The codecs serve all casts; each cast has a tokenizer, a SigLIP and a language model of its own.
+Each cast has its own: two image codecs, a tokenizer, a SigLIP and a language model.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from janusflow.worlds.scenes import World
 
 CASTS = ("objects", "shapes")
 PARTS = {  # -> training steps
-    "codecs/vae": 1600,
-    "codecs/vq": 2000,
-    "objects/siglip": 1500,
-    "objects/llm": 1200,
+    "shapes/vae": 6000,
+    "shapes/vq": 8000,
     "shapes/siglip": 1000,
     "shapes/llm": 1000,
+    "objects/vae": 12000,
+    "objects/vq": 16000,
+    "objects/siglip": 1500,
+    "objects/llm": 1200,
 }
 
 Figures = dict[str, float]
@@ -60,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         steps, start = args.steps or PARTS[name], time.time()
         state = folder / f"{part}.state"
-        figures = TRAINERS[part](args.seed, configs.get(folder.name), folder, steps, state)
+        figures = TRAINERS[part](args.seed, configs[folder.name], folder, steps, state)
         follow_umask(folder.rglob("*.safetensors"))
         write_card(folder, part, {"seed": args.seed, "steps": steps}, time.time() - start, figures)
         state.unlink(missing_ok=True)
@@ -82,23 +84,22 @@ def write_card(folder: Path, part: str, asked: Figures, seconds: float, figures:
     print(part, card[part])
 
 
-def vae(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+def vae(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) -> Figures:
     """The VAE of the flow head."""
-    model, figures = train_vae(seed, steps, state)
+    model, figures = train_vae(folder.name, seed, steps, state)
     model.half().save_pretrained(folder / "vae", safe_serialization=True)
     return figures
 
 
-def vq(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+def vq(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) -> Figures:
     """The VQ tokenizer of the autoregressive head."""
-    model, figures = train_vq(seed, steps, state)
+    model, figures = train_vq(folder.name, seed, steps, state)
     VQCodec(model.half()).save(folder / "vq")
     return figures
 
 
-def siglip(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+def siglip(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) -> Figures:
     """Both towers, and the tokenizer, which takes no time."""
-    assert config is not None
     world = World(folder.name)
     tokenizer = train_tokenizer(seed, config.model.llm.vocab_size, world)
     tokenizer.save(folder / "tokenizer.json")
@@ -107,9 +108,8 @@ def siglip(seed: int, config: RunConfig | None, folder: Path, steps: int, state:
     return figures
 
 
-def llm(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Path) -> Figures:
+def llm(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) -> Figures:
     """The language model."""
-    assert config is not None
     tokenizer = TextTokenizer.from_file(folder / "tokenizer.json")
     model, figures = train_llm(World(folder.name), seed, config.model.llm, tokenizer, steps, state)
     weights = {key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}
@@ -117,7 +117,7 @@ def llm(seed: int, config: RunConfig | None, folder: Path, steps: int, state: Pa
     return figures
 
 
-TRAINERS: dict[str, Callable[[int, RunConfig | None, Path, int, Path], Figures]] = {
+TRAINERS: dict[str, Callable[[int, RunConfig, Path, int, Path], Figures]] = {
     "vae": vae,
     "vq": vq,
     "siglip": siglip,

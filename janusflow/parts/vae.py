@@ -13,43 +13,44 @@ from torch import Tensor
 from janusflow.data.transforms import to_tensor
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.parts.loop import fit
+from janusflow.worlds.casts import cast_of
+from janusflow.worlds.placement import LEVELS
 from janusflow.worlds.scenes import Split, World, sample_scene
 
-BATCH = 32
-SIDE = 64  # pixels of the pictures to learn from
+BATCH = 8  # many small steps
 KL_WEIGHT = 1e-3  # per latent element, against a mean error per pixel
 EDGE_WEIGHT = 4.0  # of the squared error, which edges dominate, against the absolute error
 STATISTICS_IMAGES = 512
 HELD_OUT_EVERY = 5  # scenes
-WORLDS = (*[World("objects")] * 3, World("shapes"))  # in turn
 
 
-def scenes(seed: int, first: int, count: int, size: int) -> Tensor:
-    """Rendered scenes (count, 3, size, size) in [-1, 1] of all worlds, some held out: a codec knows no compositions."""
+def scenes(cast: str, seed: int, first: int, count: int) -> Tensor:
+    """Rendered scenes (count, 3, S, S) in [-1, 1] of both levels, some held out: a codec knows no compositions."""
     pictures = []
     for index in range(first, first + count):
         split: Split = "held_out" if index % HELD_OUT_EVERY == 0 else "train"
-        scene = sample_scene(np.random.default_rng([seed, index]), None, split, WORLDS[index % len(WORLDS)])
-        pictures.append(to_tensor(scene.render(size)))
+        world = World(cast, LEVELS[index % len(LEVELS)])
+        scene = sample_scene(np.random.default_rng([seed, index]), None, split, world)
+        pictures.append(to_tensor(scene.render()))
     return torch.stack(pictures)
 
 
-def train_vae(seed: int, steps: int, state: Path) -> tuple[AutoencoderKL, dict[str, float]]:
+def train_vae(cast: str, seed: int, steps: int, state: Path) -> tuple[AutoencoderKL, dict[str, float]]:
     """A VAE with 4 x 4 pixels per latent position, and its figures: PSNR in dB and the latents' spread."""
     torch.manual_seed(seed)
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(32, 48, 64),
+        block_out_channels=(24, 48, 64),
         layers_per_block=1,
         latent_channels=FlowHeadConfig.latent_channels,
         norm_num_groups=8,
-        sample_size=SIDE,
+        sample_size=cast_of(cast).image_size,
         mid_block_add_attention=False,
     )
 
     def loss(step: int) -> Tensor:
-        pixels = scenes(seed, step * BATCH, BATCH, SIDE)
+        pixels = scenes(cast, seed, step * BATCH, BATCH)
         posterior = vae.encode(pixels).latent_dist
         error = vae.decode(posterior.sample()).sample.float() - pixels
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
@@ -57,7 +58,7 @@ def train_vae(seed: int, steps: int, state: Path) -> tuple[AutoencoderKL, dict[s
 
     fit("vae", vae, loss, steps, lr=2e-3, state=state)
     with torch.no_grad():
-        held = scenes(seed + 1, 0, STATISTICS_IMAGES, SIDE)
+        held = scenes(cast, seed + 1, 0, STATISTICS_IMAGES)
         posterior = vae.encode(held).latent_dist
         mse = F.mse_loss(vae.decode(posterior.mode()).sample.clamp(-1, 1), held).item()
         vae.register_to_config(scaling_factor=round(1 / posterior.sample().std().item(), 5))

@@ -18,19 +18,19 @@ from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.codecs.vq import VQCodec
 from janusflow.parts.loop import fit
-from janusflow.parts.vae import EDGE_WEIGHT, SIDE, STATISTICS_IMAGES, scenes
+from janusflow.parts.vae import BATCH, EDGE_WEIGHT, STATISTICS_IMAGES, scenes
+from janusflow.worlds.casts import cast_of
 
-BATCH = 32
 CODES, CODE_CHANNELS = 4096, 8
 LEVELS = (1, 1, 2, 4)  # channels relative to the first level's; the sides halve between levels
 BASE_CHANNELS = 32
 COMMITMENT = 0.25  # weight of the features' distance to their codes (van den Oord et al. 2017, Eq. 3)
 CONTINUOUS = 0.25  # share of the steps before codes are used
 RESETS_END = 0.8  # share of the steps after which unused codes stay where they are
-RESET_EVERY = 50  # steps
+RESET_EVERY = 200  # steps
 
 
-def train_vq(seed: int, steps: int, state: Path) -> tuple[JanusVQVAE, dict[str, float]]:
+def train_vq(cast: str, seed: int, steps: int, state: Path) -> tuple[JanusVQVAE, dict[str, float]]:
     """A VQ tokenizer with 8 x 8 pixels a code, and its figures: PSNR in dB, the share of codes in use, bits a code."""
     torch.manual_seed(seed)
     vq = JanusVQVAE(
@@ -41,7 +41,7 @@ def train_vq(seed: int, steps: int, state: Path) -> tuple[JanusVQVAE, dict[str, 
             base_channels=BASE_CHANNELS,
             channel_multiplier=list(LEVELS),
             num_res_blocks=1,
-            num_patches=SIDE // 2 ** (len(LEVELS) - 1),
+            num_patches=cast_of(cast).image_size // 2 ** (len(LEVELS) - 1),
         )
     )  # channels first: the backward pass of the many group norms is much slower on channels-last memory
     codebook = vq.quantize.embedding.weight
@@ -56,7 +56,7 @@ def train_vq(seed: int, steps: int, state: Path) -> tuple[JanusVQVAE, dict[str, 
             codebook[unused] = F.normalize(features[chosen] + noise, dim=-1)
 
     def loss(step: int) -> Tensor:
-        pixels = scenes(seed, step * BATCH, BATCH, SIDE)
+        pixels = scenes(cast, seed, step * BATCH, BATCH)
         features = F.normalize(vq.quant_conv(vq.encoder(pixels)).float(), dim=1)  # (B, C, h, w)
         extra = torch.zeros(())
         quantized = features
@@ -79,7 +79,7 @@ def train_vq(seed: int, steps: int, state: Path) -> tuple[JanusVQVAE, dict[str, 
     fit("vq", vq, loss, steps, lr=2e-3, state=state)
     del vq.used
     codec = VQCodec(vq)
-    held = scenes(seed + 1, 0, STATISTICS_IMAGES, SIDE)
+    held = scenes(cast, seed + 1, 0, STATISTICS_IMAGES)
     codes = codec.encode(held)
     mse = F.mse_loss(codec.decode(codes), held).item()
     share = codes.flatten().bincount(minlength=CODES) / codes.numel()

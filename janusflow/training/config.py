@@ -29,8 +29,8 @@ class PartsConfig:
     checkpoint: str | None = None  # model folder or hub id, such as deepseek-ai/JanusFlow-1.3B
     run: str | None = None  # run folder, such as that of the stage before
     tokenizer: str = "shapes/tokenizer.json"
-    vae: str = "codecs/vae"  # flow head: a diffusers AutoencoderKL folder or hub id
-    vq: str = "codecs/vq"  # autoregressive head: a transformers JanusVQVAE folder or hub id, or a Janus model with one
+    vae: str = "shapes/vae"  # flow head: a diffusers AutoencoderKL folder or hub id
+    vq: str = "shapes/vq"  # autoregressive head: a transformers JanusVQVAE folder or hub id, or a Janus model with one
     vision: str | None = "shapes/siglip.safetensors"  # SigLIP image tower; None: random weights
     llm: str | None = "shapes/llm.safetensors"  # language model; None: random weights
 

@@ -15,7 +15,7 @@ SAVED = {}
 
 @pytest.fixture
 def flow_bundle(tiny_model, tokenizer):
-    codec = LatentCodec.from_pretrained(ASSETS / "codecs" / "vae")
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
     chat = ChatConfig(user="<|User|>", assistant="<|Assistant|>", system="Be brief.")
     return Bundle(tiny_model, codec, tokenizer, chat, Preprocessing(min_side=3, normalize=False, mean=[0.1, 0.2, 0.3]))
 

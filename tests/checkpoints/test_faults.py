@@ -231,7 +231,7 @@ def test_bundles_that_a_layout_cannot_hold(tmp_path, janus_bundle, tiny_model):
 def test_codecs_of_the_other_kind_are_refused(tmp_path, saved, tiny_model, tokenizer):
     janus = saved("janus", "janusflow")
     with pytest.raises(ValueError, match="draws with a VQ tokenizer, the image codec is a VAE"):
-        load_pretrained(janus, vae=ASSETS / "codecs" / "vae")
+        load_pretrained(janus, vae=ASSETS / "shapes" / "vae")
     save_pretrained(Bundle(tiny_model, None, tokenizer), tmp_path / "flow")
     with pytest.raises(ValueError, match="draws with a VAE, the image codec is a VQ tokenizer"):
         load_pretrained(tmp_path / "flow", vae=janus / "vq")

@@ -120,7 +120,7 @@ def vl_chat_processor(
 
 @pytest.mark.parametrize("head", ["flow", "ar"])
 def test_an_export_is_what_deepseeks_classes_open(tmp_path, janus_bundle, tiny_model, head):
-    flow = dataclasses.replace(janus_bundle, model=tiny_model, codec=LatentCodec.from_pretrained(ASSETS / "codecs/vae"))
+    flow = dataclasses.replace(janus_bundle, model=tiny_model, codec=LatentCodec.from_pretrained(ASSETS / "shapes/vae"))
     bundle, out = janus_bundle if head == "ar" else flow, tmp_path / "out"
     save_pretrained(bundle, tmp_path / "model")
     assert main(["export", str(tmp_path / "model"), str(out)]) == 0

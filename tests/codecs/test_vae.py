@@ -54,14 +54,14 @@ def test_tiles_change_little(taesdxl, photographs):
 
 
 def test_saved_codec_is_the_same(tmp_path):
-    codec = LatentCodec.from_pretrained(ASSETS / "codecs" / "vae")
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
     codec.save(tmp_path)
     pixels = torch.rand(1, 3, 48, 48) * 2 - 1
     latents = codec.encode(pixels)
     assert torch.equal(LatentCodec.from_pretrained(tmp_path).encode(pixels), latents)
     assert str(ASSETS) not in (tmp_path / "config.json").read_text(), "no path of this machine"
     assert (tmp_path / "diffusion_pytorch_model.safetensors").stat().st_size < 1.1 * sum(
-        path.stat().st_size for path in (ASSETS / "codecs" / "vae").glob("*.safetensors")
+        path.stat().st_size for path in (ASSETS / "shapes" / "vae").glob("*.safetensors")
     )
 
 
@@ -92,7 +92,7 @@ def test_sides_that_do_not_fit_are_refused(taesdxl):
 )
 def test_a_damaged_configuration_is_named(tmp_path, name, value):
     """Also one that asks for more than the weights hold, which diffusers would leave random."""
-    LatentCodec.from_pretrained(ASSETS / "codecs" / "vae").save(tmp_path)
+    LatentCodec.from_pretrained(ASSETS / "shapes" / "vae").save(tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     assert values[name] != value
     (tmp_path / "config.json").write_text(json.dumps({**values, name: value}))

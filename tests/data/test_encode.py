@@ -24,7 +24,7 @@ from janusflow.data.sources import MixedSource, open_reader
 from janusflow.weights import ASSETS
 from tests.data.conftest import picture, write_shard
 
-VAE = ASSETS / "codecs" / "vae"
+VAE = ASSETS / "shapes" / "vae"
 COUNT, SIZE, BATCH = 40, 48, 2
 PAUSE = 0.05  # seconds before each batch, in which the test can see what there is and send its signal
 

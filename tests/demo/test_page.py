@@ -57,7 +57,7 @@ def test_every_option_that_may_be_set_has_a_control_with_its_default(usual):
 @pytest.fixture
 def page(tiny_model, tokenizer, janus_bundle, tmp_path):
     """The page of a tiny flow, which a tiny Janus is compared with."""
-    codec = LatentCodec.from_pretrained(ASSETS / "codecs" / "vae")
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
     save_pretrained(Bundle(tiny_model, codec, tokenizer, ChatConfig()), tmp_path / "tiny-flow")
     save_pretrained(janus_bundle, tmp_path / "tiny-codes")
     flow, codes = (Shown(str(tmp_path / name), load_pretrained) for name in ("tiny-flow", "tiny-codes"))

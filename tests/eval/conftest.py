@@ -37,7 +37,7 @@ def build(head, tokenizer, seed=0):
     losses = {"ar": AnswerLossConfig(), "image": LossConfig("image")}
     vision = VisionConfig(image_size=48, patch_size=48 // HEADS[head].grid, width=24, depth=1, num_heads=2)
     model = UnifiedModel(ModelConfig(LLM, vision, HEADS[head], losses)).eval()
-    codec = LatentCodec.from_pretrained(ASSETS / "codecs" / "vae") if head == "flow" else VQCodec(JanusVQVAE(SMALL_VQ))
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae") if head == "flow" else VQCodec(JanusVQVAE(SMALL_VQ))
     return Bundle(model, codec, tokenizer)
 
 

@@ -45,7 +45,7 @@ def adapter(monkeypatch):
 
 @pytest.fixture
 def bundle(tiny_model, tokenizer):
-    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "codecs" / "vae"), tokenizer, ChatConfig())
+    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "shapes" / "vae"), tokenizer, ChatConfig())
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def bundle(tiny_model, tokenizer):
     with torch.no_grad():
         for block in tiny_model.llm.blocks:
             block.self_attn.o_proj.weight.mul_(3)  # what was said before counts
-    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "codecs" / "vae"), tokenizer, ChatConfig())
+    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "shapes" / "vae"), tokenizer, ChatConfig())
 
 
 def picture(color: str, size: tuple[int, int] = (16, 16)) -> Image.Image:

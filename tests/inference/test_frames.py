@@ -15,7 +15,7 @@ from janusflow.weights import ASSETS
 
 @pytest.fixture
 def bundle(tiny_model, tokenizer):
-    codec = LatentCodec.from_pretrained(ASSETS / "codecs" / "vae")
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
     return Bundle(tiny_model, codec, tokenizer, ChatConfig())
 
 

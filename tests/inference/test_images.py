@@ -20,7 +20,7 @@ SEEDS = [5, 6, 7]
 
 @pytest.fixture
 def bundle(tiny_model, tokenizer):
-    codec = LatentCodec.from_pretrained(ASSETS / "codecs" / "vae")
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
     return Bundle(tiny_model, codec, tokenizer, ChatConfig())
 
 

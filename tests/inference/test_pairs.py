@@ -29,7 +29,7 @@ def teacher(tiny_model, tokenizer):
 
 
 def codec_of_flow():
-    return LatentCodec.from_pretrained(ASSETS / "codecs" / "vae")
+    return LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
 
 
 @pytest.fixture

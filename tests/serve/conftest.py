@@ -10,4 +10,4 @@ from janusflow.weights import ASSETS
 
 @pytest.fixture
 def bundle(tiny_model, tokenizer):
-    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "codecs" / "vae"), tokenizer, ChatConfig())
+    return Bundle(tiny_model, LatentCodec.from_pretrained(ASSETS / "shapes" / "vae"), tokenizer, ChatConfig())

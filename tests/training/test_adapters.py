@@ -33,7 +33,7 @@ ADAPTER = (
     "stages.stage2.lr=0.01",
 )
 LAST = "model/adapter_model.safetensors"
-CODEC = "parts.vae=codecs/vae"
+CODEC = "parts.vae=shapes/vae"
 
 
 @pytest.fixture(scope="session")

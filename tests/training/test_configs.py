@@ -28,7 +28,7 @@ SIZES = (
     "model.llm.max_positions=256",
     "model.vision={image_size: 48, patch_size: 8, width: 24, depth: 1, num_heads: 2}",
     *("parts.llm=null", "parts.vision=null", "parts.run=null", "parts.tokenizer=shapes/tokenizer.json"),
-    *("parts.vae=codecs/vae", "parts.vq=codecs/vq", "report.tasks=[]", "preview.images=1", "preview.prompts=[]"),
+    *("parts.vae=shapes/vae", "parts.vq=shapes/vq", "report.tasks=[]", "preview.images=1", "preview.prompts=[]"),
     *("trainer.precision=32-true", "trainer.accumulate=1", "trainer.compile=false"),  # another test compiles
 )
 FLOW = ("model.head={latent_size: 12, width: 16, encoder_blocks: 1, decoder_blocks: 1}", "preview.sampling.steps=1")

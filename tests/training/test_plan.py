@@ -19,7 +19,7 @@ from janusflow.training.prepare import prepare_blocks
 from janusflow.training.trace import Allocations, step_peak
 from tests.training.conftest import write_config
 
-CODEC = "parts.vae=codecs/vae"
+CODEC = "parts.vae=shapes/vae"
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ FAILS = [  # head, what ends a start, and what its line says
     ("flow", "model.head.latent_channels=8", "latents"),
     ("flow", "--resume=nowhere", "nowhere"),
     ("flow", "--resume=latest", "no run"),
-    ("ar", "parts.vq=codecs/vae", "48 pixels into 4 x 12 x 12 latents, but model.head expects 36"),
+    ("ar", "parts.vq=shapes/vae", "48 pixels into 4 x 12 x 12 latents, but model.head expects 36"),
     ("ar", "model.head.codebook_size=512", "4096 codes, the model's head 512"),
     ("ar", "model.head.grid=5", "5 x 5 tokens against 6 x 6"),
     ("ar", f"parts.checkpoint={SHIPPED['shapes-flow']}", "a head of the kind 'flow': set model.head=flow"),
