@@ -10,7 +10,7 @@ import copy
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
