@@ -131,9 +131,9 @@ def note(codec: Path, found: dict[str, dict[str, float]]) -> None:
     """Add the figures to the codec's entry in the card beside it."""
     path = codec.parent / "card.json"
     card = json.loads(path.read_text()) if path.exists() else {}
-    card.setdefault(codec.name, {})["reconstructions"] = {
-        where: {name: round(value, 3) for name, value in figures.items()} for where, figures in found.items()
-    }
+    noted = card.setdefault(codec.name, {}).setdefault("reconstructions", {})
+    for where, figures in found.items():
+        noted[where] = {name: round(value, 3) for name, value in figures.items()}
     path.write_text(json.dumps(card, indent=2) + "\n")
 
 
