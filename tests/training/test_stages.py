@@ -54,7 +54,7 @@ def test_quotas_fill_every_step_and_keep_the_ratio():
     ):
         assert quota(StageConfig(batch_size=8, ratios=[ratio]), 5) == expected, "absent types get nothing"
     stage = StageConfig(batch_size=10, ratios=[RatioConfig(1, 0, 0, until=100), RatioConfig(0, 1, 0)])
-    assert (quota(stage, 99), quota(stage, 100)) == ((10, 0, 0), (0, 10, 0)), "the mixture changes at its step"
+    assert (quota(stage, 99), quota(stage, 100)) == ((10, 0, 0, 0), (0, 10, 0, 0)), "the mixture changes at its step"
 
 
 def test_rate_warms_up_stays_and_decays():
