@@ -48,7 +48,7 @@ class Pipeline(Bundle):
         """``num_images`` of each prompt in turn, with the seeds ``seed``, ``seed`` + 1, …
 
         images: pictures or files that the prompts show in front of their words: as many, or one of either for all; what
-        understanding sees in them is drawn. Without prompts they are asked for again.
+        understanding sees in them is drawn. Without prompts, the request is to draw them again.
         An image depends on its prompt, its seed and the options, not on its batch. options: of the model's head, such
         as ``guidance`` and ``steps`` (``pipeline.options``); what is not given is the model's own, else the head's
         default. on_step: ``on_step(done, steps, latents)`` within a batch. memory_gib: what a batch may take beside the
