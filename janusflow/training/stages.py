@@ -128,7 +128,8 @@ def _due(ratio: RatioConfig, batch_size: int, step: int) -> Quota:
     weights = {task: getattr(ratio, task) for task in TASKS}
     total, samples = sum(weights.values()), batch_size * step
     due = {task: int(samples * weight / total + 1e-6) for task, weight in weights.items()}
-    filler = next(task for task in ("generation", "reconstruction", "text", "understanding") if weights[task])
+    order: tuple[Task, ...] = ("generation", "reconstruction", "text", "understanding")
+    filler = next(task for task in order if weights[task])
     due[filler] += samples - sum(due.values())
     return Quota(**due)
 
