@@ -18,7 +18,8 @@ import torch
 from PIL import Image
 
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained
-from janusflow.inference.answers import Conversation, DecodingOptions, answer, embed_prompts
+from janusflow.inference.answers import Conversation, DecodingOptions, answer
+from janusflow.inference.images import embed_prompts
 from janusflow.pictures import to_rgb
 
 try:

@@ -6,10 +6,10 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
@@ -29,6 +29,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 REVISION = "branch, tag or commit of a hub id (default: its main branch)"
 DEVICE = "cpu, cuda, mps … (default: cuda if there is one, else cpu)"
 SHARD_SIZE = "a weights file is at most this large, such as 500MB"
+
+T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +54,15 @@ def build_parser() -> argparse.ArgumentParser:
         "generate", parents=[model], help="draw pictures of a prompt", description=run_generate.__doc__
     )
     generate.set_defaults(run=run_generate)
-    generate.add_argument("prompt", nargs="+", help="what to draw; several prompts are drawn in one batch")
+    generate.add_argument("prompt", nargs="*", help="what to draw; several prompts are drawn in one batch")
+    generate.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="picture that the prompt shows in front of its words: what the model sees in it is drawn; without words, "
+        "the picture again. Several: as many as prompts, or with one prompt or none",
+    )
     generate.add_argument("--out", type=Path, default=Path("out"), help="folder for the PNG files")
     add_sampling(generate)
     generate.add_argument(
@@ -205,7 +215,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 
 def run_generate(args: argparse.Namespace) -> int:
-    """Draw ``--num-images`` pictures of each prompt, write them as PNG with their settings, print the paths."""
+    """Draw ``--num-images`` pictures of each prompt or ``--image``, write them as PNG with their settings, print the
+    paths."""
     if args.num_images < 1:
         raise ValueError(f"--num-images must be at least 1, got {args.num_images}")
     if args.seed < 0:
@@ -213,24 +224,31 @@ def run_generate(args: argparse.Namespace) -> int:
     empty = [prompt for prompt in args.prompt if not prompt.strip()]
     if empty:
         raise ValueError("a prompt is empty")
-    from janusflow.inference.images import generate_images
-    from janusflow.pictures import save_png
+    if not args.prompt and not args.image:
+        raise ValueError("nothing to draw: give a prompt or --image")
+    from janusflow.inference.images import generate_images, paired
+    from janusflow.pictures import read_image, save_png
     from janusflow.progress import progress_bar
     from janusflow.provenance import made_by
 
     given = sampling_flags(args)
+    asked = paired(args.prompt, args.image)
+    shown = {file: read_image(file) for file in args.image}
     bundle = load(args)
     options = bundle.model.config.head.sampling(bundle.sampling, given)
     bundle.required_codec.tile(args.tile)
-    prompts = [prompt for prompt in args.prompt for _ in range(args.num_images)]
-    seeds = [args.seed + number for _ in args.prompt for number in range(args.num_images)]
+    drawings = [(*one, args.seed + number) for one in asked for number in range(args.num_images)]
+    prompts, files, seeds = zip(*drawings, strict=True)
+    pictures = [file and shown[file] for file in files]
     with progress_bar("drawing", "step", delay=0.1) as progress:  # behind what is said of the prompts
-        images = generate_images(bundle, prompts, seeds, options, args.batch_size, progress, args.memory)
+        images = generate_images(
+            bundle, prompts, seeds, options, args.batch_size, progress, args.memory, images=pictures
+        )
     make_folder(args.out)
-    names = file_names(args.prompt)
-    for prompt, seed, image in zip(prompts, seeds, images, strict=True):
-        path = args.out / f"{names[prompt]}-{seed}.png"
-        save_png(image, path, made_by(bundle, prompt, seed, options))
+    names = file_names({(prompt, file): drawing_text(prompt if args.prompt else "", file) for prompt, file in asked})
+    for (prompt, file, seed), image in zip(drawings, images, strict=True):
+        path = args.out / f"{names[prompt, file]}-{seed}.png"
+        save_png(image, path, made_by(bundle, prompt, seed, options, file and Path(file).name))
         print(path)
     return 0
 
@@ -310,7 +328,8 @@ def run_encode_latents(args: argparse.Namespace) -> int:
     kind: Literal["folder", "parquet", "webdataset"] = "parquet" if args.path.endswith(".parquet") else "webdataset"
     kind = "folder" if Path(args.path).is_dir() else kind
     columns = {"image_column": args.image_column, "caption_column": args.caption_column}
-    config = source_config(kind, path=args.path, **{key: value for key, value in columns.items() if value is not None})
+    columns = {key: value for key, value in columns.items() if value is not None}
+    config = source_config(kind, path=args.path, tasks=["reconstruction"], **columns)  # which asks for no captions
     main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
     with progress_bar("encoding", "image", disable=None if main else True) as progress:
         encoded = encode_source(config, codec, args.size, args.batch_size, progress)
@@ -416,13 +435,18 @@ def check_empty(folder: Path) -> None:
         raise ValueError(f"{folder} exists and is not empty")
 
 
-def file_names(prompts: Sequence[str]) -> dict[str, str]:
-    """Of each prompt a part of a file name that no other prompt has."""
-    names: dict[str, str] = {}
-    for prompt in dict.fromkeys(prompts):
-        several = (f"{slug(prompt)}_{number}" for number in count(2))
-        names[prompt] = next(name for name in chain([slug(prompt)], several) if name not in names.values())
+def file_names(texts: Mapping[T, str]) -> dict[T, str]:
+    """Of each thing with its text a part of a file name that no other has."""
+    names: dict[T, str] = {}
+    for one, text in texts.items():
+        several = (f"{slug(text)}_{number}" for number in count(2))
+        names[one] = next(name for name in chain([slug(text)], several) if name not in names.values())
     return names
+
+
+def drawing_text(words: str, file: str | None) -> str:
+    """What the name of a drawing's file is made of."""
+    return words if file is None else f"{Path(file).stem} {words}"
 
 
 def slug(text: str, size: int = 60) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.checkpoints.pretrained import load_pretrained as load_bundle
 from janusflow.inference.answers import Conversation, DecodingOptions, answer
-from janusflow.inference.images import generate_images
+from janusflow.inference.images import generate_images, paired
 from janusflow.pictures import read_image
 from janusflow.progress import progress_bar
 from janusflow.samplers import OnStep
@@ -34,10 +34,11 @@ class Pipeline(Bundle):
 
     def generate(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Sequence[str] | None = None,
         num_images: int = 1,
         seed: int = 0,
         *,
+        images: Picture | Sequence[Picture] | None = None,
         batch_size: int = 16,
         memory_gib: float | None = None,
         progress: bool = False,
@@ -46,19 +47,24 @@ class Pipeline(Bundle):
     ) -> list[Image.Image]:
         """``num_images`` of each prompt in turn, with the seeds ``seed``, ``seed`` + 1, …
 
+        images: pictures or files that the prompts show in front of their words: as many, or one of either for all; what
+        understanding sees in them is drawn. Without prompts, the request is to draw them again.
         An image depends on its prompt, its seed and the options, not on its batch. options: of the model's head, such
         as ``guidance`` and ``steps`` (``pipeline.options``); what is not given is the model's own, else the head's
         default. on_step: ``on_step(done, steps, latents)`` within a batch. memory_gib: what a batch may take beside the
         weights. Raises ``ValueError`` for an unknown or impossible option, or a prompt that does not fit.
         """
-        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if prompts is None and images is None:
+            raise ValueError("nothing to draw: give prompts or images")
+        asked = paired([prompts] if isinstance(prompts, str) else list(prompts or ()), opened(images))
         if num_images < 1 or seed < 0:
             raise ValueError(f"num_images must be at least 1 and seed 0 or more, got {num_images} and {seed}")
         chosen = self.model.config.head.sampling(self.sampling, options)
-        texts = [prompt for prompt in prompts for _ in range(num_images)]
-        seeds = [seed + number for _ in prompts for number in range(num_images)]
+        texts = [prompt for prompt, _ in asked for _ in range(num_images)]
+        shown = [image for _, image in asked for _ in range(num_images)]
+        seeds = [seed + number for _ in asked for number in range(num_images)]
         with progress_bar("drawing", "step", disable=None if progress else True) as report:
-            return generate_images(self, texts, seeds, chosen, batch_size, report, memory_gib, on_step)
+            return generate_images(self, texts, seeds, chosen, batch_size, report, memory_gib, on_step, shown)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -80,10 +86,8 @@ class Pipeline(Bundle):
 
         system: another system prompt than the model's own ('' is none).
         """
-        shown = [images] if isinstance(images, Picture) else images
-        pictures = [image if isinstance(image, Image.Image) else read_image(image) for image in shown]
         options = DecodingOptions(max_new_tokens, temperature, top_p)
-        (text,) = answer(self, [Conversation(pictures, [(question, None)], system)], options, seeds=[seed])
+        (text,) = answer(self, [Conversation(opened(images), [(question, None)], system)], options, seeds=[seed])
         return text
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Pipeline:
@@ -99,6 +103,12 @@ class Pipeline(Bundle):
     def save_pretrained(self, folder: str | Path, layout: str = "janusflow", **settings: Any) -> None:
         """Write a model folder in our layout, DeepSeek's or transformers'; settings: ``dtype``, ``shard_size``."""
         save_pretrained(self, folder, layout, **settings)
+
+
+def opened(images: Picture | Sequence[Picture] | None) -> list[Image.Image]:
+    """Images, files among them, or one alone."""
+    images = [images] if isinstance(images, Picture) else images or []
+    return [image if isinstance(image, Image.Image) else read_image(image) for image in images]
 
 
 def load_pretrained(

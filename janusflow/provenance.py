@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from janusflow.options import SamplingOptions
 
 
-def made_by(bundle: Bundle, prompt: str, seed: int, options: SamplingOptions) -> dict[str, Any]:
-    """What draws a picture again."""
-    return {"prompt": prompt, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}
+def made_by(
+    bundle: Bundle, prompt: str, seed: int, options: SamplingOptions, image: str | None = None
+) -> dict[str, Any]:
+    """What draws a picture again; ``image``: the name of the one that the prompt showed."""
+    shown = {} if image is None else {"image": image}
+    return {"prompt": prompt, **shown, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}

@@ -32,7 +32,8 @@ ALIKE = 3  # bits
 NEIGHBOURS = 8  # in each of four orders of the hashes: pictures that share one of four parts stand side by side
 VOCABULARY = 100_000  # words that are counted at once
 LISTED = 5  # faults, pairs and words that are printed
-FORMS = ("generation", "understanding", "text")  # how a sample is looked at: the first that the source serves
+# How a sample is looked at: the first that the source serves.
+FORMS = ("generation", "understanding", "text", "reconstruction")
 
 
 class Looked(NamedTuple):

@@ -11,8 +11,8 @@ from janusflow.registry import Registry
 if TYPE_CHECKING:
     from janusflow.data.readers.base import Reader
 
-Task = Literal["understanding", "generation", "text"]
-TASKS: tuple[Task, ...] = ("understanding", "generation", "text")
+Task = Literal["understanding", "generation", "text", "reconstruction"]
+TASKS: tuple[Task, ...] = ("understanding", "generation", "text", "reconstruction")
 
 SOURCES: Registry[type[Reader]] = Registry(
     "source",

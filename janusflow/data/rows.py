@@ -67,19 +67,18 @@ class RowBuilder:
             tokens = self.template.document([s if isinstance(s, str) else None for s in sample.segments])
         else:
             tokens = self.template.conversation(list(sample.turns), len(sample.images))
-        begins = [i for i, token in enumerate(tokens.ids) if token == self.template.tokenizer.boi]
-        return self.tokens(tokens, begins)
+        return self.tokens(tokens, self._shown(tokens.ids))
 
     def generation(self, sample: GenerationSample, instruction: bool, drop: bool) -> TokenSequence:
-        """Prompt and image span, which keeps its positions where the prompt is dropped."""
-        prompt = self.template.generation_prompt(sample.prompt, instruction)
+        """Prompt and image span, which keeps its positions where the prompt is dropped, with all that it shows."""
+        prompt = self.template.generation_prompt(sample.prompt, instruction, len(sample.images))
         begin = len(prompt) - 1  # begin-of-image, the span's first position
         kept = self.template.dropped_prompt(prompt) if drop else prompt[:-1]
         span = [prompt[-1]] + [self.template.tokenizer.image] * self.template.image_tokens
         positions = [*range(len(kept)), *range(begin, begin + len(span))]
         ids = [*kept, *span]
         self._check(len(ids))
-        return TokenSequence(ids, positions, [False] * len(ids), und=[], gen=[len(kept)])
+        return TokenSequence(ids, positions, [False] * len(ids), self._shown(kept), gen=[len(kept)])
 
     def text(self, sample: TextSample) -> TokenSequence:
         """Text, all of it supervised; what a row cannot hold is cut off."""
@@ -91,6 +90,10 @@ class RowBuilder:
         self._check(len(tokens.ids))
         return TokenSequence(tokens.ids, list(range(len(tokens.ids))), tokens.supervised, list(und), [])
 
+    def _shown(self, ids: Sequence[int]) -> list[int]:
+        """Where the spans of images begin that the model sees."""
+        return [i for i, token in enumerate(ids) if token == self.template.tokenizer.boi]
+
     def _check(self, length: int) -> None:
         if length > self.max_length:
             raise Unwanted(f"a sample has {length} tokens, more than the {self.max_length} of a row")
@@ -98,11 +101,12 @@ class RowBuilder:
     def collate(
         self,
         sequences: Sequence[TokenSequence],
-        und: Sequence[UnderstandingSample | DocumentSample],
+        und: Sequence[UnderstandingSample | DocumentSample | GenerationSample],
         gen: Sequence[GenerationSample],
         seeds: Sequence[int] | None = None,
     ) -> Batch:
-        """Pack ``sequences`` into rows. ``und`` and ``gen`` give the images, in the order of their spans.
+        """Pack ``sequences`` into rows. ``und`` and ``gen`` give the images that are seen and drawn, in the order of
+        their spans.
 
         ``seeds`` are those of the generated images (default 0, 1, …). No sequence at all makes one row of padding.
         Raises ``ValueError`` where a sample is longer than a row.

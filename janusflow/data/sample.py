@@ -38,6 +38,7 @@ class GenerationSample(NamedTuple):
     prompt: str
     latent: Tensor | None = None  # (C, s, s) of the image's central square, where it is stored
     noise: int | None = None  # seed of the noise that the latent was drawn from, where it was
+    images: Sequence[Image.Image] = ()  # what the prompt shows in front of its words
 
 
 class TextSample(NamedTuple):

@@ -12,6 +12,7 @@ from janusflow.codecs.base import ImageCodec
 from janusflow.data.config import SOURCES, TASKS, DataConfig, SourceConfig, Task
 from janusflow.data.mixture import Weighted
 from janusflow.data.readers.base import CaptionedImages, Reader
+from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample
 
 
@@ -73,6 +74,11 @@ class MixedSource:
         reader, item, rng = self._pick("text", index)
         return reader.text(item, rng)
 
+    def reconstruction(self, index: int, config: ReconstructionConfig) -> GenerationSample:
+        """An image behind itself."""
+        reader, item, rng = self._pick("reconstruction", index)
+        return config.prompted(reader.reconstruction(item, rng), rng)
+
     def held_samples(self, name: str, task: Task, numbers: Iterable[int]) -> Iterator[tuple[int, Any]]:
         """Those of the held-out samples of source ``name`` for ``task`` that can be read, with their numbers."""
         reader = self.readers[name]
@@ -80,14 +86,16 @@ class MixedSource:
             with suppress(ValueError):
                 yield number, getattr(reader, task)(*reader.pick_held(number, self.held[name]))
 
-    def examples(self, count: int, fits: Callable[[str], bool] = bool) -> list[GenerationSample]:
+    def examples(
+        self, count: int, fits: Callable[[str], bool] = bool, task: Task = "generation"
+    ) -> list[GenerationSample]:
         """The first ``count`` images with a prompt that ``fits``, of the first source that has some, for previews."""
         rng = np.random.default_rng(self.seed)
-        for reader in (self.readers[name] for name in self.names["generation"]):
+        for reader in (self.readers[name] for name in self.names[task]):
             found: list[GenerationSample] = []
             for item in range(len(reader)):
                 try:
-                    sample = reader.generation(item, rng)
+                    sample = getattr(reader, task)(item, rng)
                     if sample.image is not None and fits(sample.prompt):
                         found.append(sample)
                 except ValueError:

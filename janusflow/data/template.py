@@ -45,14 +45,27 @@ class ChatTemplate:
         self.image_tokens = image_tokens
         self.dropped = dropped
 
-    def generation_prompt(self, prompt: str, instruction: bool = True) -> list[int]:
+    def generation_prompt(self, prompt: str, instruction: bool = True, images: int = 0) -> list[int]:
         """Ids of the prompt of an image, begin-of-image last, which a flow head's time embedding replaces.
 
-        ``instruction=False`` is the plain form of pre-training, ``<prompt><image>`` (Sec. 4.2).
+        ``instruction=False`` is the plain form of pre-training, ``<prompt><image>`` (Sec. 4.2). ``images``: how many
+        the prompt shows in front of its words, as questions do.
         """
-        prompt = prompt.strip()
-        text = f"{self.config.user}: {prompt}\n\n{self.config.assistant}:" if instruction else prompt
-        return [self.tokenizer.bos, *self.tokenizer.encode(text), self.tokenizer.boi]
+        before, behind = (f"{self.config.user}: ", f"\n\n{self.config.assistant}:") if instruction else ("", "")
+        prompt, encode = prompt.strip(), self.tokenizer.encode
+        if images:
+            ids = [*encode(before), *self._images(images), *encode(f"\n{prompt}".rstrip() + behind)]
+        else:
+            ids = encode(before + prompt + behind)
+        return [self.tokenizer.bos, *ids, self.tokenizer.boi]
+
+    def _images(self, count: int) -> list[int]:
+        """Images, with a line break between two."""
+        special, ids = self.tokenizer, []
+        for number in range(count):
+            ids += special.encode("\n") if number else []
+            ids += [special.boi, *[special.image] * self.image_tokens, special.eoi]
+        return ids
 
     def dropped_prompt(self, prompt: Sequence[int]) -> list[int]:
         """What stands in front of the span in the place of ``prompt``, whose last token is the span's first.
@@ -82,11 +95,8 @@ class ChatTemplate:
         for number, (question, answer) in enumerate(turns):
             text = f"\n\n{self.config.assistant}:"
             if number == 0 and images:
-                image = [special.boi, *[special.image] * self.image_tokens, special.eoi]
-                asked = encode(f"{self.config.user}: ")
-                for _ in range(images - 1):
-                    asked += [*image, *encode("\n")]
-                asked += [*image, *encode(f"\n{question}".rstrip() + text)]  # the message begins with the image
+                asked = [*encode(f"{self.config.user}: "), *self._images(images)]
+                asked += encode(f"\n{question}".rstrip() + text)  # the message begins with the image
             else:
                 asked = encode(f"{self.config.user}: {question.strip()}{text}")
             ids += asked
@@ -107,7 +117,7 @@ class ChatTemplate:
         ids, supervised = [special.bos], [False]
         for segment in segments:
             if segment is None:
-                image = [special.boi, *[special.image] * self.image_tokens, special.eoi]
+                image = self._images(1)
                 ids += image
                 supervised += [False] * len(image)
             else:

@@ -69,6 +69,12 @@ def fit_sides(width: int, height: int, size: int, min_side: int) -> tuple[int, i
     return max(int(width / longest * size), min_side), max(int(height / longest * size), min_side)
 
 
+def central_square(image: Image.Image, side: int | None = None) -> Image.Image:
+    """The central square, reduced to ``side`` pixels where it has more: what of an image can be drawn."""
+    side = min(*image.size, side or min(image.size))
+    return ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
+
+
 def generation_pixels(image: Image.Image, size: int) -> Tensor:
     """The central square, at ``size``: (3, size, size) in [-1, 1]."""
     return to_tensor(ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC))

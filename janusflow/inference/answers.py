@@ -12,9 +12,8 @@ import torch
 from PIL import Image
 
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.data.transforms import understanding_pixels
 from janusflow.decoding import check_decoding, check_finite, choose
-from janusflow.inference.images import check_length, shorten
+from janusflow.inference.images import check_length, embed_prompts, shorten
 from janusflow.worlds.notes import note_foreign
 
 UNFINISHED = "\ufffd"  # what the first bytes of a character decode to
@@ -179,21 +178,6 @@ def tokenize(bundle: Bundle, conversation: Conversation, options: DecodingOption
     what = f"the question {shorten(turns[-1][0])!r} with its answer"
     check_length(len(ids) + options.max_new_tokens, bundle.model.llm, what)
     return ids
-
-
-def embed_prompts(bundle: Bundle, ids: torch.Tensor, images: Sequence[Image.Image]) -> torch.Tensor:
-    """Embeddings (B, L, D) of prompts (B, L), whose image slots take all their images in turn."""
-    embeds = bundle.model.llm.embed(ids)
-    if not images:
-        return embeds
-    size = bundle.model.config.vision.image_size
-    pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in images])
-    aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
-    slots = ids == bundle.tokenizer.image
-    if bundle.model.vision.begin_embed is not None:
-        slots |= ids == bundle.tokenizer.boi
-    embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
-    return embeds
 
 
 def decode(

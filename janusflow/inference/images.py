@@ -1,4 +1,6 @@
-"""Text to images. The command line, previews and scores all call it; :mod:`.answers` is its counterpart.
+"""Text, and images that it shows, to images. The command line, previews and scores all call it.
+
+Its counterpart is :mod:`.answers`.
 
 Legend: G images in a batch.
 """
@@ -7,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained
-from janusflow.data.transforms import to_images
+from janusflow.data.reconstruction import REQUESTS
+from janusflow.data.transforms import central_square, to_images, understanding_pixels
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.head import Worse
 from janusflow.models.llm import LanguageModel
@@ -24,6 +28,8 @@ from janusflow.samplers import OnStep
 from janusflow.worlds.notes import note_foreign
 
 SEEDS = 2**64  # that torch's generators tell apart
+
+T = TypeVar("T")
 
 
 def generate_images(
@@ -35,21 +41,38 @@ def generate_images(
     progress: Progress | None = None,
     memory_gib: float | None = None,
     on_step: OnStep | None = None,
+    images: Sequence[Image.Image | None] | None = None,
 ) -> list[Image.Image]:
     """One image for each prompt and seed. An image depends on its prompt, seed and options, not on its batch.
 
+    images: what each prompt shows in front of its words, the central square of it; None of those that are words alone.
     options: those of the model's head. batch_size: images computed together at most; ``memory_gib`` may lower it (see
     :func:`largest_batch`). progress: ``progress(done, total)`` counts solver steps or codes over all batches; on_step:
     ``on_step(done, steps, latents)`` within a batch, with the latents (G, …) as they are.
-    Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts and seeds, impossible seeds,
-    batch sizes and memory limits, impossible options or those of the other head, or a model without image codec.
+    Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts, seeds and images,
+    impossible seeds, batch sizes and memory limits, impossible options or those of the other head, or a model without
+    image codec.
     """
     codec = bundle.required_codec
-    images: list[Image.Image] = []
-    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, progress, memory_gib, on_step):
+    drawn: list[Image.Image] = []
+    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, progress, memory_gib, on_step, images):
         for one in latents.split(1):  # a codec takes more memory than the latents' batch
-            images += to_images(codec.decode(one))
-    return images
+            drawn += to_images(codec.decode(one))
+    return drawn
+
+
+def paired(prompts: Sequence[str], images: Sequence[T]) -> list[tuple[str, T | None]]:
+    """Each prompt with the image that it shows: one of each, or one prompt or one image for all of the others.
+
+    Images without any prompt have the request to draw them again. Raises ``ValueError`` for numbers that do not pair.
+    """
+    if not images:
+        return [(prompt, None) for prompt in prompts]
+    prompts = prompts or REQUESTS[:1]
+    count = max(len(prompts), len(images))
+    if {len(prompts), len(images)} - {1, count}:
+        raise ValueError(f"{len(prompts)} prompts and {len(images)} images do not pair: give as many, or one of either")
+    return [(prompts[n % len(prompts)], images[n % len(images)]) for n in range(count)]
 
 
 @torch.inference_mode()
@@ -62,6 +85,7 @@ def sample_latents(
     progress: Progress | None = None,
     memory_gib: float | None = None,
     on_step: OnStep | None = None,
+    images: Sequence[Image.Image | None] | None = None,
 ) -> Iterator[Tensor]:
     """The latents (G, …) behind :func:`generate_images`, batch after batch; same arguments and errors."""
     head, llm = bundle.model.head, bundle.model.llm
@@ -71,6 +95,8 @@ def sample_latents(
     head.config.check_options(options)
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
+    if images is not None and len(images) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts need as many images, or None in their places, got {len(images)}")
     impossible = [seed for seed in seeds if not 0 <= seed < SEEDS]
     if impossible:
         raise ValueError(f"a seed must lie in 0 .. 2**64 - 1, got {impossible[0]}")
@@ -78,10 +104,11 @@ def sample_latents(
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     if memory_gib is not None and not 0 < memory_gib < math.inf:
         raise ValueError(f"the memory for a batch must be a number of GiB above 0, got {memory_gib}")
-    tokens = [tokenize(bundle, prompt) for prompt in prompts]
+    shown = [[] if image is None else [central_square(image)] for image in images or [None] * len(prompts)]
+    tokens = [tokenize(bundle, prompt, len(own)) for prompt, own in zip(prompts, shown, strict=True)]
     if memory_gib is not None and tokens:
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
-    note_foreign(bundle, prompts)
+    note_foreign(bundle, prompts, [image for own in shown for image in own])
     device = llm.device
     worse = load_worse(bundle, path) if (path := getattr(options, "worse", None)) and options.guidance != 1 else None
     batches = range(0, len(prompts), batch_size)
@@ -94,14 +121,18 @@ def sample_latents(
             if on_step is not None:
                 on_step(done, steps, latents)
 
-        runner = behind(bundle, tokens[part], guided=options.guidance != 1 and worse is None)
-        given = {} if worse is None else {"worse": other_half(worse, prompts[part])}
+        seen = [image for own in shown[part] for image in own]
+        runner = behind(bundle, tokens[part], options.guidance != 1 and worse is None, seen)
+        given = {} if worse is None else {"worse": other_half(worse, prompts[part], shown[part])}
         yield head.sample(runner, head.start(list(seeds[part]), device), options, report, **given)
 
 
-def tokenize(bundle: Bundle, prompt: str) -> list[int]:
-    """The prompt's ids, behind which the image's span begins. Raises ``ValueError`` where both do not fit the model."""
-    ids = bundle.template.generation_prompt(prompt)
+def tokenize(bundle: Bundle, prompt: str, images: int = 0) -> list[int]:
+    """The ids of a prompt that shows ``images``, behind which the drawn image's span begins.
+
+    Raises ``ValueError`` where both do not fit the model.
+    """
+    ids = bundle.template.generation_prompt(prompt, images=images)
     check_length(
         len(ids) + bundle.model.head.num_tokens, bundle.model.llm, f"the prompt {shorten(prompt)!r} with its image"
     )
@@ -126,17 +157,39 @@ def _worse(path: str, device: str, dtype: torch.dtype) -> Bundle:
     return load_pretrained(path, dtype=dtype, device=device, vae=None)
 
 
-def behind(bundle: Bundle, tokens: Sequence[list[int]], guided: bool) -> PromptRunner:
-    """The LLM behind prompts' tokens, and where it is ``guided`` behind the dropped ones, too."""
+def behind(
+    bundle: Bundle, tokens: Sequence[list[int]], guided: bool, images: Sequence[Image.Image] = ()
+) -> PromptRunner:
+    """The LLM behind prompts' tokens, and where it is ``guided`` behind the dropped ones, too, which show no image.
+
+    images: what the prompts show, in their order.
+    """
     head = bundle.model.head
     dropped = [bundle.template.dropped_prompt(ids) for ids in tokens] if guided else None
-    return PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, dropped, head.sees_all)
+    embed = partial(embed_prompts, bundle, images=images)
+    return PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, dropped, head.sees_all, embed)
 
 
-def other_half(bundle: Bundle, prompts: Sequence[str]) -> Worse:
-    """A worse model behind the prompts."""
-    tokens = [bundle.template.generation_prompt(prompt) for prompt in prompts]
-    return Worse(bundle.model.head, behind(bundle, tokens, guided=False))
+def other_half(bundle: Bundle, prompts: Sequence[str], shown: Sequence[Sequence[Image.Image]]) -> Worse:
+    """A worse model behind the prompts and what they show."""
+    tokens = [tokenize(bundle, prompt, len(own)) for prompt, own in zip(prompts, shown, strict=True)]
+    seen = [image for own in shown for image in own]
+    return Worse(bundle.model.head, behind(bundle, tokens, False, seen))
+
+
+def embed_prompts(bundle: Bundle, ids: Tensor, images: Sequence[Image.Image]) -> Tensor:
+    """Embeddings (B, L, D) of prompts (B, L), whose image slots take all their images in turn."""
+    embeds = bundle.model.llm.embed(ids)
+    if not images:
+        return embeds
+    size = bundle.model.config.vision.image_size
+    pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in images])
+    aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
+    slots = ids == bundle.tokenizer.image
+    if bundle.model.vision.begin_embed is not None:
+        slots |= ids == bundle.tokenizer.boi
+    embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
+    return embeds
 
 
 def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float) -> int:

@@ -6,13 +6,15 @@ size, d size of an attention head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from janusflow.models.llm import LanguageModel, Rotary
+
+Embed = Callable[[Tensor], Tensor]  # ids (R, P) to embeddings (R, P, D), of prompts that show images
 
 
 class Prefixes(NamedTuple):
@@ -41,7 +43,7 @@ class PromptRunner:
 
     Row r continues ``prompts[r]``; under guidance the rows of ``dropped`` follow (what is left of each prompt, see
     :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`), with the span at the same positions. ``sees_all``: the
-    span's positions see each other fully.
+    span's positions see each other fully. ``embed``: what turns ids into embeddings, where it is not the LLM alone.
     """
 
     def __init__(
@@ -51,13 +53,14 @@ class PromptRunner:
         span: int,
         dropped: Sequence[list[int]] | None = None,
         sees_all: bool = False,
+        embed: Embed | None = None,
     ) -> None:
         self.llm = llm
         device = llm.device
         prefixes = Prefixes.of(prompts, dropped)
         ids, real = (values.to(device) for values in prefixes.padded())
         self.length = ids.shape[1]
-        embeds = llm.embed(ids)
+        embeds = (embed or llm.embed)(ids)
         self.cache = llm.new_cache(len(ids), self.length + span, embeds.dtype)
         llm(embeds, torch.arange(self.length, device=device).expand(len(ids), -1), cache=self.cache)
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
@@ -89,13 +92,14 @@ class UncachedPromptRunner:
         span: int,
         dropped: Sequence[list[int]] | None = None,
         sees_all: bool = False,
+        embed: Embed | None = None,
     ) -> None:
         self.llm = llm
         device = llm.device
         prefixes = Prefixes.of(prompts, dropped)
         ids, real = (values.to(device) for values in prefixes.padded())
         self.length = ids.shape[1]
-        self.prefix = llm.embed(ids)
+        self.prefix = (embed or llm.embed)(ids)
         self.span = self.prefix.new_zeros(len(ids), span, self.prefix.shape[-1])
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
         positions = [[*range(self.length), *range(begin, begin + span)] for begin in prefixes.begins]

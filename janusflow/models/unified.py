@@ -3,6 +3,7 @@
 Understanding:  [.. begin-of-image, N aligned SigLIP tokens, end-of-image, question, answer ..]
 Generation:     [.. prompt, time token, N tokens of the noisy latent]  ->  velocity from the N hidden states, or
                 [.. prompt, begin-of-image, N codes]  ->  each code from the hidden state in front of it
+Reconstruction: [.. begin-of-image, N aligned SigLIP tokens of the same image, end-of-image, request, as generation]
 
 Legend: B rows, L positions, D hidden size, U understanding images, G generated images, N tokens of an image,
 C latent channels, s latent side, S image side.

@@ -46,13 +46,14 @@ class PreviewConfig:
     every: int = 0  # steps between grids within a stage; 0: at the end of each stage only
     prompts: list[str] = field(default_factory=list)
     examples: int = 0  # rows of a captioned training image through the codec, then drawings of its caption
+    reconstructions: int = 0  # rows of a training image through the codec, then drawings of what understanding sees
     images: int = 6
     seed: int = 0
     sampling: dict[str, Any] = field(default_factory=dict)  # over the run's
 
     def __post_init__(self) -> None:
-        if self.every < 0 or self.examples < 0 or self.images < 1:
-            raise ValueError("preview needs every >= 0, examples >= 0 and images >= 1")
+        if min(self.every, self.examples, self.reconstructions) < 0 or self.images < 1:
+            raise ValueError("preview needs every, examples and reconstructions >= 0, and images >= 1")
 
 
 @dataclass
@@ -175,6 +176,8 @@ class RunConfig:
                 raise ValueError(f"stages.{name}.rollout: {error}") from error
             if not all(ratio.generation for ratio in stage.ratios):
                 raise ValueError(f"stages.{name} has a rollout, and its mixture no generation")
+            if "reconstruction" in stage.tasks:
+                raise ValueError(f"stages.{name} has a rollout, and its loss learns nothing of reconstruction")
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ The samples of a step do not depend on how many ranks and micro-batches share it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -14,11 +14,11 @@ import lightning as L
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from janusflow.data.config import TASKS, DataConfig, Task
+from janusflow.data.config import DataConfig, Task
 from janusflow.data.mixture import share
-from janusflow.data.readers.base import Reader
+from janusflow.data.readers.base import HELD, Reader
 from janusflow.data.rows import RowBuilder, TokenSequence
-from janusflow.data.sample import Batch, Step, Unwanted
+from janusflow.data.sample import Batch, GenerationSample, Step, Unwanted
 from janusflow.data.sources import MixedSource
 from janusflow.training import distributed, workers
 from janusflow.training.stages import StageConfig, quota, taken
@@ -77,30 +77,34 @@ class StepDataset(Dataset[Step]):
         parts = self.part.ranks * self.part.micro_batches
         own = self.part.rank * self.part.micro_batches + number
         rng = np.random.default_rng([*self.seed, step])
-        drops = rng.random(counts.generation) < self.config.prompt_drop
-        seeds = rng.integers(0, 2**62, counts.generation)  # of times and noise
         builder, stage, source = self.builder, self.stage, self.source
+        seeds: list[int] = []  # of times and noise
 
-        und = [
+        def drawn(task: Task, read: Callable[[int], GenerationSample]) -> list[tuple[Any, TokenSequence]]:
+            count, begin = getattr(counts, task), getattr(first, task)
+            drops = rng.random(count) < self.config.prompt_drop
+            numbers = rng.integers(0, 2**62, count)
+            seeds.extend(int(numbers[i]) for i in share(count, own, parts))
+            return [
+                self._read(
+                    begin + i,
+                    read,
+                    lambda sample, i=i: builder.generation(sample, stage.instruction, bool(drops[i])),  # type: ignore[misc]
+                    rejects,
+                )
+                for i in share(count, own, parts)
+            ]
+
+        found: list[tuple[Any, TokenSequence]] = [
             self._read(first.understanding + i, source.understanding, builder.understanding, rejects)
             for i in share(counts.understanding, own, parts)
         ]
-        gen = [
-            self._read(
-                first.generation + i,
-                lambda index: source.generation(index, stage.first_sentence),
-                lambda sample, i=i: builder.generation(sample, stage.instruction, bool(drops[i])),  # type: ignore[misc]
-                rejects,
-            )
-            for i in share(counts.generation, own, parts)
+        found += drawn("generation", lambda index: source.generation(index, stage.first_sentence))
+        found += [
+            self._read(first.text + i, source.text, builder.text, rejects) for i in share(counts.text, own, parts)
         ]
-        text = [self._read(first.text + i, source.text, builder.text, rejects) for i in share(counts.text, own, parts)]
-        return builder.collate(
-            [sequence for _, sequence in (*und, *gen, *text)],
-            [sample for sample, _ in und],
-            [sample for sample, _ in gen],
-            [int(seeds[i]) for i in share(counts.generation, own, parts)],
-        )
+        found += drawn("reconstruction", lambda index: source.reconstruction(index, stage.reconstruction))
+        return collate(builder, found, seeds)
 
     def _read(
         self, index: int, read: Callable[[int], S], build: Callable[[S], TokenSequence], rejects: Rejects
@@ -152,23 +156,34 @@ class HeldOutDataset(Dataset[HeldOut]):
         return HeldOut(name, [self._batch(name, share(self.source.held[name], number, parts)) for number in own], [])
 
     def _batch(self, name: str, numbers: range) -> Batch:
-        wanted = {task for task in TASKS if any(getattr(ratio, task) for ratio in self.stage.ratios)}
-        tasks = [task for task in TASKS if task in wanted and name in self.source.names[task]]
+        def drawn(sample: GenerationSample) -> TokenSequence:
+            return self.builder.generation(sample, self.stage.instruction, drop=False)
+
         builders: dict[Task, Callable[[Any], TokenSequence]] = {
             "understanding": self.builder.understanding,
-            "generation": lambda sample: self.builder.generation(sample, self.stage.instruction, drop=False),
+            "generation": drawn,
             "text": self.builder.text,
+            "reconstruction": drawn,
         }
-        sequences: list[TokenSequence] = []
-        samples: dict[Task, list[Any]] = {task: [] for task in TASKS}
+        found: list[tuple[Any, TokenSequence]] = []
         seeds: list[int] = []
-        for task in tasks:
+        for task in self.stage.tasks:
+            if name not in self.source.names[task]:
+                continue
             for number, sample in self.source.held_samples(name, task, numbers):
+                if task == "reconstruction":
+                    sample = self.stage.reconstruction.prompted(sample, np.random.default_rng((*HELD, number)))
                 with suppress(ValueError):  # longer than a row
-                    sequences.append(builders[task](sample))
-                    samples[task].append(sample)
-                    seeds += [number] * (task == "generation")
-        return self.builder.collate(sequences, samples["understanding"], samples["generation"], seeds)
+                    found.append((sample, builders[task](sample)))
+                    seeds += [number] * len(found[-1][1].gen)
+        return collate(self.builder, found, seeds)
+
+
+def collate(builder: RowBuilder, found: Sequence[tuple[Any, TokenSequence]], seeds: Sequence[int]) -> Batch:
+    """The batch of samples with their tokens. A prompt that is dropped shows nothing."""
+    sequences = [sequence for _, sequence in found]
+    und = [sample for sample, sequence in found if sequence.und]
+    return builder.collate(sequences, und, [sample for sample, sequence in found if sequence.gen], seeds)
 
 
 class StepSampler(Sampler[int]):

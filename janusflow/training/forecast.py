@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -22,6 +23,7 @@ from janusflow.adapters import add_adapter
 from janusflow.checkpoints.codecs import load_codec
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.readers.files import URL
+from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.sources import MixedSource, open_readers
@@ -71,6 +73,9 @@ class AssumedSource:
 
     def text(self, index: int) -> TextSample:
         return TextSample(ASSUMED)
+
+    def reconstruction(self, index: int, config: ReconstructionConfig) -> GenerationSample:
+        return config.prompted(GenerationSample(self.image, ""), np.random.default_rng(index))
 
 
 class Forecast:
@@ -162,7 +167,7 @@ class Forecast:
         """Bytes of activations and gradients of a model of ``sizes``; the same is not done twice."""
         trainer, adapter = config.trainer, config.adapter
         key = (sizes.llm.num_layers, stage.train, adapter, trainer.checkpoint_activations, trainer.accumulate)
-        shapes = [batch.rows.ids.shape for batch in batches]
+        shapes = [(batch.rows.ids.shape, len(batch.und_pixels), len(batch.gen_pixels)) for batch in batches]
         kept = repr((*key, processes(config), shapes))
         if kept not in self.found:
             self.found[kept] = self._trace(sizes, config, stage, batches)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from janusflow.data.config import TASKS
+from janusflow.data.config import Task
 from janusflow.data.sources import MixedSource
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.training.config import RunConfig
@@ -25,8 +25,13 @@ def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Co
             )
         if stage.train == ["repa"] and "repa" not in model.used_losses:
             raise ValueError(f"{name} trains repa alone, and model.losses.repa has no weight")
-        for task in TASKS if stage.rollout is None else ("understanding", "text"):
-            if task not in offered and any(getattr(ratio, task) for ratio in stage.ratios):
+        if "reconstruction" in stage.tasks and model.sees_latents:
+            raise ValueError(
+                f"{name} wants reconstruction, and understanding with und_encoder {model.und_encoder} sees the very "
+                f"latents that are to be drawn: set stages.{name}.ratios without"
+            )
+        for task in stage.tasks:
+            if task not in offered and not (task == "generation" and stage.rollout is not None):  # the model draws
                 raise ValueError(
                     f"{name}'s mixture wants {task} samples, and no source gives any: add one, or set "
                     f"stages.{name}.ratios without"
@@ -87,7 +92,7 @@ def describe_stage(
     name: str, stage: StageConfig, optim: OptimConfig, source: MixedSource, processes: int = 1, micro_batches: int = 1
 ) -> str:
     """The plan of one stage, a few lines. Its steps are divided among ``processes`` with ``micro_batches`` each."""
-    totals = zip(TASKS, (getattr(taken(stage, stage.steps), task) for task in TASKS), strict=True)
+    totals, tasks = taken(stage, stage.steps), stage.tasks
     decay = (
         f", {stage.decay} decay over the last {round(stage.decay_fraction * stage.steps):,}"
         if stage.decay_fraction
@@ -102,13 +107,13 @@ def describe_stage(
         [
             f"{name}: {stage.steps:,} steps of {stage.batch_size} samples{divided}",
             f"  rate     {stage.lr:g} ({optim.algorithm}), {stage.warmup_steps:,} steps of warm-up{late}{decay}",
-            f"  mixture  {' : '.join(TASKS)} = {', then '.join(map(_ratio, stage.ratios))}",
-            f"  samples  {', '.join(f'{count:,} {task}' for task, count in totals)}; images from {form}",
+            f"  mixture  {' : '.join(tasks)} = {', then '.join(_ratio(ratio, tasks) for ratio in stage.ratios)}",
+            f"  samples  {', '.join(f'{getattr(totals, task):,} {task}' for task in tasks)}; images from {form}",
             f"  source   {source.describe()}",
         ]
     )
 
 
-def _ratio(ratio: RatioConfig) -> str:
-    share = " : ".join(f"{getattr(ratio, task):g}" for task in TASKS)
+def _ratio(ratio: RatioConfig, tasks: Sequence[Task]) -> str:
+    share = " : ".join(f"{getattr(ratio, task):g}" for task in tasks)
     return share if ratio.until is None else f"{share} until step {ratio.until:,}"

@@ -7,10 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.config import load_config
 from janusflow.data.config import DataConfig
 from janusflow.data.readers.base import Reader
+from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.data.sample import GenerationSample
 from janusflow.data.sources import MixedSource, open_readers
 from janusflow.data.template import ChatTemplate
@@ -49,10 +52,12 @@ def check_start(config: RunConfig) -> None:
     check_stages(config.stages, sizes, config.data.offered_tasks)
     config.adapter.check(sizes.llm)
     check_lengths(config, sizes, template)
-    if config.preview.examples and (not config.data.sources or "generation" not in config.data.offered_tasks):
-        raise ValueError(
-            "preview.examples shows captioned images of data.sources; the data has none: set preview.examples=0"
-        )
+    for key, task, what in (
+        ("examples", "generation", "captioned images"),
+        ("reconstructions", "reconstruction", "images"),
+    ):
+        if getattr(config.preview, key) and (not config.data.sources or task not in config.data.offered_tasks):
+            raise ValueError(f"preview.{key} shows {what} of data.sources; the data has none: set preview.{key}=0")
 
 
 def open_start(config: RunConfig, new: bool) -> Start:
@@ -64,12 +69,22 @@ def open_start(config: RunConfig, new: bool) -> Start:
     source = MixedSource(config.data, config.seed, readers)
     origin = last_state(Path(config.parts.run), config.model.head) if new and config.parts.run is not None else None
     bundle = build_bundle(config)
-    examples: list[GenerationSample] = []
     source.check_latents(bundle.required_codec, config.data.image_size)
+    return Start(bundle, readers, preview_examples(config, source, bundle), origin)
+
+
+def preview_examples(config: RunConfig, source: MixedSource, bundle: Bundle) -> list[GenerationSample]:
+    """The images that previews show beside drawings: of their captions, and of what understanding sees."""
+    examples: list[GenerationSample] = []
     if config.preview.examples:
         template, limit = bundle.template, bundle.model.config.llm.max_positions
-        examples = source.examples(config.preview.examples, lambda prompt: fits(prompt, template, limit))
-    return Start(bundle, readers, examples, origin)
+        examples += source.examples(config.preview.examples, lambda prompt: fits(prompt, template, limit))
+    if config.preview.reconstructions:
+        stages = [stage.reconstruction for stage in config.stages.values() if "reconstruction" in stage.tasks]
+        shown, rng = [*stages, ReconstructionConfig()][0], np.random.default_rng(config.seed)
+        found = source.examples(config.preview.reconstructions, lambda prompt: True, "reconstruction")
+        examples += [shown.prompted(sample, rng) for sample in found]
+    return examples
 
 
 def check_trainer(config: TrainerConfig) -> None:
@@ -137,6 +152,13 @@ def check_lengths(config: RunConfig, sizes: ModelConfig, template: ChatTemplate)
         least = len(template.generation_prompt("", stage.instruction)) + template.image_tokens
         if least > row and any(ratio.generation for ratio in stage.ratios):
             raise ValueError(f"{name} draws images, and one takes {least} tokens, more than the {row} of a row")
+        for request in stage.reconstruction.requests if "reconstruction" in stage.tasks else ():
+            length = len(template.generation_prompt(request, stage.instruction, images=1)) + template.image_tokens
+            if length > row:
+                raise ValueError(
+                    f"{name} draws images again, and one takes {length} tokens with {shorten(request)!r}, more than "
+                    f"the {row} of a row"
+                )
     for prompt in config.preview.prompts:
         if not fits(prompt, template, limit):
             raise ValueError(f"preview.prompts: {shorten(prompt)!r} and an image take more than {limit} positions")

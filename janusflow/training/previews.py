@@ -69,7 +69,9 @@ class Previews(L.Callback):
 def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[GenerationSample] = ()) -> Image.Image:
     """A row of ``config.images`` seeds for each prompt; an example's row begins with its image through the codec."""
     captions = [*(example.prompt for example in examples), *config.prompts]
+    shown = [*(next(iter(example.images), None) for example in examples), *(None for _ in config.prompts)]
     prompts = [caption for caption in captions for _ in range(config.images)]
+    images = [image for image in shown for _ in range(config.images)]
     seeds = [config.seed + column for _ in captions for column in range(config.images)]
     with progress_bar("preview", "step", leave=False) as progress:
         drawn = generate_images(
@@ -78,6 +80,7 @@ def draw_grid(bundle: Bundle, config: PreviewConfig, examples: Sequence[Generati
             seeds,
             bundle.model.head.config.sampling(bundle.sampling, config.sampling),
             progress=progress,
+            images=images,
         )
     if not examples:
         return grid(drawn, config.images, captions)

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from janusflow.adapters import has_adapter, is_adapter
+from janusflow.data.config import TASKS, Task
+from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.losses import loss_module
 from janusflow.models.unified import ModelConfig, UnifiedModel
 from janusflow.rl.config import RolloutConfig
@@ -36,10 +38,11 @@ class RatioConfig:
     understanding: float = 0.0
     generation: float = 0.0
     text: float = 0.0
+    reconstruction: float = 0.0  # images behind themselves (RecA)
     until: int | None = None
 
     def __post_init__(self) -> None:
-        weights = (self.understanding, self.generation, self.text)
+        weights = [getattr(self, task) for task in TASKS]
         if min(weights) < 0 or sum(weights) <= 0:
             raise ValueError(f"mixture ratios must be 0 or more and not all 0, got {':'.join(map(str, weights))}")
 
@@ -59,6 +62,7 @@ class StageConfig:
     ratios: list[RatioConfig] = field(default_factory=lambda: [RatioConfig(1, 1, 0)])
     instruction: bool = True  # generation prompts as chat turns (stage 3) or plain (stages 1 and 2 of the paper)
     first_sentence: float = 0.25  # share of generation captions cut to their first sentence
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)  # how its images are shown
     rollout: RolloutConfig | None = None  # the mixture's generation is what the model draws itself, with verdicts
 
     def __post_init__(self) -> None:
@@ -78,6 +82,11 @@ class StageConfig:
         if any(end <= begin for begin, end in pairwise(ends[:-1])) or ends[-1] < self.steps:
             raise ValueError(f"a stage's mixtures end one after the other, the last with the stage; got {ends[1:]}")
 
+    @property
+    def tasks(self) -> list[Task]:
+        """The types of samples in its mixtures."""
+        return [task for task in TASKS if any(getattr(ratio, task) for ratio in self.ratios)]
+
 
 class Quota(NamedTuple):
     """How many samples of each type one step holds."""
@@ -85,6 +94,7 @@ class Quota(NamedTuple):
     understanding: int
     generation: int
     text: int
+    reconstruction: int = 0
 
 
 def rate_factor(stage: StageConfig, step: int) -> float:
@@ -114,13 +124,14 @@ def taken(stage: StageConfig, step: int) -> Quota:
 
 
 def _due(ratio: RatioConfig, batch_size: int, step: int) -> Quota:
-    """What ``step`` steps of one mixture hold; the last type that it has takes up the rest."""
-    total = ratio.understanding + ratio.generation + ratio.text
-    understanding, text = (int(batch_size * step * w / total + 1e-6) for w in (ratio.understanding, ratio.text))
-    if ratio.generation == 0:
-        text = batch_size * step - understanding if ratio.text else 0
-        understanding = batch_size * step - text
-    return Quota(understanding, batch_size * step - understanding - text, text)
+    """What ``step`` steps of one mixture hold; one of the types that it has takes up the rest."""
+    weights = {task: getattr(ratio, task) for task in TASKS}
+    total, samples = sum(weights.values()), batch_size * step
+    due = {task: int(samples * weight / total + 1e-6) for task, weight in weights.items()}
+    order: tuple[Task, ...] = ("generation", "reconstruction", "text", "understanding")
+    filler = next(task for task in order if weights[task])
+    due[filler] += samples - sum(due.values())
+    return Quota(**due)
 
 
 def quota(stage: StageConfig, step: int) -> Quota:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from janusflow.data.reconstruction import REQUESTS
 from janusflow.worlds import captions, questions
 from janusflow.worlds.casts import CASTS, Cast, cast_of
 from janusflow.worlds.source import CAPTION_REQUEST
@@ -74,7 +75,7 @@ def _texts(cast: Cast) -> Iterator[str]:
     yield from (*captions.SIDES.values(), *captions.ENDS.values(), *captions.GROUNDS, *captions.LONG, *captions.PAIRS)
     yield from (*captions.SMALL, *captions.LARGE, *captions.AMOUNTS, *captions.ADJECTIVES, *cast.styles)
     yield from (*COLORS, *BACKGROUNDS, *NUMBER_WORDS, *CELL_NAMES, "color", "colour", "is", "are")
-    yield from (CHAT, CAPTION_REQUEST)
+    yield from (CHAT, CAPTION_REQUEST, *REQUESTS)
 
 
 def foreign_words(text: str, cast: str) -> list[str]:

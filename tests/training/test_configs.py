@@ -109,7 +109,7 @@ def test_every_configuration_runs_at_reduced_size(name, sources, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "used"),
     [
-        (["data.sources.conversations.weight=0"], "photos: 3 for understanding, generation, text\n"),
+        (["data.sources.conversations.weight=0"], "photos: 3 for understanding, generation, text, reconstruction\n"),
         (
             [
                 "~data.sources.photos",

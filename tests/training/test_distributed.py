@@ -126,6 +126,14 @@ def test_two_processes_draw_and_learn_what_one_does(kind, strategy, runs, tmp_pa
             assert both[name, step] == pytest.approx(alone[name, step], rel=1e-3, abs=1e-5), (name, step)
 
 
+def test_images_are_drawn_again_by_sharded_models_as_by_one(config):
+    ratios = "[{understanding: 2, text: 1, reconstruction: 5}]"
+    stage = f"stages={{reca: {{train: [llm, generation, repa], steps: {STEPS}, batch_size: 8, ratios: {ratios}}}}}"
+    train_alone(config, "name=again-alone", stage)
+    finish(start(config, 2, "name=again-fsdp", stage, "trainer.strategy=fsdp"))
+    assert_same(config.parent / "runs" / "again-fsdp", config.parent / "runs" / "again-alone")
+
+
 def test_killed_and_resumed_by_as_many_processes_or_by_one(config, alone):
     """Sharded states; :func:`test_sigterm_saves_the_state` resumes others."""
     process = start(config, 2, "name=killed", "trainer.strategy=fsdp", "trainer.accumulate=2", "data.workers=1")

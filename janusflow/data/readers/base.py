@@ -47,6 +47,10 @@ class Reader(ABC):
     def text(self, item: int, rng: np.random.Generator) -> TextSample:
         raise ValueError(f"{type(self).__name__} gives no text samples")
 
+    def reconstruction(self, item: int, rng: np.random.Generator) -> GenerationSample:
+        """An image that is to be drawn again; its prompt is not used."""
+        return self.generation(item, rng)
+
     def describe(self, name: str, tasks: Sequence[Task]) -> str:
         """A few words on the source called ``name``, which is used for ``tasks``."""
         return f"{name}: {len(self):,} for {', '.join(tasks)}"
@@ -100,11 +104,18 @@ class CaptionedImages(Reader):
     class Config(ImagesConfig):
         cached_latents: bool = False  # take what `janusflow encode-latents` stored
 
+        @property
+        def captioned(self) -> bool:
+            """Whether captions are asked for."""
+            return self.tasks != ["reconstruction"]
+
     tasks = TASKS
 
     def __init__(self, config: Config) -> None:
         """Called last: stored latents are opened, which are those of the :meth:`pieces`."""
         self.min_side = config.min_side
+        if not config.captioned:
+            self.tasks = ("reconstruction",)
         self.latents = LatentCache(self.latent_files()) if config.cached_latents else None
 
     @abstractmethod
@@ -133,8 +144,12 @@ class CaptionedImages(Reader):
 
     def generation(self, item: int, rng: np.random.Generator) -> GenerationSample:
         """An image with one of its captions."""
+        return self.reconstruction(item, rng)._replace(prompt=self.caption(item, rng))
+
+    def reconstruction(self, item: int, rng: np.random.Generator) -> GenerationSample:
+        """An image alone."""
         latent = None if self.latents is None else self.latents[self.name(item)]
-        return GenerationSample(self.fitting_image(item), self.caption(item, rng), latent)
+        return GenerationSample(self.fitting_image(item), "", latent)
 
     def text(self, item: int, rng: np.random.Generator) -> TextSample:
         """A caption without its image."""

@@ -33,7 +33,7 @@ class FolderReader(CaptionedImages):
 
     def __init__(self, config: CaptionedImages.Config) -> None:
         self.folder = Path(config.path)
-        self.items = find_items(self.folder)
+        self.items = find_items(self.folder, config.captioned)
         super().__init__(config)
 
     def __len__(self) -> int:
@@ -66,10 +66,11 @@ class FolderReader(CaptionedImages):
         return files
 
 
-def find_items(folder: Path) -> list[Item]:
+def find_items(folder: Path, captioned: bool = True) -> list[Item]:
     """The images of a folder, by ``captions.jsonl``, else by the hub's listings, else those beside text files.
 
-    Raises ``ValueError`` where there are none of these, or a listing is empty or damaged.
+    captioned: where it is false, images alone will do. Raises ``ValueError`` where there is none of these, or a listing
+    is empty or damaged.
     """
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}")
@@ -78,9 +79,14 @@ def find_items(folder: Path) -> list[Item]:
     if listings:
         return [item for listing in listings for item in read_listing(listing)]
     images = sorted(path for path in folder.rglob("[!.]*.*") if path.suffix[1:].lower() in IMAGES)
-    if not any(image.with_suffix(".txt").is_file() for image in images):
+    if not images and not captioned:
+        raise ValueError(f"{folder} holds no image")
+    if captioned and not any(image.with_suffix(".txt").is_file() for image in images):
         forms = [f"{name} with lines such as {FORMS[name][2]}" for name in (LISTING, METADATA[0])]
-        raise ValueError(f"{folder} has no captions: it needs {', '.join(forms)}, or cat.txt beside cat.jpg")
+        raise ValueError(
+            f"{folder} has no captions: it needs {', '.join(forms)}, or cat.txt beside cat.jpg; "
+            "or none, for tasks: [reconstruction]"
+        )
     return [(image, None) for image in images]
 
 

@@ -50,7 +50,11 @@ class ParquetReader(CaptionedImages):
             with open_parquet(path) as file:
                 names = file.schema_arrow.names
                 image = find_column(path, names, config.image_column, IMAGE, "image_column")
-                caption = find_column(path, names, config.caption_column, CAPTION, "caption_column")
+                caption = (
+                    find_column(path, names, config.caption_column, CAPTION, "caption_column")
+                    if config.captioned
+                    else ""
+                )
                 self.columns.append((image, caption))
                 groups.append([file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)])
         self.group_ends = [np.cumsum(rows, dtype=np.int64) for rows in groups]
