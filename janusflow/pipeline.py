@@ -105,7 +105,7 @@ class Pipeline(Bundle):
         folder: str | Path,
         layout: str = "janusflow",
         *,
-        results: Sequence[str | Path] = (),
+        results: str | Path | Sequence[str | Path] = (),
         license: str | None = None,
         name: str | None = None,
         **settings: Any,
@@ -113,8 +113,9 @@ class Pipeline(Bundle):
         """Write a model folder in our layout, DeepSeek's or transformers', with a model card; settings: ``dtype``,
         ``shard_size``.
 
-        results: folders of ``python -m eval run``, whose scores the card takes. license: as the hub calls it, such as
-        mit. name: in the card, a hub id (default: the folder's). Raises ``ValueError`` for results of another model.
+        results: a folder of ``python -m eval run``, or several, whose scores the card takes. license: as the hub calls
+        it, such as mit. name: in the card, a hub id (default: the folder's). Raises ``ValueError`` for results of
+        another model.
         """
         folder = Path(folder)
         card = model_card(self, name or folder.resolve().name, layout, results, license)

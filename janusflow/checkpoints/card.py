@@ -37,17 +37,18 @@ def model_card(
     bundle: Bundle,
     name: str,
     layout: str = "janusflow",
-    results: Sequence[str | Path] = (),
+    results: str | Path | Sequence[str | Path] = (),
     license: str | None = None,
 ) -> str:
-    """The card of a model that is called ``name``, a folder or hub id, with the scores of ``results`` folders.
+    """The card of a model that is called ``name``, a folder or hub id, with the scores of ``results``, folders or one.
 
     Raises ``ValueError`` for a folder without results, and for results of another model than this.
     """
     from huggingface_hub import ModelCard, ModelCardData
 
     model = bundle.model
-    scores = READERS.load("eval")(results, bundle.digest) if results else Scores()
+    folders = [results] if isinstance(results, str | Path) else [*results]
+    scores = READERS.load("eval")(folders, bundle.digest) if folders else Scores()
     data = ModelCardData(
         library_name="transformers" if layout == "transformers" else "janusflow",
         pipeline_tag="any-to-any",

@@ -10,6 +10,7 @@ import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 from torch import Tensor
 
+from janusflow.codecs.base import ImageCodec
 from janusflow.data.transforms import to_images
 from janusflow.inference.images import sample_latents
 from janusflow.pipeline import Pipeline
@@ -63,6 +64,7 @@ class JanusFlowPipeline(DiffusionPipeline):
             raise ValueError(f"output_type must be pil, np, pt or latent, got {output_type!r}")
         if [*callback_on_step_end_tensor_inputs] not in ([], ["latents"]):
             raise ValueError(f"a callback is given latents alone, not {', '.join(callback_on_step_end_tensor_inputs)}")
+        codec = None if output_type == "latent" else self.janusflow.required_codec
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
             raise ValueError("there is no prompt")
@@ -85,18 +87,8 @@ class JanusFlowPipeline(DiffusionPipeline):
 
             batches = sample_latents(self.janusflow, texts, seeds, chosen, len(texts), on_step=on_step)
             latents = torch.cat([*batches])
-        images = self.decode(latents, output_type)
+        images = as_images(latents, codec, output_type)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
-
-    def decode(self, latents: Tensor, output_type: OutputType) -> Any:
-        """Latents as pictures of that type, one decoded at a time as the engine does."""
-        if output_type == "latent":
-            return latents.clone()  # no inference tensor
-        pixels = torch.cat([self.janusflow.required_codec.decode(one) for one in latents.split(1)])
-        if output_type == "pil":
-            return to_images(pixels)
-        levels = (pixels + 1) / 2
-        return levels if output_type == "pt" else levels.permute(0, 2, 3, 1).cpu().numpy()
 
     @property
     def device(self) -> torch.device:
@@ -127,6 +119,17 @@ class JanusFlowPipeline(DiffusionPipeline):
         raise ValueError("a JanusFlowPipeline is moved whole, by to(device): its parts cannot be offloaded")
 
     enable_model_cpu_offload = enable_sequential_cpu_offload = enable_group_offload = _whole
+
+
+def as_images(latents: Tensor, codec: ImageCodec | None, output_type: OutputType) -> Any:
+    """Latents as pictures of that type, one decoded at a time as the engine does; without a codec as they are."""
+    if codec is None:
+        return latents.clone()  # no inference tensor
+    pixels = torch.cat([codec.decode(one) for one in latents.split(1)])
+    if output_type == "pil":
+        return to_images(pixels)
+    levels = (pixels + 1) / 2
+    return levels if output_type == "pt" else levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def picture_seeds(

@@ -6,6 +6,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from janusflow import JanusFlowPipeline
+from janusflow.integrations.diffusers_pipeline import as_images
 from janusflow.pipeline import Pipeline
 
 PROMPTS = ["a ring", "two red circles"]
@@ -46,7 +47,10 @@ def test_each_output_type_is_the_same_picture(pipe):
     assert np.array_equal((floats[0] * 255).round().astype(np.uint8), np.asarray(pil[0]))
     assert torch.equal(tensors, torch.from_numpy(floats).permute(0, 3, 1, 2))
     assert tuple(latents.shape[1:]) == pipe.janusflow.model.head.latent_shape
-    assert torch.equal(pipe.decode(latents, "pt"), tensors)
+    assert torch.equal(as_images(latents, pipe.janusflow.codec, "pt"), tensors)
+    pipe.janusflow.codec = None
+    with pytest.raises(ValueError, match="image codec"):
+        pipe("a ring", 2, callback_on_step_end=lambda *_: pytest.fail("it was drawn in vain"))
 
 
 def test_a_callback_sees_each_step_and_may_change_its_latents(pipe):
