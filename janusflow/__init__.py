@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from janusflow.integrations.diffusers_pipeline import JanusFlowPipeline
     from janusflow.pipeline import Pipeline, load_pretrained
 
 __version__ = "0.1.0"
-__all__ = ["Pipeline", "__version__", "load_pretrained"]
+__all__ = ["JanusFlowPipeline", "Pipeline", "__version__", "load_pretrained"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from janusflow import pipeline
 
         return getattr(pipeline, name)
+    if name == "JanusFlowPipeline":
+        from janusflow.integrations.diffusers_pipeline import JanusFlowPipeline
+
+        return JanusFlowPipeline
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

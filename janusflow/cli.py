@@ -23,6 +23,7 @@ from janusflow.training import command
 
 if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
+    from janusflow.pipeline import Pipeline
 
 FORMATS = ("janusflow", "deepseek", "transformers")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -94,7 +95,19 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("source", metavar="RUN", help="run folder (its averaged weights), model folder or hub id")
     export.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
     export.add_argument("--format", choices=FORMATS, default="deepseek", help="the folder's layout")
-    export.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
+    add_writing(export)
+
+    push = commands.add_parser("push", help="upload a model to the hub", description=run_push.__doc__)
+    add_loading(push)
+    push.set_defaults(run=run_push)
+    push.add_argument("source", metavar="MODEL", help="run folder (its averaged weights), model folder or hub id")
+    push.add_argument("repo", metavar="REPO", help="owner/name on the hub; made if it is not there")
+    push.add_argument("--format", choices=FORMATS, default="janusflow", help="the repository's layout")
+    add_writing(push)
+    push.add_argument("--private", action="store_true", help="of a new repository: for its owner alone")
+    push.add_argument("--branch", help="a branch that is there (default: its main branch)")
+    push.add_argument("--create-pr", action="store_true", help="propose the change instead of making it")
+    push.add_argument("--message", default="Upload model", help="of the commit")
 
     merge = commands.add_parser(
         "merge",
@@ -107,7 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
     merge.add_argument("adapter", metavar="ADAPTER", help="run folder of an adapter, adapter folder or hub id")
     merge.add_argument("--out", type=Path, required=True, help="folder to write; must not exist or be empty")
     merge.add_argument("--format", choices=FORMATS, default="janusflow", help="the folder's layout")
-    merge.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
+    add_writing(merge)
 
     convert = commands.add_parser(
         "convert",
@@ -196,6 +209,20 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", help=DEVICE)
     parser.add_argument("--dtype", choices=DTYPES, help="the weights' type (default: bfloat16 on cuda, else float32)")
+
+
+def add_writing(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a model folder is written (see :func:`load_stored`)."""
+    parser.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
+    parser.add_argument(
+        "--results",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of python -m eval run, whose scores the model card takes; again for more (default: those that "
+        "ended the run)",
+    )
+    parser.add_argument("--license", help="of the model, as the hub calls it, such as mit (default: none is stated)")
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -300,17 +327,37 @@ def run_export(args: argparse.Namespace) -> int:
 
     Only our layout holds an image codec of whatever origin; the others are written with the model's own, if any.
     """
-    import torch
-
-    from janusflow.checkpoints.pretrained import save_pretrained
-
     check_empty(args.out)
-    args.model = args.source
-    dtype = getattr(torch, args.dtype) if args.dtype else None
-    bundle = load(args, vae="auto" if args.format == "janusflow" else "stored", dtype="stored")
-    save_pretrained(bundle, args.out, args.format, dtype, args.shard_size)
+    pipeline, settings = load_stored(args)
+    pipeline.save_pretrained(args.out, args.format, **settings)
     print(args.out)
     return 0
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """Upload a model with its model card to the Hugging Face hub, and print the commit's address.
+
+    What is uploaded is what ``janusflow export --format janusflow`` writes. Log in first: hf auth login.
+    """
+    pipeline, settings = load_stored(args)
+    where = {"private": args.private or None, "revision": args.branch, "create_pr": args.create_pr}
+    print(pipeline.push_to_hub(args.repo, layout=args.format, commit_message=args.message, **where, **settings))
+    return 0
+
+
+def load_stored(args: argparse.Namespace) -> tuple[Pipeline, dict[str, Any]]:
+    """The model ``source`` in its stored type, and how the flags have it written."""
+    import torch
+
+    from janusflow.pipeline import Pipeline
+
+    args.model = args.source
+    own = Path(args.source) / "scores"  # what ended a run
+    results = args.results or ([own] if (own / "result.json").exists() and not args.adapter else [])
+    dtype = getattr(torch, args.dtype) if args.dtype else None
+    bundle = load(args, vae="auto" if args.format == "janusflow" else "stored", dtype="stored")
+    settings = {"dtype": dtype, "shard_size": args.shard_size, "results": results, "license": args.license}
+    return Pipeline(**vars(bundle)), settings
 
 
 def run_encode_latents(args: argparse.Namespace) -> int:

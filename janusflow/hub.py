@@ -1,4 +1,4 @@
-"""The Hugging Face hub: models, image codecs, judges and data sets by their ids. Nothing else here asks it."""
+"""The Hugging Face hub: models, image codecs, judges and data sets by their ids, models to it. Nothing else asks it."""
 
 from __future__ import annotations
 
@@ -45,6 +45,35 @@ def download(
         except (HFValidationError, OSError):
             reason = cause(error)
             raise ValueError(f"{hub_id} is no local folder, and the hub did not give it: {reason}") from error
+
+
+def upload(
+    folder: Path,
+    repo_id: str,
+    message: str,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Put a folder's files into the model repository ``repo_id``, which is made if it is not there.
+
+    Returns the last commit's address, or the proposal's. Raises ``ValueError`` with the cause in one line.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    api = HfApi(token=token)
+    try:
+        whole = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        done = api.upload_folder(
+            repo_id=whole, folder_path=folder, commit_message=message, revision=revision, create_pr=create_pr
+        )
+    except (HTTPError, ValueError, OSError) as error:  # the second: an impossible name, a card that it does not take
+        refused = isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403)
+        reason = "log in with a token that may write there (hf auth login)" if refused else cause(error)
+        raise ValueError(f"the hub did not take {repo_id}: {reason}") from error
+    return done.pr_url or done.commit_url
 
 
 def cause(error: Exception) -> str:

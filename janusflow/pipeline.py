@@ -1,22 +1,26 @@
-"""A loaded model as notebooks and scripts use it: draw, ask, move, save."""
+"""A loaded model as notebooks and scripts use it: draw, ask, move, save, publish."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 
-from janusflow.checkpoints.pretrained import Bundle, save_pretrained
+from janusflow.checkpoints.card import CARD, model_card
+from janusflow.checkpoints.pretrained import DEFAULT, Bundle, save_pretrained
 from janusflow.checkpoints.pretrained import load_pretrained as load_bundle
+from janusflow.hub import upload
 from janusflow.inference.answers import Conversation, DecodingOptions, answer
 from janusflow.inference.images import generate_images, paired
 from janusflow.pictures import read_image
 from janusflow.progress import progress_bar
 from janusflow.samplers import OnStep
+from janusflow.weights import writing
 
 Picture = Image.Image | str | Path
 
@@ -100,9 +104,66 @@ class Pipeline(Bundle):
                 self.codec.to(torch.device(device))
         return self
 
-    def save_pretrained(self, folder: str | Path, layout: str = "janusflow", **settings: Any) -> None:
-        """Write a model folder in our layout, DeepSeek's or transformers'; settings: ``dtype``, ``shard_size``."""
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        layout: str = "janusflow",
+        *,
+        results: str | Path | Sequence[str | Path] = (),
+        license: str | None = None,
+        name: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Write a model folder in our layout, DeepSeek's or transformers', with a model card; settings: ``dtype``,
+        ``shard_size``.
+
+        results: a folder of ``python -m eval run``, or several, whose scores the card takes. license: as the hub calls
+        it, such as mit. name: in the card, a hub id (default: the folder's). Raises ``ValueError`` for results of
+        another model.
+        """
+        folder = Path(folder)
+        card = model_card(self, name or folder.resolve().name, layout, results, license)
         save_pretrained(self, folder, layout, **settings)
+        with writing(f"the model card to {folder}"):
+            (folder / CARD).write_text(card, encoding="utf-8")
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "Upload model",
+        **settings: Any,
+    ) -> str:
+        """Upload what :meth:`save_pretrained` writes (settings: its own); returns the commit's address.
+
+        repo_id: ``owner/name``, made if it is not there (private: for its owner alone). revision: a branch that is
+        there. create_pr: proposes the change. Raises ``ValueError`` with the hub's reason in one line.
+        """
+        with TemporaryDirectory() as place:
+            self.save_pretrained(place, **{"name": repo_id, **settings})
+            return upload(Path(place), repo_id, commit_message, private, token, revision, create_pr)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path = DEFAULT,
+        *,
+        dtype: torch.dtype | Literal["stored"] | None = None,
+        device: torch.device | str = "cpu",
+        revision: str | None = None,
+        vae: str | Path | None = "auto",
+        adapter: str | Path | None = None,
+    ) -> Pipeline:
+        """A shipped model by name (shapes-flow, shapes-ar), a model or run folder, or a hub id; it draws and answers.
+
+        The arguments are those of :func:`janusflow.checkpoints.pretrained.load_pretrained`.
+        """
+        settings = {"dtype": dtype, "device": device, "revision": revision, "vae": vae, "adapter": adapter}
+        return cls(**vars(load_bundle(path, **settings)))  # type: ignore[arg-type]
 
 
 def opened(images: Picture | Sequence[Picture] | None) -> list[Image.Image]:
@@ -111,18 +172,4 @@ def opened(images: Picture | Sequence[Picture] | None) -> list[Image.Image]:
     return [image if isinstance(image, Image.Image) else read_image(image) for image in images]
 
 
-def load_pretrained(
-    path: str | Path = "shapes-flow",
-    *,
-    dtype: torch.dtype | Literal["stored"] | None = None,
-    device: torch.device | str = "cpu",
-    revision: str | None = None,
-    vae: str | Path | None = "auto",
-    adapter: str | Path | None = None,
-) -> Pipeline:
-    """A shipped model by name (shapes-flow, shapes-ar), a model or run folder, or a hub id, ready to draw and answer.
-
-    The arguments are those of :func:`janusflow.checkpoints.pretrained.load_pretrained`.
-    """
-    settings = {"dtype": dtype, "device": device, "revision": revision, "vae": vae, "adapter": adapter}
-    return Pipeline(**vars(load_bundle(path, **settings)))  # type: ignore[arg-type]
+load_pretrained = Pipeline.from_pretrained

@@ -11,6 +11,7 @@ import torch
 from transformers import JanusVQVAE, JanusVQVAEConfig
 
 from janusflow.checkpoints.pretrained import Bundle
+from janusflow.codecs.vae import LatentCodec
 from janusflow.codecs.vq import VQCodec
 from janusflow.data.template import ChatConfig
 from janusflow.data.tokenizer import TextTokenizer
@@ -107,6 +108,14 @@ def janus_bundle(tiny_janus, tiny_vq, tokenizer) -> Bundle:
     """A tiny Janus with everything around it, nothing of which is a default."""
     pixels = Preprocessing(min_side=3, normalize=False, mean=[0.1, 0.2, 0.3])
     return Bundle(tiny_janus, tiny_vq, tokenizer, ChatConfig("A", "B", "Be brief."), pixels)
+
+
+@pytest.fixture
+def flow_bundle(tiny_model, tokenizer) -> Bundle:
+    """A tiny JanusFlow with everything around it; pictures of 32 x 32 pixels."""
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
+    chat = ChatConfig(user="<|User|>", assistant="<|Assistant|>", system="Be brief.")
+    return Bundle(tiny_model, codec, tokenizer, chat, Preprocessing(min_side=3, normalize=False, mean=[0.1, 0.2, 0.3]))
 
 
 @torch.no_grad()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import dynamic_module_utils
 
 from eval.__main__ import main as evaluate
 from janusflow import cli
+from janusflow.checkpoints.pretrained import save_pretrained
 from janusflow.config import load_config
 from janusflow.data.rows import RowBuilder
 from janusflow.data.template import ChatConfig, ChatTemplate
@@ -41,7 +44,7 @@ def test_the_shipped_model_of_the_readme_draws_and_answers(capsys):
 
 def test_the_released_model_is_loaded_by_its_name_moved_and_saved(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks("docs/models.md")
+    code, *_ = blocks("docs/models.md")
     local = code.replace('"deepseek-ai/JanusFlow-1.3B", device="cuda"', '"shapes-flow"')
     assert local != code
     names: dict = {}
@@ -51,6 +54,33 @@ def test_the_released_model_is_loaded_by_its_name_moved_and_saved(tmp_path, monk
     described, answered = capsys.readouterr().out.splitlines()
     assert "48 px" in described and answered
     assert json.loads((tmp_path / "lighthouse/config.json").read_text())["model_type"] == "multi_modality"
+
+
+@pytest.fixture
+def mine(flow_bundle, tmp_path, monkeypatch):
+    """A working folder with a run's tiny model."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    save_pretrained(flow_bundle, tmp_path / "runs/mine/model")
+
+
+def test_the_pipeline_of_the_models_page_draws(mine, capsys):
+    _, code, _ = blocks("docs/models.md")
+    local = code.replace('"deepseek-ai/JanusFlow-1.3B", torch_dtype=torch.bfloat16).to("cuda")', '"runs/mine")')
+    assert local != code
+    names: dict = {}
+    exec(local, names)
+    assert len(names["images"]) == 2 and len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_a_published_folder_has_scores_and_is_an_auto_model(mine, parts, capsys):
+    bench = parts["my_bench.py"].removeprefix("python -m eval ").split()
+    assert evaluate([*bench, "--model", "runs/mine", "--steps", "1", "--out", "results/mine"]) == 0
+    capsys.readouterr()
+    *_, code = blocks("docs/models.md")
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines() == ["(32, 32)"]
+    assert "redness" in Path("mine/README.md").read_text() and "license: mit" in Path("mine/README.md").read_text()
 
 
 def test_the_scorers_print_what_their_comments_say(capsys):

@@ -1,7 +1,11 @@
-"""The hub, which no test reaches: what is said where it does not answer, through the commands that ask it."""
+"""The hub, which no test reaches: what is said where it does not answer, through the commands that ask it, and what it
+is given."""
 
+import base64
+import json
 import socket
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub
@@ -11,8 +15,9 @@ from eval.__main__ import main as evaluate
 from janusflow.cli import main
 from janusflow.data.readers.files import expand
 from janusflow.hub import download
+from janusflow.pipeline import Pipeline
 
-COMMIT = "0123456789" * 4
+NAME, COMMIT = "somebody/model", "0123456789" * 4
 COMMANDS = [
     (main, ["generate", "a ring", "--model", "somebody/model"]),
     (main, ["generate", "a ring", "--model", "somebody/model", "--revision", COMMIT]),
@@ -50,6 +55,17 @@ def nobody():
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
+@contextmanager
+def serving(handler):
+    """A hub that answers by ``handler``, at an address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
 @pytest.mark.parametrize(("run", "arguments"), COMMANDS)
 def test_a_missing_connection_is_named_at_once(online, nobody, capsys, run, arguments):
     online(nobody)
@@ -82,14 +98,10 @@ def test_the_hubs_own_answers_are_told(online, capsys, status, code, reason):
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        online(f"http://127.0.0.1:{server.server_port}")
-        try:
-            with pytest.raises(ValueError, match=reason):
-                download("somebody/model", revision=COMMIT)
-        finally:
-            server.shutdown()
+    with serving(Hub) as address:
+        online(address)
+        with pytest.raises(ValueError, match=reason):
+            download("somebody/model", revision=COMMIT)
     assert len(asked) == 1
 
 
@@ -106,3 +118,62 @@ def test_what_the_cache_holds_is_used_without_a_connection(online, nobody, tmp_p
 def test_a_shard_that_no_connection_gives_is_no_missing_file(nobody, tmp_path):
     with pytest.raises(ValueError, match="Cannot connect"):
         expand(f"{nobody}/a.tar", tmp_path)
+
+
+@pytest.fixture
+def taken():
+    """Files that a hub was given, by name, under its address; it takes them from who has the token ``right``."""
+    files = {}
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            place = self.path.partition("?")[0].removeprefix("/api/")
+            right = self.headers["Authorization"] == "Bearer right"
+            said = json.dumps(self.answer(place, body) if right else {"error": "who are you?"}).encode()
+            self.send_response(200 if right else 401)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def answer(self, place, body):
+            if place == "repos/create":
+                return {"url": f"http://{self.headers['Host']}/{NAME}"}
+            if place.startswith(f"models/{NAME}/preupload/"):
+                names = [file["path"] for file in json.loads(body)["files"]]
+                return {"files": [{"path": n, "uploadMode": "regular", "shouldIgnore": False} for n in names]}
+            if place.startswith(f"models/{NAME}/commit/"):
+                lines = [json.loads(line) for line in body.splitlines()]
+                found = [line["value"] for line in lines if line["key"] == "file"]
+                files.update({one["path"]: base64.b64decode(one["content"]) for one in found})
+                return {
+                    "commitUrl": f"http://{self.headers['Host']}/{NAME}/commit/{COMMIT}",
+                    "commitOid": COMMIT,
+                    "success": True,
+                }
+            return {}  # validate-yaml: no objections
+
+        def log_message(self, *_):
+            pass
+
+    with serving(Hub) as address:
+        files["address"] = address
+        yield files
+
+
+def test_what_is_pushed_is_a_model_with_its_card(online, taken, flow_bundle, tmp_path, monkeypatch, capsys):
+    online(taken.pop("address"))
+    pipeline = Pipeline(**vars(flow_bundle))
+    pipeline.save_pretrained(tmp_path / "mine")
+    monkeypatch.setenv("HF_TOKEN", "wrong")
+    assert "hf auth login" in error_of(capsys, main, ["push", str(tmp_path / "mine"), NAME])
+    assert not taken
+    monkeypatch.setenv("HF_TOKEN", "right")
+    assert main(["push", str(tmp_path / "mine"), NAME, "--private"]) == 0
+    assert capsys.readouterr().out.strip().endswith(f"/{NAME}/commit/{COMMIT}")
+    for name, content in taken.items():
+        (tmp_path / "there" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "there" / name).write_bytes(content)
+    again = Pipeline.from_pretrained(tmp_path / "there")
+    assert again.digest == Pipeline.from_pretrained(tmp_path / "mine").digest and again.codec is not None
+    assert f'load_pretrained("{NAME}")' in taken["README.md"].decode()

@@ -1,6 +1,7 @@
 """Layouts of model folders: what each of them has to know, our own, and what those of released checkpoints share.
 
-Ours is ``config.json`` (sizes, chat format), ``model.safetensors``, ``tokenizer.json`` and ``vae/`` or ``vq/``.
+Ours is ``config.json`` (sizes, chat format), ``model.safetensors``, ``tokenizer.json`` and ``vae/`` or ``vq/``, and the
+module that transformers' Auto classes ask for.
 :mod:`.deepseek` (JanusFlow) and :mod:`.janus` (Janus, Janus-Pro) are DeepSeek's, :mod:`.transformers_janus` is
 transformers'.
 """
@@ -46,6 +47,16 @@ LAYOUTS: Registry[type[Layout]] = Registry(
     },
 )
 
+MODULE = "modeling_janusflow"
+CODE = '"""For transformers\' Auto classes: the installed janusflow."""\n\n' + (
+    "from janusflow.integrations.transformers_model import JanusFlowConfig, JanusFlowModel  # noqa: F401\n"
+)
+AUTO = {  # of config.json: what transformers reads there
+    "model_type": "janusflow",
+    "architectures": ["JanusFlowModel"],
+    "auto_map": {"AutoConfig": f"{MODULE}.JanusFlowConfig", "AutoModel": f"{MODULE}.JanusFlowModel"},
+}
+
 
 @dataclass
 class FolderConfig:
@@ -61,8 +72,8 @@ class FolderConfig:
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
-        """Earlier files: ``guidance`` beside the model."""
-        values = dict(values)
+        """Without what is there for transformers; earlier files: ``guidance`` beside the model."""
+        values = {name: value for name, value in values.items() if name not in AUTO}
         guidance = values.pop("guidance", None)
         return values if guidance is None else {"sampling": {"guidance": guidance}, **values}
 
@@ -71,7 +82,7 @@ class Export(NamedTuple):
     """A model in the terms of a layout."""
 
     weights: dict[str, Tensor]
-    files: dict[str, Any]  # JSON by file name, config.json first
+    files: dict[str, Any]  # JSON, or text as it is, by file name; config.json first
     codec: ImageCodec | None  # what is saved in a folder of its own
 
 
@@ -158,7 +169,7 @@ class OwnLayout(Layout):
         settings = (bundle.chat, bundle.preprocessing, bundle.sampling, bundle.world)
         values = to_dict(FolderConfig("janusflow", bundle.model.config, *settings))
         values["model"]["losses"] = {name: {"weight": 0.0} for name in paper_losses()}  # a saved model has none
-        return Export(weights, {"config.json": values}, bundle.codec)
+        return Export(weights, {"config.json": {**AUTO, **values}, f"{MODULE}.py": CODE}, bundle.codec)
 
 
 def find_layout(values: dict[str, Any]) -> Layout | None:

@@ -164,4 +164,5 @@ def save_pretrained(
         if export.codec is not None:
             export.codec.save(folder / export.codec.folder)
         for name, content in reversed(export.files.items()):
-            (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+            (folder / name).write_text(text, encoding="utf-8")

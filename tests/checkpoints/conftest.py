@@ -4,20 +4,9 @@ import shutil
 
 import pytest
 
-from janusflow.checkpoints.pretrained import Bundle, save_pretrained
-from janusflow.codecs.vae import LatentCodec
-from janusflow.data.template import ChatConfig
-from janusflow.data.transforms import Preprocessing
-from janusflow.weights import ASSETS
+from janusflow.checkpoints.pretrained import save_pretrained
 
 SAVED = {}
-
-
-@pytest.fixture
-def flow_bundle(tiny_model, tokenizer):
-    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
-    chat = ChatConfig(user="<|User|>", assistant="<|Assistant|>", system="Be brief.")
-    return Bundle(tiny_model, codec, tokenizer, chat, Preprocessing(min_side=3, normalize=False, mean=[0.1, 0.2, 0.3]))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def drawing(request, tokenizer):
     """A tiny model of each head, and options that are a function of the logits."""
     if request.param == "codes":
         return request.getfixturevalue("janus_bundle"), CodeSampling(3.0, temperature=0.0)
-    codec = LatentCodec.from_pretrained(ASSETS / "codecs" / "vae")
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
     return Bundle(request.getfixturevalue("tiny_model"), codec, tokenizer), FlowSampling(steps=2, guidance=3.0)
 
 

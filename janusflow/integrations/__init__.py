@@ -1,0 +1,1 @@
+"""The same models where other libraries look for them: a diffusers pipeline, transformers' Auto classes."""
