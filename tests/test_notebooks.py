@@ -33,7 +33,8 @@ def test_every_cell_runs(name, tmp_path, monkeypatch, tokenizer):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("MPLBACKEND", "agg")
     book = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-    client = nbclient.NotebookClient(book, TIMEOUT, "python3", resources={"metadata": {"path": str(tmp_path)}})
+    place = {"metadata": {"path": str(tmp_path)}}
+    client = nbclient.NotebookClient(book, timeout=TIMEOUT, kernel_name="python3", resources=place)
     client.execute()  # raises CellExecutionError with the cell and the trace
     errors = [out for cell in book.cells for out in cell.get("outputs", ()) if out.output_type == "error"]
     assert not errors and any(cell.get("outputs") for cell in book.cells)
