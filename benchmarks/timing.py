@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +29,13 @@ def measure(calls: dict[str, Callable[[], object]], repeats: int, device: str) -
 
 
 def store(figures: Mapping[str, Any], path: Path | None) -> None:
-    """Write ``figures`` as JSON, unless ``path`` is None."""
+    """Write ``figures`` as JSON, with the command and the day, unless ``path`` is None."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        script = Path(sys.argv[0]).resolve()
+        command = shlex.join(["python", f"{script.parent.name}/{script.name}", *sys.argv[1:]])
+        stored = {**figures, "command": command, "date": date.today().isoformat()}
+        path.write_text(json.dumps(stored, indent=2) + "\n")
 
 
 def synchronize(device: str) -> None:

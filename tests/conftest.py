@@ -1,7 +1,12 @@
 """Shared by the tests: where reference data is, and models small enough to build in milliseconds."""
 
+import ast
 import dataclasses
 import os
+import re
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test waits for a network
@@ -35,6 +40,23 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"reference data is absent: {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder outside of the repository with the files of ``examples/``, as of a user who copied them."""
+    for path in (ROOT / "examples").glob("*.py"):
+        shutil.copy(path, tmp_path)
+        monkeypatch.delitem(sys.modules, path.stem, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    return tmp_path
+
+
+def documented_commands(example: str) -> list[list[str]]:
+    """The commands in the first lines of a file of ``examples/``, in words."""
+    text = ast.get_docstring(ast.parse((ROOT / "examples" / example).read_text(encoding="utf-8"))) or ""
+    return [shlex.split(line) for line in re.findall(r"^    (\S.*)$", text, re.MULTILINE)]
 
 
 @pytest.fixture

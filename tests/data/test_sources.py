@@ -153,46 +153,17 @@ def test_keys_that_stood_beside_the_sources_are_those_of_the_world_below(tmp_pat
     assert set(load_config(DataConfig, tmp_path / "photos.yaml", ["turns=5"]).sources) == {"photos"}, "means nothing"
 
 
-OWN = '''
-from dataclasses import dataclass
-from PIL import Image
-from janusflow.data.config import SourceConfig
-from janusflow.data.readers.base import Reader
-from janusflow.data.sample import GenerationSample
-
-class Squares(Reader):
-    """Grey squares."""
-
-    @dataclass(kw_only=True)
-    class Config(SourceConfig):
-        grey: int
-        side: int = 20
-
-    tasks = ("generation",)
-
-    def __init__(self, config):
-        self.config = config
-
-    def __len__(self):
-        return 10
-
-    def generation(self, item, rng):
-        grey = (self.config.grey,) * 3
-        return GenerationSample(Image.new("RGB", (self.config.side,) * 2, grey), f"square {item}")
-'''
-
-
-def test_a_source_of_your_own_is_a_file_in_the_working_folder(tmp_path, tokenizer, monkeypatch):
+def test_a_source_of_your_own_is_a_file_in_the_working_folder(examples, tokenizer, monkeypatch):
     """Named in YAML and on the command line, it is read by worker processes that inherit nothing."""
-    (tmp_path / "own_squares.py").write_text(OWN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(multiprocessing.process, "ORIGINAL_DIR", str(tmp_path))
-    path = tmp_path / "own.yaml"
-    path.write_text(f"base: {ROOT}/configs/shapes.yaml\ndata: {{sources: {{own: {{kind: 'own_squares:Squares'}}}}}}\n")
+    monkeypatch.setattr(multiprocessing.process, "ORIGINAL_DIR", str(examples))
+    path = examples / "own.yaml"
+    path.write_text(f"base: {ROOT}/configs/shapes.yaml\ndata: {{sources: {{own: {{kind: 'my_data:Squares'}}}}}}\n")
     with pytest.raises(ValueError, match="missing mandatory value: grey"):
         load_config(RunConfig, path)
+    with pytest.raises(ValueError, match=r"grey must lie in .* got 256"):
+        load_config(RunConfig, path, ["data.sources.own.grey=256"])
     data = load_config(RunConfig, path, ["data.sources.own.grey=255"]).data
-    assert data.offered_tasks == {"generation"} and data.sources["own"].side == 20
+    assert data.offered_tasks == {"generation", "understanding"} and data.sources["own"].most == 60
     builder = RowBuilder(ChatTemplate(tokenizer, ChatConfig(), 36), image_size=48, max_length=256)
     stage = StageConfig(steps=2, batch_size=2, ratios=[RatioConfig(0, 1, 0)])
     dataset = StageData(builder, stage, data, (0, 0)).train_dataloader().dataset

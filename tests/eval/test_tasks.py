@@ -8,69 +8,30 @@ from PIL import Image
 from eval.__main__ import main
 from eval.pages.sweep import plotted, settings_of, short_name
 from eval.tasks import TASKS, all_tasks
-
-MINE = '''
-from dataclasses import dataclass
-
-from janusflow.options import option
-from eval.task import Drawing, Judge, Judged, Scored, Task, Work
-
-
-@dataclass(frozen=True)
-class Options:
-    pictures: int = option(2, "how many")
-
-
-class Red(Judge):
-    def judge(self, drawings, images):
-        return [Judged({"red": image.getpixel((0, 0))[0]}) for image in images]
-
-
-class Mine(Task):
-    """How red the corner is."""
-
-    name = "mine"
-    title = "redness"
-    options = Options
-
-    def prepare(self, limit=None):
-        count = min(self.given.pictures, limit or self.given.pictures)
-        return Work([Drawing(str(n), "a red circle", (n,), f"{n}.png") for n in range(count)])
-
-    def departures(self, judge):
-        return []
-
-    def load_judge(self):
-        return Red()
-
-    def score(self, work, judged, answers):
-        items = {one.id: {"red": judged[one.id].record["red"]} for one in work.drawings}
-        return Scored("mean", {"mean": sum(one["red"] for one in items.values()) / len(items)}, items)
-
-
-number = 3
-'''
+from tests.conftest import documented_commands
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_bench.py").write_text(MINE)
-    return tmp_path
+def folder(examples):
+    """A working folder with my_bench.py, in which something else stands, too."""
+    with (examples / "my_bench.py").open("a") as file:
+        file.write("\nnumber = 3\n")
+    return examples
 
 
 def test_a_task_of_ones_own_runs_sweeps_and_is_scored_again_when_it_changes(folder, models, capsys):
-    command = ["my_bench:Mine", "--model", str(models / "flow"), "--pictures", "3"]
-    assert main(["run", *command, "--steps", "1", "--out", "out"]) == 0
-    assert "redness" in capsys.readouterr().out
-    result = json.loads((folder / "out" / "result.json").read_text())
-    assert result["task"] == "mine" and len(result["items"]) == 3 and result["complete"]
-    assert main(["sweep", *command, "--steps", "1", "2", "--out", "swept"]) == 0
-    assert (folder / "swept" / "report.md").exists()
-    key = json.loads((folder / "out" / "scored.json").read_text())["key"]
-    (folder / "my_bench.py").write_text(MINE.replace("number = 3", "number = 4"))
-    assert main(["run", *command, "--steps", "1", "--out", "out"]) == 0
-    assert json.loads((folder / "out" / "scored.json").read_text())["key"] != key
+    run, sweep = (words[3:] for words in documented_commands("my_bench.py"))
+    model = ["--model", str(models / "flow"), "--steps", "1"]
+    assert main([*run, *model]) == 0
+    assert "redness of a red circle" in capsys.readouterr().out
+    result = json.loads((folder / "results/redness/result.json").read_text())
+    assert result["task"] == "redness" and len(result["items"]) == 3 and result["complete"]
+    assert main([*sweep, *model]) == 0
+    assert (folder / "results/redness-sweep/report.md").exists()
+    key = json.loads((folder / "results/redness/scored.json").read_text())["key"]
+    (folder / "my_bench.py").write_text((folder / "my_bench.py").read_text().replace("number = 3", "number = 4"))
+    assert main([*run, *model]) == 0
+    assert json.loads((folder / "results/redness/scored.json").read_text())["key"] != key
 
 
 def fails(capsys, command, message):
