@@ -31,7 +31,7 @@ from janusflow.worlds.scenes import World
 CASTS = ("objects", "shapes")
 PARTS = {  # -> training steps
     "shapes/vae": 6000,
-    "shapes/vq": 8000,
+    "shapes/vq": 5000,
     "shapes/siglip": 1000,
     "shapes/llm": 1000,
     "objects/vae": 12000,

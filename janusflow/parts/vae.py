@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,12 @@ STATISTICS_IMAGES = 512
 HELD_OUT_EVERY = 5  # scenes
 
 
-def scenes(cast: str, seed: int, first: int, count: int) -> Tensor:
-    """Rendered scenes (count, 3, S, S) in [-1, 1] of both levels, some held out: a codec knows no compositions."""
+def scenes(cast: str, seed: int, first: int, count: int, levels: Sequence[Level] = LEVELS) -> Tensor:
+    """Rendered scenes (count, 3, S, S) in [-1, 1] of the levels, some held out: a codec knows no compositions."""
     pictures = []
     for index in range(first, first + count):
         split: Split = "held_out" if index % HELD_OUT_EVERY == 0 else "train"
-        world = World(cast, LEVELS[index % len(LEVELS)])
+        world = World(cast, levels[index % len(levels)])
         scene = sample_scene(np.random.default_rng([seed, index]), None, split, world)
         pictures.append(to_tensor(scene.render()))
     return torch.stack(pictures)

@@ -1,7 +1,6 @@
 """A model card: what it says is what the model and its result files hold."""
 
 import json
-import sys
 
 import pytest
 import torch
@@ -10,19 +9,13 @@ from huggingface_hub import ModelCard
 from eval.__main__ import main as evaluate
 from janusflow.cli import main
 from janusflow.pipeline import Pipeline
-from tests.test_documented_code import blocks
 
 
 @pytest.fixture
-def scored(saved, tmp_path, monkeypatch):
+def scored(saved, examples, tmp_path):
     """A run folder's model, and the result of a benchmark that it drew for."""
-    monkeypatch.chdir(tmp_path)
-    (code,) = (code for code in blocks("docs/architecture.md") if code.startswith("# my_bench.py"))
-    (tmp_path / "my_bench.py").write_text(code)
-    monkeypatch.delitem(sys.modules, "my_bench", raising=False)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     model = saved("flow", "janusflow")
-    command = ["run", "my_bench:Mine", "--model", str(model), "--steps", "1", "--seed", "7"]
+    command = ["run", "my_bench:Redness", "--model", str(model), "--steps", "1", "--seed", "7"]
     assert evaluate([*command, "--out", "scores"]) == 0
     return model, tmp_path / "scores/result.json"
 
@@ -30,15 +23,15 @@ def scored(saved, tmp_path, monkeypatch):
 def test_scores_protocol_machine_and_versions_are_those_of_the_result(scored, tmp_path, capsys):
     _, path = scored
     result = json.loads(path.read_text())
-    result["scores"]["mean"] = 41.9375  # as nobody would type it
+    result["scores"]["redness"] = 41.9375  # as nobody would type it
     path.write_text(json.dumps(result))
     export = ["export", str(tmp_path), "--format", "janusflow", "--license", "mit"]
     assert main([*export, str(tmp_path / "out")]) == 0, "the results that ended the run are found"
     card = ModelCard.load(tmp_path / "out/README.md")
     assert (card.data.license, card.data.library_name, card.data.model_name) == ("mit", "janusflow", "out")
     (metric,) = card.data.eval_results
-    assert (metric.dataset_type, metric.metric_name, metric.metric_value) == ("mine", "mean", 41.9375)
-    assert "| **mean** | 41.94 |" in card.text
+    assert (metric.dataset_type, metric.metric_name, metric.metric_value) == ("redness", "redness", 41.9375)
+    assert "| **redness** | 41.94 |" in card.text
     origin = result["provenance"]
     for fact in (origin["model"]["sampling_text"], "seed 7", origin["model"]["checkpoint"], origin["machine"]):
         assert fact in card.text
@@ -51,7 +44,7 @@ def test_scores_protocol_machine_and_versions_are_those_of_the_result(scored, tm
 
 def test_a_part_of_a_benchmark_is_marked_and_no_metadata(scored, tmp_path):
     model, _ = scored
-    command = ["run", "my_bench:Mine", "--model", str(model), "--steps", "1", "--limit", "1"]
+    command = ["run", "my_bench:Redness", "--model", str(model), "--steps", "1", "--limit", "1"]
     assert evaluate([*command, "--out", "part"]) == 0
     assert main(["export", str(model), str(tmp_path / "out"), "--format", "janusflow", "--results", "part"]) == 0
     card = ModelCard.load(tmp_path / "out/README.md")

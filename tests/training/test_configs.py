@@ -32,7 +32,7 @@ SIZES = (
     *("trainer.precision=32-true", "trainer.accumulate=1", "trainer.compile=false"),  # another test compiles
 )
 FLOW = ("model.head={latent_size: 12, width: 16, encoder_blocks: 1, decoder_blocks: 1}", "preview.sampling.steps=1")
-CODES = ("model.head={grid: 6, codebook_size: 4096, head_width: 16}",)
+CODES = ("model.head={grid: 6, codebook_size: 2048, head_width: 16}",)
 REPA = ("model.losses.repa={block: 1, hidden_size: 16}",)
 STAGE = ("steps=1", "batch_size=8", "warmup_steps=1")
 # One file of each kind of model and data; what the others would open is checked.

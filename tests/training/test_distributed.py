@@ -108,7 +108,7 @@ def test_two_processes_give_the_losses_of_one(config, alone, strategy, replicas)
 
 
 def test_the_autoregressive_head_without_an_average_is_sharded_too(config):
-    head = "model.head={kind: ar, codebook_size: 4096, grid: 6, head_width: 16}"
+    head = "model.head={kind: ar, codebook_size: 2048, grid: 6, head_width: 16}"
     overrides = (head, "model.losses.repa.weight=0", "optim.ema_decay=null", "~preview.sampling")
     train_alone(config, "name=codes-alone", *overrides)
     finish(start(config, 2, "name=codes-fsdp", *overrides, "trainer.strategy=fsdp"))

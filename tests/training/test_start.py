@@ -60,13 +60,13 @@ FAILS = [  # head, what ends a start, and what its line says
     ("flow", "--resume=nowhere", "nowhere"),
     ("flow", "--resume=latest", "no run"),
     ("ar", "parts.vq=shapes/vae", "48 pixels into 4 x 12 x 12 latents, but model.head expects 36"),
-    ("ar", "model.head.codebook_size=512", "4096 codes, the model's head 512"),
+    ("ar", "model.head.codebook_size=512", "2048 codes, the model's head 512"),
     ("ar", "model.head.grid=5", "5 x 5 tokens against 6 x 6"),
     ("ar", f"parts.checkpoint={SHIPPED['shapes-flow']}", "a head of the kind 'flow': set model.head=flow"),
     ("ar", "model.head=diffusion", "diffusion"),
     ("ar", "sampling.top_p=2", "top_p"),
     ("ar", "report.sampling.temperature=-1", "-1"),
-    ("ar", "preview.sampling.top_k=5000", "top_k 5000 is more than the codebook's 4096"),
+    ("ar", "preview.sampling.top_k=5000", "top_k 5000 is more than the codebook's 2048"),
 ]
 
 

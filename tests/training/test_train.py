@@ -191,4 +191,4 @@ def test_the_codes_embedding_begins_as_the_codebook(tmp_path):
     rows = bundle.model.head.encoder.weight.norm(dim=-1)
     torch.testing.assert_close(rows, torch.ones_like(rows))
     other = build_bundle(load_config(RunConfig, config, ["model.head.code_channels=4"]))
-    assert other.model.head.encoder.weight.shape == (4096, 4)
+    assert other.model.head.encoder.weight.shape == (2048, 4)
