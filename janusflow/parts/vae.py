@@ -15,7 +15,7 @@ from janusflow.data.transforms import to_tensor
 from janusflow.models.flow_head import FlowHeadConfig
 from janusflow.parts.loop import fit
 from janusflow.worlds.casts import cast_of
-from janusflow.worlds.placement import LEVELS
+from janusflow.worlds.placement import LEVELS, Level
 from janusflow.worlds.scenes import Split, World, sample_scene
 
 BATCH = 8  # many small steps

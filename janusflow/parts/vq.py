@@ -1,7 +1,7 @@
 """The small VQ tokenizer: transformers' ``JanusVQVAE`` on rendered scenes, one code for each image token.
 
-Trained as an autoencoder on the unit sphere first; the codebook then starts from recent features, and codes that nothing
-uses are put where features are (as in VQ-GAN codebook resets).
+Trained as an autoencoder on the unit sphere first; the codebook then starts from recent features, and codes that
+nothing uses are put where features are (as in VQ-GAN codebook resets).
 
 Legend: B images, C channels of a code, P positions of a batch, K codes in the codebook.
 """
@@ -24,7 +24,7 @@ from janusflow.worlds.placement import Level
 
 CODES = {"shapes": 2048, "objects": 4096}
 CODE_CHANNELS = 8
-# How the scenes are placed that the codes have to show. 36 codes a picture, of 4096, show freely placed shapes at 22 dB.
+# How scenes are placed that the codes have to show: 36 codes a picture, of 4096, show freely placed shapes at 22 dB.
 PLACED: dict[str, tuple[Level, ...]] = {"shapes": ("fixed",), "objects": ("free",)}
 LEVELS = (1, 1, 2, 4)  # channels relative to the first level's; the sides halve between levels
 BASE_CHANNELS = 32
