@@ -267,7 +267,7 @@ def run_generate(args: argparse.Namespace) -> int:
     drawings = [(*one, args.seed + number) for one in asked for number in range(args.num_images)]
     prompts, files, seeds = zip(*drawings, strict=True)
     pictures = [file and shown[file] for file in files]
-    with progress_bar("drawing", "step", delay=0.1) as progress:  # behind what is said of the prompts
+    with progress_bar("drawing", "step") as progress:
         images = generate_images(
             bundle, prompts, seeds, options, args.batch_size, progress, args.memory, images=pictures
         )
@@ -378,7 +378,7 @@ def run_encode_latents(args: argparse.Namespace) -> int:
     columns = {key: value for key, value in columns.items() if value is not None}
     config = source_config(kind, path=args.path, tasks=["reconstruction"], **columns)  # which asks for no captions
     main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
-    with progress_bar("encoding", "image", disable=None if main else True) as progress:
+    with progress_bar("encoding", "image", show=main) as progress:
         encoded = encode_source(config, codec, args.size, args.batch_size, progress)
     for fault in encoded.faults:
         print(f"left out: {fault}", file=sys.stderr)
@@ -411,7 +411,7 @@ def run_pairs(args: argparse.Namespace) -> int:
     bundle = load(args)
     options = bundle.model.config.head.sampling(bundle.sampling, sampling_flags(args))
     main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
-    with progress_bar("drawing", "pair", disable=None if main else True) as progress:
+    with progress_bar("drawing", "pair", show=main) as progress:
         files = make_pairs(bundle, prompts, args.seed, options, args.out, args.batch_size, progress)
     for path in files if main else ():
         print(path)

@@ -67,7 +67,7 @@ class Pipeline(Bundle):
         texts = [prompt for prompt, _ in asked for _ in range(num_images)]
         shown = [image for _, image in asked for _ in range(num_images)]
         seeds = [seed + number for _ in asked for number in range(num_images)]
-        with progress_bar("drawing", "step", disable=None if progress else True) as report:
+        with progress_bar("drawing", "step", show=progress) as report:
             return generate_images(self, texts, seeds, chosen, batch_size, report, memory_gib, on_step, shown)
 
     @property

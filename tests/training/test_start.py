@@ -125,14 +125,15 @@ def test_progress_moves_on_a_terminal_and_goes_on_where_it_was(runs, config, tmp
     copy = runs("flow").copy(tmp_path / "finished")
     assert train.main([str(config), *REPORT, "report.sampling={steps: 1}"]) == 0
     shown = sys.stderr.getvalue()
-    steps = [int(step) for step in re.findall(r"stage1: .*? (\d)/4 ", shown)]
+    steps = [int(step) for step in re.findall(r"stage1 .*? (\d)/4 ", shown)]
     assert set(steps) == {0, 1, 2, 3, 4} and steps == sorted(steps)
-    assert re.search(r"run \d\d:\d\d left, .*total", shown) and "Epoch" not in shown
-    assert all(f"{what}: " in shown for what in ("preview", "drawing", "judging", "answering"))
+    assert re.search(r"left, of the run \d\d:\d\d", shown) and "Epoch" not in shown
+    assert re.search(r"total +[▁▂▃▄▅▆▇█]{4} +\d", shown), "a loss with its curve"
+    assert all(f"{what} " in shown.replace(":", " ") for what in ("preview", "drawing", "judging", "answering"))
     shutil.rmtree(copy / "checkpoints" / "stage2-000007")
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert train.main(["--resume", str(copy)]) == 0
-    assert set(re.findall(r"stage2: .*? (\d)/7 ", sys.stderr.getvalue())) == {"6", "7"}
+    assert set(re.findall(r"stage2 .*? (\d)/7 ", sys.stderr.getvalue())) == {"6", "7"}
 
 
 def test_without_a_terminal_the_plan_is_printed_and_progress_is_a_line_now_and_then(config, monkeypatch, capsys):
