@@ -168,6 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
     told = pairs.add_mutually_exclusive_group(required=True)
     told.add_argument("--prompts", type=Path, help="file of prompts: a line each, or .jsonl with a prompt in each line")
     told.add_argument("--cast", help="captions of a world's training scenes as prompts: shapes or objects")
+    pairs.add_argument("--level", default="free", help="how the things of --cast are placed: free or fixed")
     pairs.add_argument("--count", type=int, help="pairs (default: one for each prompt of the file); prompts come again")
     pairs.add_argument("--out", type=Path, required=True, help="folder of the pairs")
     pairs.add_argument("--seed", type=int, default=0, help="seed of the first noise; the next ones count up")
@@ -403,9 +404,10 @@ def run_pairs(args: argparse.Namespace) -> int:
     elif args.count is None:
         raise ValueError("--cast needs --count: a world's captions have no end")
     else:
+        from janusflow.worlds.scenes import World
         from janusflow.worlds.source import captions_of
 
-        prompts = captions_of(args.cast, args.count, args.seed)
+        prompts = captions_of(World(args.cast, args.level), args.count, args.seed)
     if args.device is None and "LOCAL_RANK" in os.environ and find_device(None).type == "cuda":
         args.device = f"cuda:{os.environ['LOCAL_RANK']}"
     bundle = load(args)

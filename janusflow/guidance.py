@@ -36,6 +36,8 @@ def zero_star(weight: float, scaled: float = 1.0, still: float = 0.04) -> Form:
 
     scaled: how far the factor goes from 1 to <c, u> / |u|^2. Neutral: ``scaled=0, still=0``.
     """
+    if not 0 <= still < 1:
+        raise ValueError(f"zero_star needs 0 <= still < 1, got {still:g}")
 
     def combine(v_cond: Tensor, v_uncond: Tensor, z: Tensor, t: Tensor) -> Tensor:
         if float(t) < still:
@@ -50,26 +52,28 @@ def apg(weight: float, parallel: float = 0.0, limit: float = math.inf, momentum:
     """Adaptive projected guidance (Sadat et al. 2024, arXiv:2410.02416): of the difference of both halves' predictions
     of the clean image, the part along the conditional prediction, which saturates colours, counts ``parallel``.
 
-    limit: its root mean square is at most that; momentum: share of the steps before in it, usually negative.
-    Neutral: ``parallel=1``.
+    limit: its root mean square is at most that; momentum: share of the steps before in it, usually negative; these are
+    remembered as velocities, which have one size at all times. Neutral: ``parallel=1``.
     """
+    if not (limit > 0 and abs(momentum) <= 1):
+        raise ValueError(f"apg needs limit > 0 and -1 <= momentum <= 1, got {limit:g} and {momentum:g}")
     if parallel == 1 and limit == math.inf and not momentum:
         return plain(weight)
     running: list[Tensor] = []
 
     def combine(v_cond: Tensor, v_uncond: Tensor, z: Tensor, t: Tensor) -> Tensor:
-        rest = 1 - t  # x = z + (1 - t) v
-        difference = rest * (v_cond - v_uncond)
+        rest = 1 - t  # x = z + rest v
+        difference = v_cond - v_uncond
         if momentum:
             difference = difference + momentum * running.pop() if running else difference
             running.append(difference)
         if limit < math.inf:
-            size = (inner(difference, difference) / difference[0].numel()).sqrt()
+            size = rest * (inner(difference, difference) / difference[0].numel()).sqrt()  # of x
             difference = difference * (limit / size.clamp(min=1e-12)).clamp(max=1)
         clean = z + rest * v_cond
         along = inner(difference, clean) / inner(clean, clean).clamp(min=1e-12) * clean
         kept = difference + (parallel - 1) * along
-        return v_cond + (weight - 1) * kept / rest.clamp(min=1e-6)
+        return v_cond + (weight - 1) * kept
 
     return combine
 
@@ -115,6 +119,8 @@ def _settings(text: str, spelling: str) -> dict[str, Any]:
         name, _, value = part.partition("=")
         try:
             found[name.strip()] = float(value)
+            if math.isnan(found[name.strip()]):
+                raise ValueError
         except ValueError:
             raise ValueError(f"the guidance form {spelling!r}: {part!r} is not setting=number") from None
     return found

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from janusflow.guidance import build_form, check_guidance, guided_velocity, inner
+from janusflow.guidance import build_form, check_guidance, guide, guided_velocity, inner
 
 T = torch.tensor(0.5)
 
@@ -75,12 +75,26 @@ def test_rescaled_guidance_has_the_conditional_norm_at_most():
     torch.testing.assert_close(half, 0.5 * v_cond + 0.5 * v_uncond)
 
 
+@pytest.mark.parametrize("form", ["apg(parallel=1, limit=1000)", "apg(momentum=-0.5)"])
+def test_projected_guidance_goes_on_to_the_end_of_time(form):
+    v_cond, v_uncond, z = halves()
+    combine = build_form(form, 4.0)
+    for t in (0.5, 0.9, 1.0):
+        found = combine(v_cond, v_uncond, z, torch.tensor(t))
+    assert found.square().mean().sqrt() < 10
+    if "parallel=1" in form:
+        torch.testing.assert_close(found, guide(v_cond, v_uncond, 4.0))
+
+
 @pytest.mark.parametrize(
     ("form", "message"),
     [
         ("plane", "did you mean plain"),
         ("apg(along=1)", "no setting 'along'; it has parallel, limit, momentum"),
         ("apg(parallel)", "'parallel' is not setting=number"),
+        ("apg(momentum=nan)", "'momentum=nan' is not setting=number"),
+        ("apg(limit=-1)", "apg needs limit > 0"),
+        ("zero_star(still=1)", "zero_star needs 0 <= still < 1"),
         ("apg(parallel=1", r"NAME\(setting=number"),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.config import SOURCES, TASKS, DataConfig, SourceConfig, Task
 from janusflow.data.mixture import Weighted
-from janusflow.data.readers.base import CaptionedImages, Reader
+from janusflow.data.readers.base import Reader
 from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.data.sample import DocumentSample, GenerationSample, TextSample, UnderstandingSample
 
@@ -109,7 +109,7 @@ class MixedSource:
     def check_latents(self, codec: ImageCodec, size: int) -> None:
         """Raise ``ValueError`` where stored latents are not those that ``codec`` gives at ``size`` pixels."""
         for reader in self.readers.values():
-            if isinstance(reader, CaptionedImages) and reader.latents is not None:
+            if reader.latents is not None:
                 reader.latents.check(codec, size)
 
     def _pick(self, task: Task, index: int) -> tuple[Reader, int, np.random.Generator]:

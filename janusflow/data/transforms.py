@@ -45,10 +45,8 @@ def understanding_pixels(image: Image.Image, size: int, settings: Preprocessing 
     """
     if settings.min_side > size:
         raise ValueError(f"preprocessing.min_side is {settings.min_side}, more than the image's {size} pixels")
-    image = image.convert("RGB")
-    width, height = fit_sides(*image.size, size, settings.min_side)
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    image = fitted(image, size, settings)
+    width, height = image.size
     if width != height:
         square = Image.new("RGB", (size, size), tuple(settings.background))
         square.paste(image, ((size - width) // 2, (size - height) // 2))
@@ -58,6 +56,13 @@ def understanding_pixels(image: Image.Image, size: int, settings: Preprocessing 
         return pixels
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (settings.mean, settings.std))
     return (pixels - mean) / std
+
+
+def fitted(image: Image.Image, size: int, settings: Preprocessing = JANUSFLOW) -> Image.Image:
+    """An image in colour, its long side ``size``; one that is so already stays as it is."""
+    image = image.convert("RGB")
+    sides = fit_sides(*image.size, size, settings.min_side)
+    return image if sides == image.size else image.resize(sides, Image.Resampling.BICUBIC)
 
 
 def fit_sides(width: int, height: int, size: int, min_side: int) -> tuple[int, int]:

@@ -48,9 +48,10 @@ class Shown:
         """Prompts to begin with."""
         if self.config.world is None:
             return ["a lighthouse at dusk", "a red cube on a blue table", "a bowl of oranges, oil on canvas"]
+        from janusflow.worlds.scenes import World
         from janusflow.worlds.source import captions_of
 
-        return captions_of(self.config.world, 6)
+        return captions_of(World(self.config.world), 6)
 
 
 def counterpart(model: str) -> str | None:

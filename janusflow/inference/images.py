@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -142,7 +143,8 @@ def tokenize(bundle: Bundle, prompt: str, images: int = 0) -> list[int]:
 def load_worse(bundle: Bundle, path: str) -> Bundle:
     """The worse model of autoguidance. Raises ``ValueError`` where it does not draw what the model draws."""
     dtype = next(bundle.model.parameters()).dtype
-    worse = _worse(path, str(bundle.model.llm.device), dtype)
+    written = max((file.stat().st_mtime_ns for file in Path(path).glob("**/*.safetensors")), default=0)
+    worse = _worse(path, written, str(bundle.model.llm.device), dtype)
     ours, theirs = bundle.model.head, worse.model.head
     if type(ours) is not type(theirs) or ours.latent_shape != theirs.latent_shape:
         raise ValueError(
@@ -153,7 +155,7 @@ def load_worse(bundle: Bundle, path: str) -> Bundle:
 
 
 @lru_cache(maxsize=1)
-def _worse(path: str, device: str, dtype: torch.dtype) -> Bundle:
+def _worse(path: str, written: int, device: str, dtype: torch.dtype) -> Bundle:
     return load_pretrained(path, dtype=dtype, device=device, vae=None)
 
 

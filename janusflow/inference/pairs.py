@@ -7,6 +7,7 @@ draws with its guidance, which the student so learns. Of a pair the prompt, the 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +19,7 @@ from janusflow.checkpoints.pretrained import Bundle
 from janusflow.data.latents import signature
 from janusflow.data.pieces import Piece, Pieces, split
 from janusflow.data.readers.pairs import LISTING, PIECE
-from janusflow.inference.images import sample_latents
+from janusflow.inference.images import sample_latents, tokenize
 from janusflow.options import SamplingOptions
 from janusflow.progress import Progress
 from janusflow.weights import writing
@@ -41,6 +42,10 @@ def make_pairs(
     """
     if not bundle.model.head.latent_dtype.is_floating_point:
         raise ValueError(f"pairs are noise and latents of a flow, and the model has {bundle.model.head.family}")
+    if seed < 0:
+        raise ValueError(f"the seeds must be 0 or more, got {seed}")
+    for prompt in dict.fromkeys(prompts):
+        tokenize(bundle, prompt)
     listing = [{"prompt": prompt, "seed": seed + number} for number, prompt in enumerate(prompts)]
     content = "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in listing)
     claim(folder, content)
@@ -60,15 +65,16 @@ def make_pairs(
 
 
 def claim(folder: Path, content: str) -> None:
-    """Write the listing. Raises ``ValueError`` where there is another one."""
+    """Write the listing, one of many processes. Raises ``ValueError`` where there is another one."""
     path = folder / LISTING
-    if path.exists() and path.read_text(encoding="utf-8") != content:
-        raise ValueError(f"{folder} holds pairs of other prompts or seeds: choose another folder")
     with writing(f"the listing {path}"):
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(path)
+        if not path.exists():
+            unfinished = path.with_suffix(f".{os.getpid()}.part")
+            unfinished.write_text(content, encoding="utf-8")
+            unfinished.replace(path)
+    if path.read_text(encoding="utf-8") != content:
+        raise ValueError(f"{folder} holds pairs of other prompts or seeds: choose another folder")
 
 
 class PairMaker(Pieces):

@@ -16,7 +16,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     Raises ``ValueError`` with path and line where there are none.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # in JSON other characters that break lines may stand
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read the prompts {path}: {error}") from error
     prompts = [

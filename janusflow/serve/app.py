@@ -23,7 +23,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from janusflow import __version__
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.inference.answers import tokenize
+from janusflow.data.transforms import fitted
+from janusflow.inference.answers import Conversation, tokenize
 from janusflow.serve.batcher import Batcher, Job
 from janusflow.serve.config import ServeConfig
 from janusflow.serve.errors import Patience, answer_errors, body_of, told
@@ -80,7 +81,8 @@ class Service:
         """The next answer of a conversation, whole or as a stream."""
         self.check_name(asked.model)
         options = asked.decoding(self.config)
-        talk = await asyncio.to_thread(asked.conversation, self.config)  # decodes pictures
+        self.batcher.check_room()
+        talk = await asyncio.to_thread(self.reduced, asked)
         length = len(tokenize(self.bundle, talk, options))
         job = Job(options, Talk(talk, asked.seed))
         self.batcher.submit([job])
@@ -97,6 +99,12 @@ class Service:
         return JSONResponse(
             {**reply, "object": "chat.completion", "choices": [choice], "usage": usage(length, end.tokens)}
         )
+
+    def reduced(self, asked: ChatRequest) -> Conversation:
+        """The conversation with its pictures decoded, no larger than the model sees them while they wait."""
+        talk = asked.conversation(self.config)
+        side, settings = self.bundle.model.config.vision.image_size, self.bundle.preprocessing
+        return talk._replace(images=[fitted(image, side, settings) for image in talk.images])
 
     async def chunks(self, job: Job, reply: dict[str, Any], length: int | None) -> AsyncIterator[str]:
         """An answer as server-sent events; ``length`` of its prompt where the usage is wanted too."""

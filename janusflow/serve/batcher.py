@@ -73,11 +73,19 @@ class Batcher:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue all of ``jobs`` or none. Raises :class:`Full`."""
         with self._changed:
-            self._forget()
-            if self.closed or len(self.waiting) + len(jobs) > self.room:
-                raise Full
+            self._check_room(len(jobs))
             self.waiting.extend(jobs)
             self._changed.notify()
+
+    def check_room(self) -> None:
+        """Raises :class:`Full` where a job would not be taken."""
+        with self._changed:
+            self._check_room(1)
+
+    def _check_room(self, jobs: int) -> None:
+        self._forget()
+        if self.closed or len(self.waiting) + jobs > self.room:
+            raise Full
 
     def close(self) -> None:
         """Take no more jobs, finish those that are here, and end."""

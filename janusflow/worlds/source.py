@@ -89,16 +89,16 @@ class WorldReader(Reader):
 
 
 def world_of(config: DataConfig) -> World | None:
-    """The world that all sources in use are of; ``None`` where there is no such world."""
+    """The world that all sources in use are of, pairs aside; ``None`` where there is no such world."""
     worlds = {
         World(source.cast, source.level) if isinstance(source, WorldReader.Config) else None
         for source in config.used_sources.values()
+        if source.kind != "pairs"
     }
     return worlds.pop() if len(worlds) == 1 else None
 
 
-def captions_of(cast: str, count: int, seed: int = 0) -> list[str]:
-    """Short captions of ``count`` free training scenes of a cast. Raises ``ValueError`` for an unknown one."""
-    world = World(cast)
+def captions_of(world: World, count: int, seed: int = 0) -> list[str]:
+    """Short captions of ``count`` training scenes of a world."""
     rngs = (np.random.default_rng([seed, 5, index]) for index in range(count))
     return [short_caption(sample_scene(rng, world=world), rng) for rng in rngs]

@@ -31,6 +31,7 @@ class Reader(ABC):
 
     Config: type[SourceConfig] = SourceConfig
     tasks: tuple[Task, ...] = ()
+    latents: LatentCache | None = None  # what is stored, of the run's image codec
 
     @abstractmethod
     def __init__(self, config: SourceConfig) -> None: ...

@@ -42,7 +42,7 @@ class PairsReader(Reader):
 def read_listing(path: Path) -> list[dict[str, Any]]:
     """Prompts and seeds. Raises ``ValueError`` where the file is missing or damaged."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot read the pairs {path}: {error}") from error
     pairs = []
