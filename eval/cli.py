@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ def add_run(commands: Any, names: Sequence[str]) -> None:
         one.set_defaults(run=run_task, task=task)
         add_flags(one.add_argument_group(task.title), task.options)
         add_running(one, task, task.name)
+        one.add_argument("--json", action="store_true", help="print what result.json holds in the place of a table")
         if task.draws:
             one.add_argument("--images", type=Path, metavar="FOLDER", help="score this folder's pictures; draw none")
         if task.asks:
@@ -186,8 +188,8 @@ def run_task(args: argparse.Namespace) -> int:
     if result is None:
         print(f"this part is done; others are left to do in {options.out}")
         return 0
-    print("\n".join(score_lines(result)))
-    print(f"\n{options.out / RESULT}")
+    table = "\n".join([*score_lines(result), "", str(options.out / RESULT)])
+    print(json.dumps(result) if args.json else table)
     for line in problem_lines(result):
         print(line, file=sys.stderr)
     return exit_code(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from janusflow.pipeline import Pipeline
 
 FORMATS = ("janusflow", "deepseek", "transformers")
+JSON = "print JSON, an object a line"
 DTYPES = ("float32", "bfloat16", "float16")
 REVISION = "branch, tag or commit of a hub id (default: its main branch)"
 DEVICE = "cpu, cuda, mps … (default: cuda if there is one, else cpu)"
@@ -75,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--memory", type=float, metavar="GIB", help="what a batch may take beside the weights; lowers its size"
     )
     generate.add_argument("--tile", action="store_true", help="decode large pictures in tiles, for less memory")
+    generate.add_argument("--json", action="store_true", help=f"{JSON}: path, prompt, seed and settings of a picture")
 
     chat = commands.add_parser("chat", parents=[model], help="ask about a picture", description=run_chat.__doc__)
     chat.set_defaults(run=run_chat)
@@ -86,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--temperature", type=float, default=0.0, help="of sampled answers; 0 is greedy")
     chat.add_argument("--top-p", type=float, default=1.0, help="sample from the fewest tokens of this probability")
     chat.add_argument("--seed", type=int, default=0, help="seed of sampled answers")
+    chat.add_argument("--json", action="store_true", help=f"{JSON}: question and answer")
 
     commands.add_parser("train", help="train a model, as python train.py does", description=command.__doc__)
 
@@ -276,8 +280,9 @@ def run_generate(args: argparse.Namespace) -> int:
     names = file_names({(prompt, file): drawing_text(prompt if args.prompt else "", file) for prompt, file in asked})
     for (prompt, file, seed), image in zip(drawings, images, strict=True):
         path = args.out / f"{names[prompt, file]}-{seed}.png"
-        save_png(image, path, made_by(bundle, prompt, seed, options, file and Path(file).name))
-        print(path)
+        facts = made_by(bundle, prompt, seed, options, file and Path(file).name)
+        save_png(image, path, facts)
+        print(json.dumps({"path": str(path), **facts}, ensure_ascii=False) if args.json else path)
     return 0
 
 
@@ -294,8 +299,9 @@ def run_chat(args: argparse.Namespace) -> int:
     bundle = load(args, vae="sight")
     if args.question:
         talks = [Conversation(images, [(question, None)], args.system) for question in args.question]
-        for text in answer(bundle, talks, options, seeds=[args.seed] * len(talks)):
-            print(text)
+        answers = answer(bundle, talks, options, seeds=[args.seed] * len(talks))
+        for question, text in zip(args.question, answers, strict=True):
+            print(json.dumps({"question": question, "answer": text}, ensure_ascii=False) if args.json else text)
         return 0
     if sys.stdin.isatty():
         print("Ask about the picture; an empty line ends.")
@@ -307,9 +313,11 @@ def run_chat(args: argparse.Namespace) -> int:
         talk = Conversation(images, [*turns, (line.strip(), None)], args.system)
         for piece in stream(bundle, talk, options, args.seed):
             pieces.append(piece)
-            print(piece, end="", flush=True)
-        print(flush=True)
+            if not args.json:
+                print(piece, end="", flush=True)
         turns.append((line.strip(), "".join(pieces)))
+        said = dict(zip(("question", "answer"), turns[-1], strict=True))
+        print(json.dumps(said, ensure_ascii=False) if args.json else "", flush=True)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import re
 import resource
 import signal
@@ -39,6 +40,9 @@ def test_generate_writes_pictures_that_say_how_they_were_made(tmp_path, capsys):
         info = image.info
     assert info["prompt"] == "two red circles and a blue star"
     assert (info["seed"], info["guidance"], info["sampler"], info["steps"]) == ("3", "2.5", "heun", "2")
+    assert generate(tmp_path, "--seed", "3", "--json") == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["path"], first["seed"], second["seed"]) == (str(paths[0]), 3, 4) and first["steps"] == 2
 
 
 def test_no_two_prompts_share_a_file(tmp_path, capsys):
@@ -75,6 +79,8 @@ def test_shipped_models_answer_right(tmp_path, capsys, model):
     ]
     assert main(["chat", str(tmp_path / "picture.png"), *questions, "--model", model]) == 0
     assert capsys.readouterr().out.split() == [group.color, "yes", group.name]
+    assert main(["chat", str(tmp_path / "picture.png"), questions[1], "--model", model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"question": questions[1], "answer": "yes"}
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ def test_a_task_of_ones_own_runs_sweeps_and_is_scored_again_when_it_changes(fold
     assert "redness of a red circle" in capsys.readouterr().out
     result = json.loads((folder / "results/redness/result.json").read_text())
     assert result["task"] == "redness" and len(result["items"]) == 3 and result["complete"]
+    assert main([*run, *model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == result["scores"]
     assert main([*sweep, *model]) == 0
     assert (folder / "results/redness-sweep/report.md").exists()
     key = json.loads((folder / "results/redness/scored.json").read_text())["key"]
