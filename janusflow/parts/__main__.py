@@ -31,11 +31,11 @@ from janusflow.worlds.scenes import World
 CASTS = ("objects", "shapes")
 PARTS = {  # -> training steps
     "shapes/vae": 6000,
-    "shapes/vq": 5000,
+    "shapes/vq": 2000,
     "shapes/siglip": 1000,
     "shapes/llm": 1000,
     "objects/vae": 12000,
-    "objects/vq": 16000,
+    "objects/vq": 4000,
     "objects/siglip": 1500,
     "objects/llm": 1200,
 }
