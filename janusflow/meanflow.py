@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from janusflow.flow import interpolate, target_velocity
 from janusflow.guidance import guide
-from janusflow.losses import Loss, LossConfig
+from janusflow.losses import LOSSES, Loss, LossConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,8 @@ class MeanFlowLoss(Loss):
     """|u - (v + (r - t) du/dt)|^2, weighted image by image."""
 
     Config = MeanFlowConfig
+    learns_from_pictures = True
+    two_times = True
 
     def __init__(self, config: MeanFlowConfig, model: ModelConfig) -> None:
         super().__init__(config, model)
@@ -76,6 +78,13 @@ class MeanFlowLoss(Loss):
         if not getattr(model.head, "average", False):
             raise ValueError(
                 "the loss meanflow needs a flow head that tells average velocities: model.head.average=true"
+            )
+        kinds = {name: LOSSES.load(loss.kind) for name, loss in model.used_losses.items()}
+        other = next((name for name, kind in kinds.items() if kind.learns_from_pictures and not kind.two_times), None)
+        if other is not None:
+            raise ValueError(
+                f"the loss {other} would draw average velocities to those of a moment: beside meanflow, which has its "
+                "place, give it the weight 0"
             )
 
     def forward(self, run: Forward) -> Tensor:

@@ -234,6 +234,15 @@ def test_where_both_times_are_one_the_loss_is_the_flows(student, packed):
     torch.testing.assert_close(found["ar"], expected["ar"])
 
 
+def test_a_second_time_is_drawn_only_for_the_loss_that_takes_it(student, tiny_config):
+    model, _ = student
+    plain = UnifiedModel(dataclasses.replace(tiny_config, head=model.config.head))  # with the image loss
+    latents, seeds = torch.zeros(32, 4, 8, 8), torch.arange(32)
+    ours, theirs = (one.head.prepare(latents, seeds)[1] for one in (model, plain))
+    assert (ours.t < ours.r).any() and (ours.t <= ours.r).all()
+    assert torch.equal(theirs.t, theirs.r)
+
+
 def test_alpha_goes_from_flow_matching_to_meanflow():
     loss = MeanFlowLoss(MeanFlowConfig(alpha_from=0.2, alpha_to=0.8), flow_sizes())
     values = [loss.alpha(progress) for progress in (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)]
@@ -292,5 +301,8 @@ def test_impossible_options_are_refused(tiny_config, head, options, message):
 def test_the_loss_wants_a_head_that_tells_average_velocities(tiny_config):
     with pytest.raises(ValueError, match=r"model\.head\.average=true"):
         dataclasses.replace(tiny_config, losses={"mine": MeanFlowConfig()})
+    head = dataclasses.replace(tiny_config.head, average=True)
+    with pytest.raises(ValueError, match=r"the loss image .* beside meanflow"):
+        dataclasses.replace(tiny_config, head=head, losses={**tiny_config.losses, "meanflow": MeanFlowConfig()})
     with pytest.raises(ValueError, match="alpha_from"):
         MeanFlowConfig(alpha_from=0.5, alpha_to=0.2)

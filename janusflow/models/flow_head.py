@@ -73,7 +73,7 @@ class FlowHeadConfig(HeadConfig):
 
 class FlowState(NamedTuple):
     """What the loss needs again after the LLM: the encoder's features, the clean latent and the noise; and the times
-    (G,) from and to which the velocity is meant, which are the same but for heads that tell average velocities."""
+    (G,) from and to which the velocity is meant, which are the same but where a loss is over average velocities."""
 
     features: GenerationFeatures
     x: Tensor
@@ -175,7 +175,7 @@ class FlowHead(GenerationHead):
     def _times(self, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """From and to which times, (G,) each."""
         none = torch.empty(0)
-        if not self.config.average:
+        if not self.two_times:
             t = torch.cat([none, *(sample_times(1, self.config.time, g) for g in generators)])
             return t, t
         pairs = [sample_time_pairs(1, self.config.time, g) for g in generators]

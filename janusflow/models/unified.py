@@ -195,6 +195,7 @@ class UnifiedModel(nn.Module):
             module, logged = loss_module(name, loss), self.head.loss_name if name == "image" else name
             self.add_module(module, LOSSES.load(loss.kind)(loss, config))
             self.loss_modules[logged], self.weights[logged] = module, loss.weight
+        self.head.two_times = any(loss.two_times for loss in self.losses.values())
 
     @property
     def losses(self) -> dict[str, Loss]:
