@@ -92,10 +92,11 @@ class MeanFlowLoss(Loss):
         state = run.state
         said = head.decode(run.spans(run.hidden), state.features).float()
         z_t, t, r = interpolate(state.x, state.z_0, state.t), state.t, state.r
+        whole = self.config.derivative == "difference"  # no kernel over samples in one piece has a forward mode
 
         def average(z: Tensor, t: Tensor, r: Tensor) -> Tensor:
             embeds, features = head.encode(z, t, r)
-            return head.decode(run.again(embeds), features)
+            return head.decode(run.again(embeds, whole), features)
 
         with torch.no_grad():
             velocity = target_velocity(state.x.float(), state.z_0.float())

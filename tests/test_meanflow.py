@@ -220,6 +220,16 @@ def test_both_derivatives_agree_through_the_whole_model(student, packed):
     torch.testing.assert_close(*slopes, atol=0.03 * float(slopes[0].abs().max()), rtol=0.03)
 
 
+def test_the_forward_derivative_never_meets_the_variable_length_kernel(student, packed, monkeypatch):
+    """Which has no forward mode, and which nothing but CUDA has."""
+    model, teacher = student
+    batch, latents, _ = packed
+    run = forward_of(moved(model), batch, latents, teacher)
+    monkeypatch.setattr("janusflow.models.attention.has_varlen_kernel", lambda device, dtype: True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.get_submodule("loss_meanflow")(run).isfinite()
+
+
 def test_where_both_times_are_one_the_loss_is_the_flows(student, packed):
     model, teacher = student
     batch, latents, _ = packed

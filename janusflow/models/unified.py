@@ -171,10 +171,13 @@ class Forward(NamedTuple):
         """The generated images' spans (G, 1 + N, D) of features (B, L, D)."""
         return features.flatten(0, 1)[self.rows.gen_slots]
 
-    def again(self, gen: Tensor) -> Tensor:
-        """Hidden states (G, 1 + N, D) of another pass, with ``gen`` (G, m, D) in the spans."""
+    def again(self, gen: Tensor, whole: bool = True) -> Tensor:
+        """Hidden states (G, 1 + N, D) of another pass, with ``gen`` (G, m, D) in the spans.
+
+        whole: False has attention take a mask, on every device, as what differentiates forward needs.
+        """
         embeds = self.model.embed_rows(self.rows, self.und, gen)
-        return self.spans(self.model.run_llm(embeds, self.rows).hidden)
+        return self.spans(self.model.run_llm(embeds, self.rows, whole=whole).hidden)
 
 
 class UnifiedModel(nn.Module):
