@@ -58,8 +58,10 @@ class Loss(nn.Module, ABC):
     Config: ClassVar[type[LossConfig]] = LossConfig
     module: ClassVar[str | None] = None  # its place in the model (default: loss_NAME)
     needs_siglip: ClassVar[bool] = False  # it asks the understanding encoder about clean images
+    learns_from_pictures: ClassVar[bool] = False  # it has the head draw towards the data's images
     learns_from_rollouts: ClassVar[bool] = False  # it is over images that the model drew (see janusflow.rl)
     asks_old: ClassVar[bool] = False  # they are drawn with a slow copy of the weights, which it asks again
+    two_times: ClassVar[bool] = False  # it is over average velocities, from one time of an image to a second one
     taps: tuple[int, ...] = ()  # LLM blocks, counted from 1, whose output it asks for
 
     def __init__(self, config: LossConfig, model: ModelConfig) -> None:
@@ -105,6 +107,8 @@ class AnswerLoss(Loss):
 
 class ImageLoss(Loss):
     """The generation head's own: of velocities (Eq. 7), or the codes' cross-entropy."""
+
+    learns_from_pictures = True
 
     def forward(self, run: Forward) -> Tensor:
         return run.model.head.loss(run.spans(run.hidden), run.state, run.counts.images, run.again)

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from janusflow.flow import interpolate, target_velocity
 from janusflow.guidance import guide
-from janusflow.losses import Loss, LossConfig
+from janusflow.losses import LOSSES, Loss, LossConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,8 @@ class MeanFlowLoss(Loss):
     """|u - (v + (r - t) du/dt)|^2, weighted image by image."""
 
     Config = MeanFlowConfig
+    learns_from_pictures = True
+    two_times = True
 
     def __init__(self, config: MeanFlowConfig, model: ModelConfig) -> None:
         super().__init__(config, model)
@@ -77,16 +79,24 @@ class MeanFlowLoss(Loss):
             raise ValueError(
                 "the loss meanflow needs a flow head that tells average velocities: model.head.average=true"
             )
+        kinds = {name: LOSSES.load(loss.kind) for name, loss in model.used_losses.items()}
+        other = next((name for name, kind in kinds.items() if kind.learns_from_pictures and not kind.two_times), None)
+        if other is not None:
+            raise ValueError(
+                f"the loss {other} would draw average velocities to those of a moment: beside meanflow, which has its "
+                "place, give it the weight 0"
+            )
 
     def forward(self, run: Forward) -> Tensor:
         head: Any = run.model.head
         state = run.state
         said = head.decode(run.spans(run.hidden), state.features).float()
         z_t, t, r = interpolate(state.x, state.z_0, state.t), state.t, state.r
+        whole = self.config.derivative == "difference"  # no kernel over samples in one piece has a forward mode
 
         def average(z: Tensor, t: Tensor, r: Tensor) -> Tensor:
             embeds, features = head.encode(z, t, r)
-            return head.decode(run.again(embeds), features)
+            return head.decode(run.again(embeds, whole), features)
 
         with torch.no_grad():
             velocity = target_velocity(state.x.float(), state.z_0.float())

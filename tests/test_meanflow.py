@@ -220,6 +220,16 @@ def test_both_derivatives_agree_through_the_whole_model(student, packed):
     torch.testing.assert_close(*slopes, atol=0.03 * float(slopes[0].abs().max()), rtol=0.03)
 
 
+def test_the_forward_derivative_never_meets_the_variable_length_kernel(student, packed, monkeypatch):
+    """Which has no forward mode, and which nothing but CUDA has."""
+    model, teacher = student
+    batch, latents, _ = packed
+    run = forward_of(moved(model), batch, latents, teacher)
+    monkeypatch.setattr("janusflow.models.attention.has_varlen_kernel", lambda device, dtype: True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.get_submodule("loss_meanflow")(run).isfinite()
+
+
 def test_where_both_times_are_one_the_loss_is_the_flows(student, packed):
     model, teacher = student
     batch, latents, _ = packed
@@ -232,6 +242,15 @@ def test_where_both_times_are_one_the_loss_is_the_flows(student, packed):
     flow = teacher.head.loss(said.spans(said.hidden), said.state)
     torch.testing.assert_close(found["meanflow"], flow)
     torch.testing.assert_close(found["ar"], expected["ar"])
+
+
+def test_a_second_time_is_drawn_only_for_the_loss_that_takes_it(student, tiny_config):
+    model, _ = student
+    plain = UnifiedModel(dataclasses.replace(tiny_config, head=model.config.head))  # with the image loss
+    latents, seeds = torch.zeros(32, 4, 8, 8), torch.arange(32)
+    ours, theirs = (one.head.prepare(latents, seeds)[1] for one in (model, plain))
+    assert (ours.t < ours.r).any() and (ours.t <= ours.r).all()
+    assert torch.equal(theirs.t, theirs.r)
 
 
 def test_alpha_goes_from_flow_matching_to_meanflow():
@@ -292,5 +311,8 @@ def test_impossible_options_are_refused(tiny_config, head, options, message):
 def test_the_loss_wants_a_head_that_tells_average_velocities(tiny_config):
     with pytest.raises(ValueError, match=r"model\.head\.average=true"):
         dataclasses.replace(tiny_config, losses={"mine": MeanFlowConfig()})
+    head = dataclasses.replace(tiny_config.head, average=True)
+    with pytest.raises(ValueError, match=r"the loss image .* beside meanflow"):
+        dataclasses.replace(tiny_config, head=head, losses={**tiny_config.losses, "meanflow": MeanFlowConfig()})
     with pytest.raises(ValueError, match="alpha_from"):
         MeanFlowConfig(alpha_from=0.5, alpha_to=0.2)

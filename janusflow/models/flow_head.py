@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -38,7 +38,7 @@ class FlowHeadConfig(HeadConfig):
     encoder_blocks: int = 2
     decoder_blocks: int = 2
     rms_norm_eps: float = 1e-6  # of the norm in front of the decoder's aligner
-    time: TimeConfig = field(default_factory=TimeConfig)
+    time: TimeConfig | None = None  # P(t) of training; None: as the checkpoint has it, and a new head as the paper
     attention: Literal["causal", "full"] = "causal"  # among the positions of an image; the paper: causal
     guided: bool = False  # has learnt a teacher's guidance and draws without any
     average: bool = False  # tells average velocities to a second time (MeanFlow), which it takes beside the first
@@ -54,7 +54,7 @@ class FlowHeadConfig(HeadConfig):
 
     def over(self, found: Any) -> HeadConfig:
         more = {"average": self.average or found.average, "guided": self.guided or found.guided}
-        times = {"time": self.time} if self.average else {}
+        times = {} if self.time is None else {"time": self.time}
         return dataclasses.replace(found, **more, **times)
 
     def check_options(self, options: FlowSampling) -> None:
@@ -73,7 +73,7 @@ class FlowHeadConfig(HeadConfig):
 
 class FlowState(NamedTuple):
     """What the loss needs again after the LLM: the encoder's features, the clean latent and the noise; and the times
-    (G,) from and to which the velocity is meant, which are the same but for heads that tell average velocities."""
+    (G,) from and to which the velocity is meant, which are the same but where a loss is over average velocities."""
 
     features: GenerationFeatures
     x: Tensor
@@ -97,6 +97,7 @@ class FlowHead(GenerationHead):
     def __init__(self, config: FlowHeadConfig, llm_size: int) -> None:
         super().__init__()
         self.config = config
+        self.time = config.time or TimeConfig()
         self.sees_all = config.attention == "full"
         sizes = (config.latent_channels, config.width, config.patch_size)
         self.encoder = GenerationEncoder(*sizes, config.encoder_blocks, time_size=llm_size)
@@ -175,10 +176,10 @@ class FlowHead(GenerationHead):
     def _times(self, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """From and to which times, (G,) each."""
         none = torch.empty(0)
-        if not self.config.average:
-            t = torch.cat([none, *(sample_times(1, self.config.time, g) for g in generators)])
+        if not self.two_times:
+            t = torch.cat([none, *(sample_times(1, self.time, g) for g in generators)])
             return t, t
-        pairs = [sample_time_pairs(1, self.config.time, g) for g in generators]
+        pairs = [sample_time_pairs(1, self.time, g) for g in generators]
         return torch.cat([none, *(t for t, _ in pairs)]), torch.cat([none, *(r for _, r in pairs)])
 
     def loss(self, hidden: Tensor, state: FlowState, total: Tensor | None = None, again: Again | None = None) -> Tensor:

@@ -114,6 +114,7 @@ class GenerationHead(nn.Module, ABC):
     dropped: ClassVar[DropForm]
     latent_dtype: ClassVar[torch.dtype]  # of what an image codec gives: floating point of a VAE, long of a VQ tokenizer
     sees_all: bool = False  # image positions see each other fully, not causally
+    two_times: bool = False  # a loss of the model wants a second time of every image (see Loss)
     config: Any
     encoder: nn.Module  # latents to features, for models that understand with them too
 

@@ -171,10 +171,13 @@ class Forward(NamedTuple):
         """The generated images' spans (G, 1 + N, D) of features (B, L, D)."""
         return features.flatten(0, 1)[self.rows.gen_slots]
 
-    def again(self, gen: Tensor) -> Tensor:
-        """Hidden states (G, 1 + N, D) of another pass, with ``gen`` (G, m, D) in the spans."""
+    def again(self, gen: Tensor, whole: bool = True) -> Tensor:
+        """Hidden states (G, 1 + N, D) of another pass, with ``gen`` (G, m, D) in the spans.
+
+        whole: False has attention take a mask, on every device, as what differentiates forward needs.
+        """
         embeds = self.model.embed_rows(self.rows, self.und, gen)
-        return self.spans(self.model.run_llm(embeds, self.rows).hidden)
+        return self.spans(self.model.run_llm(embeds, self.rows, whole=whole).hidden)
 
 
 class UnifiedModel(nn.Module):
@@ -195,6 +198,7 @@ class UnifiedModel(nn.Module):
             module, logged = loss_module(name, loss), self.head.loss_name if name == "image" else name
             self.add_module(module, LOSSES.load(loss.kind)(loss, config))
             self.loss_modules[logged], self.weights[logged] = module, loss.weight
+        self.head.two_times = any(loss.two_times for loss in self.losses.values())
 
     @property
     def losses(self) -> dict[str, Loss]:

@@ -58,6 +58,8 @@ class NFTLoss(PolicyLoss):
         self.config = config
 
     def check_sampling(self, options: Any) -> None:
+        if options.sampler == "meanflow":
+            raise ValueError("nft trains velocities, and the sampler meanflow draws by average ones: choose another")
         if options.guidance != 1:
             raise ValueError(f"nft draws without guidance: rollout.sampling.guidance must be 1, got {options.guidance}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -129,11 +130,6 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.parts.checkpoint is not None and self.parts.run is not None:
             raise ValueError("parts.checkpoint and parts.run exclude each other")
-        for name, layers in (("sampling", {}), ("preview", self.preview.sampling), ("report", self.report.sampling)):
-            try:
-                self.model.head.sampling(self.sampling, layers)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
         asking = [name for name, loss in self.model.used_losses.items() if loss.needs_reference]
         if asking and self.parts.checkpoint is None:
             raise ValueError(f"the loss {asking[0]} asks the model that the run begins with: set parts.checkpoint")
@@ -143,6 +139,7 @@ class RunConfig:
         for name, stage in self.stages.items():
             check_parts(name, stage.train, self.model)
         self._check_rollouts()
+        self.check_sampling(self.model.head)
         if not self.stages:
             raise ValueError("the configuration has no stages")
         if self.adapter.rank and self.parts.checkpoint is None:
@@ -163,21 +160,38 @@ class RunConfig:
             raise ValueError(
                 f"stages.{drawing[0]}.rollout draws, and no loss learns of it: give nft, flow_grpo or grpo a weight"
             )
-        seeing = [name for name, loss in used.items() if LOSSES.load(loss.kind).needs_siglip or name == "image"]
+        kinds = {name: LOSSES.load(loss.kind) for name, loss in used.items()}
+        seeing = [
+            name for name, kind in kinds.items() if name == "image" or kind.needs_siglip or kind.learns_from_pictures
+        ]
         if drawing and seeing:
             raise ValueError(f"the loss {seeing[0]} learns from pictures of the data, and rollouts have none: weight 0")
         for name in drawing:
-            stage, kind = self.stages[name], cast(Any, LOSSES.load(used[learning[0]].kind))
-            assert stage.rollout is not None
-            try:
-                options = self.model.head.sampling(self.sampling, stage.rollout.sampling)
-                kind(used[learning[0]], self.model).check_sampling(options)
-            except ValueError as error:
-                raise ValueError(f"stages.{name}.rollout: {error}") from error
+            stage = self.stages[name]
             if not all(ratio.generation for ratio in stage.ratios):
                 raise ValueError(f"stages.{name} has a rollout, and its mixture no generation")
             if "reconstruction" in stage.tasks:
                 raise ValueError(f"stages.{name} has a rollout, and its loss learns nothing of reconstruction")
+
+    def check_sampling(self, head: HeadConfig, *own: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` where a model with such a head, and options of its ``own``, cannot draw as the run
+        wants."""
+        for name, layers in (("sampling", {}), ("preview", self.preview.sampling), ("report", self.report.sampling)):
+            try:
+                head.sampling(*own, self.sampling, layers)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        kinds = [(cast(Any, LOSSES.load(loss.kind)), loss) for loss in self.model.used_losses.values()]
+        learning = [kind(loss, self.model) for kind, loss in kinds if kind.learns_from_rollouts]
+        for name, stage in self.stages.items():
+            if stage.rollout is None:
+                continue
+            try:
+                options = head.sampling(self.sampling, stage.rollout.sampling)
+                for loss in learning:
+                    loss.check_sampling(options)
+            except ValueError as error:
+                raise ValueError(f"stages.{name}.rollout: {error}") from error
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:

@@ -22,18 +22,22 @@ from PIL import Image
 from janusflow.adapters import add_adapter
 from janusflow.checkpoints.codecs import load_codec
 from janusflow.codecs.base import ImageCodec
+from janusflow.data.mixture import share
 from janusflow.data.readers.files import URL
 from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import Batch, GenerationSample, TextSample, UnderstandingSample
 from janusflow.data.sources import MixedSource, open_readers
 from janusflow.models.unified import ModelConfig, UnifiedModel
+from janusflow.rl.policy import PolicyLoss
+from janusflow.rl.prompts import PROMPTS
+from janusflow.rl.rollouts import PROMPTS_STREAM
 from janusflow.training.build import locate, read_start
 from janusflow.training.config import RunConfig
 from janusflow.training.data import Part, StepDataset
 from janusflow.training.memory import WIDE, Needs, count, shards, stage_needs
 from janusflow.training.prepare import lightning_precision, prepare_blocks, reference_of
-from janusflow.training.stages import StageConfig, freeze, trained_names
+from janusflow.training.stages import StageConfig, freeze, quota, trained_names
 from janusflow.training.throughput import peak_flops, step_flops
 from janusflow.training.trace import step_peak
 
@@ -149,7 +153,25 @@ class Forecast:
         begins = [0, *(ratio.until for ratio in stage.ratios[:-1] if ratio.until is not None)]
         for step in [begin + more for begin in begins for more in range(LOOKED_AT)]:
             if step < stage.steps:
-                yield data[step].micro_batches
+                yield [*data[step].micro_batches, *self.drawn(config, name, builder, part, step)]
+
+    def drawn(self, config: RunConfig, name: str, builder: RowBuilder, part: Part, step: int) -> Iterator[Batch]:
+        """What the model is to draw for the step and train on, as :class:`Rollouts` packs it; latents are zeros."""
+        stage, rollout = config.stages[name], config.stages[name].rollout
+        if rollout is None:
+            return
+        model = without_weights(self.sizes, config)
+        policy = next(loss for loss in model.losses.values() if isinstance(loss, PolicyLoss))
+        halves = policy.halves(self.sizes.head.sampling(config.sampling, rollout.sampling))
+        seed = [config.seed, list(config.stages).index(name), PROMPTS_STREAM]
+        prompts = PROMPTS.load(rollout.prompts.kind)(rollout.prompts).draw(seed, 0, rollout.prompts_per_round)
+        latent = torch.zeros(model.head.latent_shape, dtype=model.head.latent_dtype)
+        parts = part.ranks * part.micro_batches
+        for number in range(part.micro_batches):
+            own = share(quota(stage, step).generation, part.rank * part.micro_batches + number, parts)
+            samples = [GenerationSample(None, prompts[i % len(prompts)]["prompt"], latent) for i in own]
+            found = [builder.generation(sample, True, drop) for drop in (False, True)[:halves] for sample in samples]
+            yield builder.collate(found, [], samples * halves)
 
     def peak(self, config: RunConfig, stage: StageConfig, batches: Sequence[Batch]) -> int:
         """Bytes of activations and gradients; of a deep LLM continued from what fewer blocks take."""

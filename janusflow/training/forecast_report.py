@@ -67,6 +67,11 @@ def step_lines(forecast: Forecast, name: str, found: StageForecast) -> list[str]
         f"{name}: a step has about {found.tokens:,.0f} tokens and {found.images:,} images, and takes about "
         f"{found.seconds:.2g} s; {stage.steps:,} steps, {hours:.2g} hours (at {USED:.0%} of what the device can do)"
     ]
+    if stage.rollout is not None:
+        lines.append(
+            f"  NOT COUNTED: time and memory of drawing {stage.rollout.images:,} images every {stage.rollout.updates} "
+            "steps, and what the loss asks other models of them; training on them is"
+        )
     if isinstance(forecast.source, MixedSource):
         lines += source_lines(forecast.source, forecast.config.data, stage, found.seconds)
     return lines

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from janusflow.checkpoints.pretrained import Bundle
+from janusflow.checkpoints.adapters import SETTINGS, unfold
+from janusflow.checkpoints.pretrained import Bundle, read_config
 from janusflow.config import load_config
 from janusflow.data.config import DataConfig
 from janusflow.data.readers.base import Reader
@@ -26,6 +27,7 @@ from janusflow.training.checkpoints import Checkpoint
 from janusflow.training.config import PartsConfig, RunConfig, TrainerConfig
 from janusflow.training.plan import check_stages
 from janusflow.training.stages import StageConfig
+from janusflow.weights import HUB_SETTINGS, model_folder, read_json_object
 
 
 class Start(NamedTuple):
@@ -49,6 +51,7 @@ def check_start(config: RunConfig) -> None:
     check_rollouts(config.stages)
     check_parts(config.parts, config.parts.codec(config.model.head))
     sizes, template = read_start(config)
+    config.check_sampling(sizes.head, *own_sampling(config.parts.checkpoint))
     check_stages(config.stages, sizes, config.data.offered_tasks)
     config.adapter.check(sizes.llm)
     check_lengths(config, sizes, template)
@@ -140,6 +143,15 @@ def check_parts(parts: PartsConfig, codec: str) -> None:
         path = getattr(parts, name)
         if path is not None and not Path(locate(path)).is_file():
             raise ValueError(f"parts.{name}: there is no file {path}")
+
+
+def own_sampling(checkpoint: str | None) -> list[dict[str, Any]]:
+    """How a checkpoint's model draws by itself: its options, and over them those of each adapter."""
+    if checkpoint is None:
+        return []
+    whole, adapters = unfold(checkpoint)
+    over = [read_json_object(folder / SETTINGS, required=False).get("sampling", {}) for folder in adapters]
+    return [read_config(model_folder(whole, files=HUB_SETTINGS)).sampling, *over]
 
 
 def check_lengths(config: RunConfig, sizes: ModelConfig, template: ChatTemplate) -> None:

@@ -174,7 +174,7 @@ class Run:
                 )
         value, mark = sum(found[loss] for loss in wanted), self.folder / BEST / "best.json"
         before = distributed.from_main(read_json_object(mark, required=False).get("value", float("inf")))
-        if value >= before:
+        if not value < before:  # a NaN is never the best
             return
         model = checkpoints.whole_model(module)
         if model is not None:

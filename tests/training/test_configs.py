@@ -9,6 +9,9 @@ from PIL import Image
 import train
 from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 from janusflow.config import load_config
+from janusflow.flow import TimeConfig
+from janusflow.models.flow_head import FlowHeadConfig
+from janusflow.models.unified import UnifiedModel
 from janusflow.options import CodeSampling, FlowSampling
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
@@ -270,3 +273,37 @@ def test_the_two_heads_differ_in_nothing_else(flow, codes):
         assert set(a.train) - set(b.train) == {"repa"}
         assert dataclasses.replace(a, train=b.train) == b
     assert other.model.head.grid == one.model.head.grid
+
+
+@pytest.mark.parametrize("name", ["shapes_reflow.yaml", "janusflow_1b/reflow.yaml"])
+def test_a_run_trains_on_the_times_that_it_names(name):
+    found = FlowHeadConfig(time=TimeConfig(mean=0.7))
+    assert config(name).model.head.over(found).time.distribution == "uniform"
+    assert FlowHeadConfig().over(found).time == found.time, "what is not named stays the checkpoint's"
+
+
+@pytest.mark.parametrize("loss", ["{kind: image}", "{kind: meanflow}"])
+def test_no_loss_of_pictures_meets_those_that_are_drawn(loss):
+    overrides = [f"model.losses.mine={loss}", "model.head.average=true"]
+    with pytest.raises(ValueError, match="the loss mine learns from pictures of the data"):
+        load_config(RunConfig, CONFIGS / "shapes_flow_grpo.yaml", overrides)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "message"),
+    [((2, 1), "sampling: this model has learnt"), ((1, 2), "rollout: this model has learnt"), ((1, 1), None)],
+)
+def test_sampling_is_checked_against_the_checkpoints_head(flow_bundle, tmp_path, guidance, message):
+    sizes = flow_bundle.model.config
+    model = UnifiedModel(dataclasses.replace(sizes, head=dataclasses.replace(sizes.head, guided=True)))
+    save_pretrained(dataclasses.replace(flow_bundle, model=model, sampling={"guidance": 1.0}), tmp_path / "model")
+    overrides = [f"parts.checkpoint={tmp_path / 'model'}", f"out={tmp_path}", "data.image_size=16"]
+    overrides += [f"sampling.guidance={guidance[0]}", f"stages.flow_grpo.rollout.sampling.guidance={guidance[1]}"]
+    run = load_config(RunConfig, CONFIGS / "shapes_flow_grpo.yaml", overrides)
+    if message is None:
+        check_start(run)
+        del run.sampling["guidance"]  # the checkpoint's own then
+        check_start(run)
+    else:
+        with pytest.raises(ValueError, match=message):
+            check_start(run)

@@ -15,6 +15,7 @@ from janusflow.data.sources import MixedSource
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.training.config import RunConfig
 from janusflow.training.forecast import Forecast
+from janusflow.training.forecast_report import step_lines
 from janusflow.training.prepare import prepare_blocks
 from janusflow.training.trace import Allocations, step_peak
 from tests.training.conftest import write_config
@@ -65,6 +66,19 @@ def test_the_plan_is_told_without_a_run_and_says_what_would_fit(tmp_path, capsys
     assert not (tmp_path / "runs").exists()
     assert train.main([config, CODEC, "~stages.stage2", "--plan", "--memory", "0"]) == 2
     assert "--memory must be a number of GB above 0" in capsys.readouterr().err
+
+
+def test_images_that_the_model_draws_are_counted(tmp_path):
+    stage = "{train: [llm, generation], steps: 2, batch_size: 10, ratios: [{understanding: 4, generation: 6}]"
+    rollout = "rollout: {rewards: {rules: 1}, prompts_per_round: 2, group: 3, updates: 2, sampling: {guidance: 2}}}"
+    losses = "model.losses={image: {weight: 0}, repa: {weight: 0}, mine: {kind: flow_grpo, kl: 0}}"
+    overrides = [CODEC, losses, f"stages={{rl: {stage}, {rollout}}}", "trainer.accumulate=2"]
+    forecast = Forecast(lambda changes: load_config(RunConfig, write_config(tmp_path), [*overrides, *changes]))
+    first = next(forecast.first_steps(forecast.config, "rl"))
+    assert [len(batch.und_pixels) for batch in first] == [2, 2, 0, 0]
+    assert [len(batch.gen_pixels) for batch in first] == [0, 0, 6, 6], "behind their prompts, and without"
+    lines = step_lines(forecast, "rl", SimpleNamespace(tokens=1.0, images=16, seconds=1.0))
+    assert "NOT COUNTED: time and memory of drawing 6 images every 2 steps" in lines[1]
 
 
 @pytest.mark.slow

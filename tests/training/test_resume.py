@@ -1,6 +1,7 @@
 """Training states: exact resumption, ends at any moment, with and without an average."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,12 @@ import torch
 import torch.distributed.checkpoint as dcp
 
 import train
+from janusflow.config import load_config
 from janusflow.training import checkpoints
+from janusflow.training.config import RunConfig
+from janusflow.training.module import UnifiedModule
+from janusflow.training.optim import OptimConfig
+from janusflow.training.run import Run
 from tests.training.conftest import QUIET, Killed, assert_close, equal, losses, weights, write_config
 
 NAME = "head.encoder.in_conv.weight"
@@ -163,3 +169,12 @@ def test_at_every_moment_a_state_is_whole_and_has_its_line_in_the_metrics(config
     begun = seen[next(number for number, states in enumerate(seen) if states) :]
     assert [("stage1", 4), ("stage2", 3)] in begun and begun[-1] == [("stage2", 7)]
     assert all(1 <= len(states) <= 2 for states in begun)
+
+
+def test_a_loss_that_is_no_number_is_never_the_best(flow_bundle, config, tmp_path):
+    run = Run(tmp_path, load_config(RunConfig, config, ["trainer.keep_best=[one]"]))
+    module = UnifiedModule(flow_bundle.model, flow_bundle.codec, OptimConfig(ema_decay=None))
+    for step, value in enumerate((float("nan"), 2.0, float("nan"), 1.0, 3.0)):
+        run._keep_best(flow_bundle, "stage1", module, {"one": value}, step)
+        assert (tmp_path / "best").exists() == (step > 0)
+    assert json.loads((tmp_path / "best" / "best.json").read_text())["value"] == 1.0
