@@ -166,6 +166,7 @@ def gathered(model: nn.Module) -> Iterator[None]:
     if not isinstance(model, FSDPModule):
         yield
         return
+    make_root(model)
     parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
     model.set_reshard_after_forward(False)
     for part in parts:
@@ -176,6 +177,14 @@ def gathered(model: nn.Module) -> Iterator[None]:
         model.set_reshard_after_forward(True)
         for part in parts:
             part.reshard()
+
+
+def make_root(model: FSDPModule) -> None:
+    """Have FSDP2 know ``model`` as the root: else the first block that runs by itself takes itself for one.
+
+    Only a forward pass of the whole does it publicly.
+    """
+    model._get_fsdp_state()._lazy_init()
 
 
 def reshard(model: nn.Module) -> None:
