@@ -179,6 +179,21 @@ def gathered(model: nn.Module) -> Iterator[None]:
             part.reshard()
 
 
+@contextmanager
+def opened(model: nn.Module | None) -> Iterator[None]:
+    """A sharded model of which parts are called, not the whole: what lies outside of its blocks is gathered, and each
+    block as it runs. All processes must call the same parts."""
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    make_root(model)
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()
+
+
 def make_root(model: FSDPModule) -> None:
     """Have FSDP2 know ``model`` as the root: else the first block that runs by itself takes itself for one.
 
