@@ -96,7 +96,7 @@ class GRPOLoss(PolicyLoss):
         """Log-probabilities (G, N) of codes (G, N) from the hidden states of the spans (R, 1 + N, D)."""
         head: Any = model.head
         weight = options.guidance if self.halves(options) == 2 else 1.0
-        logits = head.guided_logits(spans[:, :-1].flatten(0, 1), weight).view(*codes.shape, -1)
+        logits = head.guided_logits(spans[:, :-1].flatten(0, 1), weight).unflatten(0, codes.shape)
         return log_prob(logits, codes, options.temperature)
 
 

@@ -174,9 +174,10 @@ class Rollouts:
         values = [
             {"advantage": self.round.advantage[image]}
             | self.policy.item({name: value[image] for name, value in self.round.values.items()}, item)
-            for image, item in things
+            for image, item in things or [(0, 0)]  # of an empty share, the names and shapes
         ]
-        columns = {name: torch.stack([one[name] for one in values] * halves) for name in (values[0] if values else ())}
+        rows = len(samples) * halves
+        columns = {name: torch.stack([one[name] for one in values] * halves)[:rows] for name in values[0]}
         if not samples:
             batch = batch._replace(gen_latents=self.round.latents[:0])
         return batch, columns

@@ -67,7 +67,10 @@ def test_a_steps_images_do_not_depend_on_how_many_share_it(tokenizer, tmp_path, 
     seen = rollouts.batch(0, 0, 12, Share(0, 1))[1]["z"][:12]
     assert len(torch.unique(seen.flatten(1), dim=0)) == 12, "six pictures of two steps, once each"
     empty, nothing = rollouts.batch(0, 0, 1, Share(1, 2))
-    assert len(empty.seeds) == 0 and not nothing
+    assert len(empty.seeds) == 0 and {name: value.shape[1:] for name, value in nothing.items()} == {
+        name: value.shape[1:] for name, value in told.items()
+    }
+    assert not any(map(len, nothing.values()))
 
 
 def test_advantages_compare_within_a_prompts_images():
