@@ -149,6 +149,24 @@ def test_impossible_settings_end_in_one_line_and_leave_no_folder(kind, overrides
     assert message in capsys.readouterr().err and not (tmp_path / "runs" / "rl").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"prompt": "a red star"}', "holds 1 prompts, and a round asks 2"),
+        ('{"prompt": "a red star"}\n{"prompt": "' + "a star and " * 40 + '"}', "take more than the 256 of a row"),
+        ('{"prompt": "x", "include": [{"name": "cat"}]}', "prompt 1: include needs mappings with a class"),
+        ('{"prompt": "x", "include": ["cat"]}', "prompt 1: include needs mappings with a class"),
+        ('{"prompt": "<image_placeholder>"}\n{"prompt": "x"}', "the text holds the reserved token <image_placeholder>"),
+    ],
+)
+def test_prompts_that_will_not_do_are_refused_at_the_start(line, message, runs, tmp_path, capsys):
+    (tmp_path / "p.jsonl").write_text(line)
+    given = f"stages.rl.rollout.prompts={{kind: file, path: {tmp_path / 'p.jsonl'}}}"
+    assert train.main([str(rl_config(tmp_path, "flow_grpo", runs)), given]) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1 and not (tmp_path / "runs" / "rl").exists()
+
+
 def test_a_reward_that_is_no_number_never_reaches_the_weights(runs, tmp_path, monkeypatch, capsys):
     import tests.rl.conftest as module
 
