@@ -18,6 +18,7 @@ from janusflow.data.sample import GenerationSample
 from janusflow.data.sources import MixedSource, open_readers
 from janusflow.data.template import ChatTemplate
 from janusflow.inference.images import shorten
+from janusflow.losses import LOSSES
 from janusflow.models.head import HeadConfig
 from janusflow.models.unified import ModelConfig
 from janusflow.rl.prompts import PROMPTS
@@ -102,10 +103,19 @@ def check_trainer(config: TrainerConfig) -> None:
 
 
 def check_adapter(config: RunConfig) -> None:
-    """Raise ``ValueError`` for an adapter in a sharded run: average and weights share what does not train."""
+    """Raise ``ValueError`` for an adapter in a sharded run: average and weights share what does not train.
+
+    Or for one that drops beside a loss that learns from rollouts: those are drawn without dropout.
+    """
     ranks = int(os.environ.get("WORLD_SIZE", config.trainer.devices))
     if config.adapter.rank and ranks > 1 and config.trainer.strategy == "fsdp":
         raise ValueError("an adapter does not train sharded: set trainer.strategy=ddp")
+    learning = [name for name, loss in config.model.used_losses.items() if LOSSES.load(loss.kind).learns_from_rollouts]
+    if config.adapter.rank and config.adapter.dropout and learning:
+        raise ValueError(
+            f"the loss {learning[0]} learns of images that are drawn without dropout: set adapter.dropout=0, "
+            f"got {config.adapter.dropout}"
+        )
 
 
 def check_writable(folder: Path) -> None:

@@ -135,6 +135,7 @@ def test_a_run_learns_logs_and_goes_on_exactly_where_it_was_killed(kind, runs, t
         ("nft", ["stages.rl.ratios=[{understanding: 1}]"], "its mixture no generation"),
         ("nft", ["model.losses.image.weight=1"], "the loss image learns from pictures of the data"),
         ("grpo", ["stages.rl.rollout.sampling.temperature=0"], "grpo draws from all codes"),
+        ("nft", ["adapter={rank: 2, dropout: 0.1}"], "set adapter.dropout=0, got 0.1"),
         ("grpo", ["sampling.worse=runs/early"], "grpo draws without a worse model, got 'runs/early'"),
         ("flow_grpo", ["sampling.worse=runs/early"], "flow_grpo draws without a worse model"),
         ("flow_grpo", ["sampling.sampler=heun"], "sampler must be euler, got heun"),
@@ -153,7 +154,7 @@ def test_impossible_settings_end_in_one_line_and_leave_no_folder(kind, overrides
     ("line", "message"),
     [
         ('{"prompt": "a red star"}', "holds 1 prompts, and a round asks 2"),
-        ('{"prompt": "a red star"}\n{"prompt": "' + "a star and " * 40 + '"}', "take more than the 256 of a row"),
+        ('{"prompt": "a red star"}\n{"prompt": "' + "a star and " * 99 + '"}', "take more than the 256 of a row"),
         ('{"prompt": "x", "include": [{"name": "cat"}]}', "prompt 1: include needs mappings with a class"),
         ('{"prompt": "x", "include": ["cat"]}', "prompt 1: include needs mappings with a class"),
         ('{"prompt": "<image_placeholder>"}\n{"prompt": "x"}', "the text holds the reserved token <image_placeholder>"),
