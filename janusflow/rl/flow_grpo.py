@@ -25,7 +25,7 @@ from janusflow.losses import LossConfig
 from janusflow.models.head import Span
 from janusflow.options import FlowSampling, SamplingOptions
 from janusflow.rl.grpo import check_clip, clipped, halved, note_ratio
-from janusflow.rl.policy import PolicyLoss
+from janusflow.rl.policy import PolicyLoss, check_no_worse
 from janusflow.samplers import Velocity, time_grid
 
 if TYPE_CHECKING:
@@ -99,8 +99,11 @@ class FlowGRPOLoss(PolicyLoss):
         self.config = config
 
     def check_sampling(self, options: FlowSampling) -> None:
-        if options.guidance_form != "plain" or options.guidance_interval != (0.0, 1.0) or options.worse:
-            raise ValueError("flow_grpo draws with plain guidance, at all times")
+        if options.guidance_form != "plain" or options.guidance_interval != (0.0, 1.0):
+            raise ValueError(f"flow_grpo draws with plain guidance, at all times, got {options.describe()}")
+        check_no_worse(self.config.kind, options)
+        if options.sampler != "euler":
+            raise ValueError(f"flow_grpo draws by its SDE's own steps: sampler must be euler, got {options.sampler}")
         if options.steps < 2:
             raise ValueError(f"flow_grpo needs at least 2 steps, got {options.steps}")
 

@@ -18,7 +18,7 @@ from janusflow.decoding import log_prob
 from janusflow.losses import LossConfig
 from janusflow.models.head import Span
 from janusflow.options import CodeSampling, SamplingOptions
-from janusflow.rl.policy import PolicyLoss
+from janusflow.rl.policy import PolicyLoss, check_no_worse
 
 if TYPE_CHECKING:
     from janusflow.models.unified import Forward, ModelConfig, UnifiedModel
@@ -55,6 +55,7 @@ class GRPOLoss(PolicyLoss):
     def check_sampling(self, options: CodeSampling) -> None:
         if options.temperature == 0 or options.top_k is not None or options.top_p != 1:
             raise ValueError(f"grpo draws from all codes: no greedy draws, top_k or top_p, got {options.describe()}")
+        check_no_worse(self.config.kind, options)
 
     def halves(self, options: SamplingOptions) -> int:
         return 2 if self.config.guided and options.guidance != 1 else 1
@@ -96,7 +97,7 @@ class GRPOLoss(PolicyLoss):
         """Log-probabilities (G, N) of codes (G, N) from the hidden states of the spans (R, 1 + N, D)."""
         head: Any = model.head
         weight = options.guidance if self.halves(options) == 2 else 1.0
-        logits = head.guided_logits(spans[:, :-1].flatten(0, 1), weight).view(*codes.shape, -1)
+        logits = head.guided_logits(spans[:, :-1].flatten(0, 1), weight).unflatten(0, codes.shape)
         return log_prob(logits, codes, options.temperature)
 
 

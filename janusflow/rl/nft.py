@@ -16,7 +16,7 @@ from torch import Tensor
 
 from janusflow.flow import interpolate, target_velocity
 from janusflow.losses import LossConfig
-from janusflow.rl.policy import PolicyLoss
+from janusflow.rl.policy import PolicyLoss, check_no_worse
 
 if TYPE_CHECKING:
     from janusflow.models.unified import Forward, ModelConfig, UnifiedModel
@@ -62,6 +62,7 @@ class NFTLoss(PolicyLoss):
             raise ValueError("nft trains velocities, and the sampler meanflow draws by average ones: choose another")
         if options.guidance != 1:
             raise ValueError(f"nft draws without guidance: rollout.sampling.guidance must be 1, got {options.guidance}")
+        check_no_worse(self.config.kind, options)
 
     def keep(self, number: int) -> float:
         return min(self.config.ramp * number, self.config.old)

@@ -60,3 +60,9 @@ class PolicyLoss(Loss):
         halves = self.halves(run.aside.drawn.options) if run.aside.drawn else 1
         images = run.counts.images.clamp(min=1) / halves
         return values.flatten(1).mean(1).sum() / images if len(values) else values.sum()
+
+
+def check_no_worse(name: str, options: SamplingOptions) -> None:
+    """Raise ``ValueError`` for autoguidance: the loss ``name`` draws with its own weights alone."""
+    if options.worse:
+        raise ValueError(f"{name} draws without a worse model, got {options.worse!r}")

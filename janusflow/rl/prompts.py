@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,6 +45,13 @@ class Prompts(ABC):
     def draw(self, seed: list[int], number: int, count: int) -> list[Prompt]:
         """``count`` different prompts, the ones of round ``number``, which depend on nothing else but the seed."""
 
+    def shown(self, count: int) -> Sequence[Prompt]:
+        """Prompts that tell beforehand whether all will do: those of a round of ``count``.
+
+        Raises ``ValueError`` where there are not so many.
+        """
+        return self.draw([0], 0, count)
+
     @abstractmethod
     def describe(self) -> str:
         """What they are, in a few words."""
@@ -70,12 +78,21 @@ class FilePrompts(Prompts):
     def __init__(self, config: FilePromptsConfig) -> None:
         super().__init__(config)
         self.prompts = read_prompts(Path(config.path))
-        for number, prompt in enumerate(self.prompts, 1):
-            if not config.held_out and is_held_out(prompt):
+        for number, prompt in enumerate(self.prompts if not config.held_out else (), 1):
+            where = f"{config.path}, prompt {number}"
+            try:
+                held_out = is_held_out(prompt)
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
+            if held_out:
                 raise ValueError(
-                    f"{config.path}, prompt {number}: {prompt['prompt']!r} is a composition that training never shows; "
+                    f"{where}: {prompt['prompt']!r} is a composition that training never shows; "
                     "rollout.prompts.held_out=true takes it all the same"
                 )
+
+    def shown(self, count: int) -> Sequence[Prompt]:
+        super().shown(count)
+        return self.prompts
 
     def draw(self, seed: list[int], number: int, count: int) -> list[Prompt]:
         if count > len(self.prompts):
@@ -92,9 +109,15 @@ class FilePrompts(Prompts):
 
 
 def is_held_out(prompt: Prompt) -> bool:
-    """Whether a prompt with GenEval's conditions names what a world that has its things keeps from training."""
+    """Whether a prompt with GenEval's conditions names what a world that has its things keeps from training.
+
+    Raises ``ValueError`` where the conditions are none of GenEval's.
+    """
     wanted = prompt.get("include") or []
-    groups = tuple(Group(one["class"], one.get("color"), one.get("count", 1)) for one in wanted)
+    try:
+        groups = tuple(Group(one["class"], one.get("color"), one.get("count", 1)) for one in wanted)
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"include needs mappings with a class, as GenEval has them, got {wanted!r:.60}") from None
     casts = [cast_of(name) for name in CASTS]
     return any(
         groups_held_out(cast, groups) for cast in casts if groups and {g.name for g in groups} <= set(cast.names)

@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from janusflow.checkpoints.pretrained import Bundle
-from janusflow.data.latents import write_latents
+from janusflow.data.latents import read_header, write_latents
 from janusflow.data.mixture import share
 from janusflow.data.pieces import taken as lock
 from janusflow.data.rows import RowBuilder
@@ -97,9 +97,13 @@ class Rollouts:
         return [prompt for prompt in prompts for _ in range(self.config.group)], seeds
 
     def draw(self, number: int, model: UnifiedModel) -> None:
-        """Draw and judge what is missing of a round and no other process has taken."""
+        """Draw and judge what is missing of a round and no other process has taken.
+
+        Raises ``ValueError`` as :meth:`check` does, for what is there.
+        """
         bundle = dataclasses.replace(self.bundle, model=model)
         prompts, seeds = self.chosen(number)
+        self.check(number, prompts)
         for batch in self.batches():
             path = self.path(number) / f"{batch[0]:06d}.safetensors"
             with lock(path) as free:
@@ -124,8 +128,21 @@ class Rollouts:
         texts = "\n".join(prompt["prompt"] for prompt in prompts)
         return {"prompts": sha256(texts.encode()).hexdigest()[:12], "sampling": self.options.describe()}
 
+    def check(self, number: int, prompts: list[Prompt]) -> None:
+        """Raise ``ValueError`` where a file of the round is damaged, or not of its ``prompts`` and this sampling."""
+        for batch in self.batches():
+            path = self.path(number) / f"{batch[0]:06d}.safetensors"
+            wanted = self.made_by(prompts[batch[0] : batch[-1] + 1])
+            if path.exists() and not wanted.items() <= read_header(path).made_by.items():
+                raise ValueError(
+                    f"the rollouts {path} were drawn for other prompts, or by other sampling, than the run's now: "
+                    "give it the prompts it had"
+                )
+
     def load(self, number: int) -> Round:
-        """A round that is drawn. Raises ``ValueError`` where a file is missing or damaged."""
+        """A round that is drawn. Raises ``ValueError`` where a file is missing or damaged, or as :meth:`check` does."""
+        prompts, _ = self.chosen(number)
+        self.check(number, prompts)
         files = []
         for batch in self.batches():
             path = self.path(number) / f"{batch[0]:06d}.safetensors"
@@ -141,7 +158,7 @@ class Rollouts:
         notes["groups_alike"] = (groups.std(1, correction=0) < 1e-4).float().mean().item()
         notes |= {f"reward/{name}": rewards[:, k].mean().item() for k, name in enumerate(self.config.rewards)}
         notes["rollout_seconds"] = seconds.sum().item()
-        return Round(number, self.chosen(number)[0], latents, advantages(total, self.config.group), content, notes)
+        return Round(number, prompts, latents, advantages(total, self.config.group), content, notes)
 
     def forget(self, before: int) -> None:
         """Remove the rounds before round ``before``."""
@@ -174,9 +191,10 @@ class Rollouts:
         values = [
             {"advantage": self.round.advantage[image]}
             | self.policy.item({name: value[image] for name, value in self.round.values.items()}, item)
-            for image, item in things
+            for image, item in things or [(0, 0)]  # of an empty share, the names and shapes
         ]
-        columns = {name: torch.stack([one[name] for one in values] * halves) for name in (values[0] if values else ())}
+        rows = len(samples) * halves
+        columns = {name: torch.stack([one[name] for one in values] * halves)[:rows] for name in values[0]}
         if not samples:
             batch = batch._replace(gen_latents=self.round.latents[:0])
         return batch, columns

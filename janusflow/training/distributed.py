@@ -166,6 +166,7 @@ def gathered(model: nn.Module) -> Iterator[None]:
     if not isinstance(model, FSDPModule):
         yield
         return
+    make_root(model)
     parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
     model.set_reshard_after_forward(False)
     for part in parts:
@@ -176,6 +177,29 @@ def gathered(model: nn.Module) -> Iterator[None]:
         model.set_reshard_after_forward(True)
         for part in parts:
             part.reshard()
+
+
+@contextmanager
+def opened(model: nn.Module | None) -> Iterator[None]:
+    """A sharded model of which parts are called, not the whole: what lies outside of its blocks is gathered, and each
+    block as it runs. All processes must call the same parts."""
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    make_root(model)
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()
+
+
+def make_root(model: FSDPModule) -> None:
+    """Have FSDP2 know ``model`` as the root: else the first block that runs by itself takes itself for one.
+
+    Only a forward pass of the whole does it publicly.
+    """
+    model._get_fsdp_state()._lazy_init()
 
 
 def reshard(model: nn.Module) -> None:

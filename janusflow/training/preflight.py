@@ -19,8 +19,10 @@ from janusflow.data.sample import GenerationSample
 from janusflow.data.sources import MixedSource, open_readers
 from janusflow.data.template import ChatTemplate
 from janusflow.inference.images import shorten
+from janusflow.losses import LOSSES
 from janusflow.models.head import HeadConfig
 from janusflow.models.unified import ModelConfig
+from janusflow.rl.prompts import PROMPTS
 from janusflow.training import checkpoints, distributed
 from janusflow.training.build import build_bundle, check_head, locate, read_start
 from janusflow.training.checkpoints import Checkpoint
@@ -42,6 +44,7 @@ class Start(NamedTuple):
 def check_start(config: RunConfig) -> None:
     """Raise ``ValueError`` for what would end the run and shows without opening data or weights; data paths first.
 
+    Prompts of rollouts are read.
     Of a checkpoint on the hub, only the configuration and the tokenizer are fetched.
     """
     check_trainer(config.trainer)
@@ -55,6 +58,7 @@ def check_start(config: RunConfig) -> None:
     check_stages(config.stages, sizes, config.data.offered_tasks)
     config.adapter.check(sizes.llm)
     check_lengths(config, sizes, template)
+    check_prompts(config, sizes, template)
     for key, task, what in (
         ("examples", "generation", "captioned images"),
         ("reconstructions", "reconstruction", "images"),
@@ -102,10 +106,19 @@ def check_trainer(config: TrainerConfig) -> None:
 
 
 def check_adapter(config: RunConfig) -> None:
-    """Raise ``ValueError`` for an adapter in a sharded run: average and weights share what does not train."""
+    """Raise ``ValueError`` for an adapter in a sharded run: average and weights share what does not train.
+
+    Or for one that drops beside a loss that learns from rollouts: those are drawn without dropout.
+    """
     ranks = int(os.environ.get("WORLD_SIZE", config.trainer.devices))
     if config.adapter.rank and ranks > 1 and config.trainer.strategy == "fsdp":
         raise ValueError("an adapter does not train sharded: set trainer.strategy=ddp")
+    learning = [name for name, loss in config.model.used_losses.items() if LOSSES.load(loss.kind).learns_from_rollouts]
+    if config.adapter.rank and config.adapter.dropout and learning:
+        raise ValueError(
+            f"the loss {learning[0]} learns of images that are drawn without dropout: set adapter.dropout=0, "
+            f"got {config.adapter.dropout}"
+        )
 
 
 def check_writable(folder: Path) -> None:
@@ -174,6 +187,21 @@ def check_lengths(config: RunConfig, sizes: ModelConfig, template: ChatTemplate)
     for prompt in config.preview.prompts:
         if not fits(prompt, template, limit):
             raise ValueError(f"preview.prompts: {shorten(prompt)!r} and an image take more than {limit} positions")
+
+
+def check_prompts(config: RunConfig, sizes: ModelConfig, template: ChatTemplate) -> None:
+    """Raise ``ValueError`` for prompts of rollouts that are no such, too few for a round, or too long for a row."""
+    row = config.data.max_length or sizes.llm.max_positions
+    for name, stage in config.stages.items():
+        if stage.rollout is None:
+            continue
+        given = stage.rollout.prompts
+        try:
+            for prompt in PROMPTS.load(given.kind)(given).shown(stage.rollout.prompts_per_round):
+                if not fits(prompt["prompt"], template, row):
+                    raise ValueError(f"{shorten(prompt['prompt'])!r} and an image take more than the {row} of a row")
+        except ValueError as error:
+            raise ValueError(f"stages.{name}.rollout.prompts: {error}") from error
 
 
 def fits(prompt: str, template: ChatTemplate, limit: int) -> bool:

@@ -48,6 +48,9 @@ FREE = (
     "trainer.keep_best",
     "data.workers",
 )
+# Not where an adapter drops, as what is dropped depends on them. Under torchrun its number of processes counts instead
+# of trainer.devices, and no state says it: start as many.
+FREE_WITHOUT_DROPOUT = ("trainer.devices", "trainer.accumulate", "trainer.compile")
 
 
 class Stopped(Exception):
@@ -79,7 +82,8 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path, overrides: Sequence[str] = ()) -> Run:
-        """An existing run folder; ``overrides`` may change only how it is computed, not what (:data:`FREE`).
+        """An existing run folder; ``overrides`` may change only how it is computed, not what (:data:`FREE`),
+        and of a run that drops not what it drops (:data:`FREE_WITHOUT_DROPOUT`).
 
         Raises ``ValueError`` where there is none, or where an override would change the run.
         """
@@ -87,12 +91,14 @@ class Run:
         if not path.exists():
             raise ValueError(f"no run to resume at {folder}: there is no config.yaml in it")
         config = load_config(RunConfig, path)
+        drops = config.adapter.rank and config.adapter.dropout
+        free = [key for key in FREE if not (drops and key in FREE_WITHOUT_DROPOUT)]
         for override in overrides:
-            if overridden_key(override) not in FREE and load_config(RunConfig, path, [override]) != config:
+            if overridden_key(override) not in free and load_config(RunConfig, path, [override]) != config:
                 origin = "run" if config.parts.checkpoint is None else "checkpoint"
                 raise ValueError(
                     f"a resumed run keeps its configuration, and {override!r} would change it; free are "
-                    f"{', '.join(FREE)}. To train its weights on with other settings, start a new run: "
+                    f"{', '.join(free)}. To train its weights on with other settings, start a new run: "
                     f"python train.py {path} parts.{origin}={folder} {override!r}"
                 )
         return cls(folder, load_config(RunConfig, path, overrides))

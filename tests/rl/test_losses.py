@@ -9,20 +9,20 @@ from janusflow.models.unified import Aside, Counts, Drawn
 from janusflow.rl.flow_grpo import sde_path
 from janusflow.rl.grpo import clipped
 from janusflow.rl.nft import optimum
+from janusflow.rl.rollouts import Share
 from janusflow.samplers import time_grid
 from tests.rl.conftest import bundle_of, rollouts_of
 
 FLOW = {"steps": 3, "guidance": 2.0}
 CODES = {"guidance": 3.0, "temperature": 0.8}
+WHOLE = Share(0, 1)
 
 
-def losses(bundle, rollouts, model=None, count=6, reference=None, old=None):
+def losses(bundle, rollouts, model=None, count=6, reference=None, old=None, share=WHOLE):
     """The losses of a step on the round's first things, and what they note."""
-    from janusflow.rl.rollouts import Share
-
     rollouts.draw(0, bundle.model)
     rollouts.round = rollouts.load(0)
-    batch, values = rollouts.batch(0, 0, count, Share(0, 1))
+    batch, values = rollouts.batch(0, 0, count, share)
     drawn = Drawn(values, rollouts.options)
     model = model or bundle.model
     aside = Aside(reference or bundle.model, old or bundle.model, drawn=drawn)
@@ -57,6 +57,18 @@ def test_weights_that_drew_have_a_ratio_of_1_and_others_do_not(kind, sampling, s
     assert abs(float(other["ratio"].detach()) - 1) > 1e-4 and float(other["kl"]) > 1e-5
     other[kind].backward()
     assert all(p.grad is not None for p in moved.llm.blocks.parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "sampling"), [("flow_grpo", FLOW), ("grpo", CODES), ("nft", {"steps": 2, "guidance": 1.0})]
+)
+def test_a_share_without_an_image_has_a_loss_of_0(kind, sampling, tokenizer, tmp_path, prompts):
+    bundle = bundle_of(kind, tokenizer, kl=0.1)
+    rollouts = rollouts_of(bundle, tmp_path / "a", prompts, sampling)
+    found, _ = losses(bundle, rollouts, count=1, share=Share(1, 2))
+    assert not any(float(value.detach()) for value in found.values())
+    bundle.model.total(found).backward()  # all ranks go through the whole model
+    assert all(not p.grad.any() for p in bundle.model.llm.blocks.parameters())
 
 
 def test_a_mismatch_of_guidance_is_seen(tokenizer, tmp_path, prompts):

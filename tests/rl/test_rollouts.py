@@ -51,6 +51,16 @@ def test_a_round_is_the_same_however_it_was_interrupted(kind, sampling, tokenize
     assert not again.path(0).exists() and again.path(1).exists()
 
 
+def test_what_was_drawn_for_other_prompts_is_refused(tokenizer, tmp_path, prompts):
+    bundle = bundle_of("nft", tokenizer)
+    rollouts_of(bundle, tmp_path, prompts, {"steps": 2, "guidance": 1.0}).draw(0, bundle.model)
+    prompts.write_text(prompts.read_text().replace("a", "one"))
+    edited = rollouts_of(bundle, tmp_path, prompts, {"steps": 2, "guidance": 1.0})
+    for use in (lambda: edited.load(0), lambda: edited.draw(0, bundle.model)):
+        with pytest.raises(ValueError, match=r"round-000000/000000\S* were drawn for other prompts"):
+            use()
+
+
 def test_a_steps_images_do_not_depend_on_how_many_share_it(tokenizer, tmp_path, prompts):
     bundle = bundle_of("flow_grpo", tokenizer)
     rollouts = rollouts_of(bundle, tmp_path, prompts, SAMPLING)
@@ -67,7 +77,10 @@ def test_a_steps_images_do_not_depend_on_how_many_share_it(tokenizer, tmp_path, 
     seen = rollouts.batch(0, 0, 12, Share(0, 1))[1]["z"][:12]
     assert len(torch.unique(seen.flatten(1), dim=0)) == 12, "six pictures of two steps, once each"
     empty, nothing = rollouts.batch(0, 0, 1, Share(1, 2))
-    assert len(empty.seeds) == 0 and not nothing
+    assert len(empty.seeds) == 0 and {name: value.shape[1:] for name, value in nothing.items()} == {
+        name: value.shape[1:] for name, value in told.items()
+    }
+    assert not any(map(len, nothing.values()))
 
 
 def test_advantages_compare_within_a_prompts_images():

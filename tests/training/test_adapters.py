@@ -15,13 +15,14 @@ import train
 from janusflow.adapters import AdapterConfig, add_adapter, is_adapter
 from janusflow.checkpoints.pretrained import load_pretrained, save_pretrained
 from janusflow.cli import main
-from janusflow.config import load_config
+from janusflow.config import load_config, save_config
 from janusflow.training import checkpoints
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.training.metrics import Validation
 from janusflow.training.module import UnifiedModule
 from janusflow.training.preflight import check_adapter
+from janusflow.training.run import Run
 from tests.training.conftest import QUIET, Killed, equal, losses, weights, write_config
 
 peft = pytest.importorskip("peft")
@@ -210,6 +211,16 @@ def test_the_best_by_held_out_losses_is_kept_and_a_rise_is_warned_of_once(adapte
     assert line.startswith("warning: stage2, step 3: validation/world/ar is 1.06 and was 1 at step 1")
     assert train.main(arguments(tmp_path, base, "trainer.keep_best=[validation/world/nothing]")) == 2
     assert "no held-out loss 'validation/world/nothing'; there are valid" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["trainer.devices=2", "trainer.accumulate=2", "trainer.compile=true"])
+def test_what_dropout_depends_on_stays(adapted, change, tmp_path, capsys):
+    run = adapted[0]
+    assert train.main(["--resume", str(run), change]) == 2
+    assert f"a resumed run keeps its configuration, and {change!r} would change it" in capsys.readouterr().err
+    without = load_config(RunConfig, run / "config.yaml", ["adapter.dropout=0"])
+    save_config(without, tmp_path / "config.yaml")
+    assert Run.resume(tmp_path, [change]).config != without
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import train
 from janusflow import cli
 from tests.conftest import ROOT
 from tests.training.conftest import equal, weights, write_config
-from tests.training.test_rollouts import metrics, rl_config
+from tests.training.test_rollouts import LOSSES, metrics, rl_config
 
 STEPS = 14
 pytestmark = pytest.mark.slow
@@ -115,7 +115,7 @@ def test_the_autoregressive_head_without_an_average_is_sharded_too(config):
     assert_same(config.parent / "runs" / "codes-fsdp", config.parent / "runs" / "codes-alone")
 
 
-@pytest.mark.parametrize(("kind", "strategy"), [("nft", "ddp"), ("flow_grpo", "fsdp"), ("grpo", "fsdp")])
+@pytest.mark.parametrize(("kind", "strategy"), [("nft", "ddp"), *((kind, "fsdp") for kind in LOSSES)])
 def test_two_processes_draw_and_learn_what_one_does(kind, strategy, runs, tmp_path):
     path = rl_config(tmp_path, kind, runs)
     train_alone(path, "name=alone")

@@ -135,6 +135,10 @@ def test_a_run_learns_logs_and_goes_on_exactly_where_it_was_killed(kind, runs, t
         ("nft", ["stages.rl.ratios=[{understanding: 1}]"], "its mixture no generation"),
         ("nft", ["model.losses.image.weight=1"], "the loss image learns from pictures of the data"),
         ("grpo", ["stages.rl.rollout.sampling.temperature=0"], "grpo draws from all codes"),
+        ("nft", ["adapter={rank: 2, dropout: 0.1}"], "set adapter.dropout=0, got 0.1"),
+        ("grpo", ["sampling.worse=runs/early"], "grpo draws without a worse model, got 'runs/early'"),
+        ("flow_grpo", ["sampling.worse=runs/early"], "flow_grpo draws without a worse model"),
+        ("flow_grpo", ["sampling.sampler=heun"], "sampler must be euler, got heun"),
         ("grpo", ["model.losses.policy={kind: nft}"], "the loss nft is for a head that draws by flow"),
         ("flow_grpo", ["model.losses.policy.clip=0"], "a clip in"),
         ("flow_grpo", ["stages.rl.rollout.prompts={kind: file, path: none.txt}"], "there is no file 'none.txt'"),
@@ -144,6 +148,24 @@ def test_impossible_settings_end_in_one_line_and_leave_no_folder(kind, overrides
     path = rl_config(tmp_path, kind, runs)
     assert train.main([str(path), *overrides]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "runs" / "rl").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"prompt": "a red star"}', "holds 1 prompts, and a round asks 2"),
+        ('{"prompt": "a red star"}\n{"prompt": "' + "a star and " * 99 + '"}', "take more than the 256 of a row"),
+        ('{"prompt": "x", "include": [{"name": "cat"}]}', "prompt 1: include needs mappings with a class"),
+        ('{"prompt": "x", "include": ["cat"]}', "prompt 1: include needs mappings with a class"),
+        ('{"prompt": "<image_placeholder>"}\n{"prompt": "x"}', "the text holds the reserved token <image_placeholder>"),
+    ],
+)
+def test_prompts_that_will_not_do_are_refused_at_the_start(line, message, runs, tmp_path, capsys):
+    (tmp_path / "p.jsonl").write_text(line)
+    given = f"stages.rl.rollout.prompts={{kind: file, path: {tmp_path / 'p.jsonl'}}}"
+    assert train.main([str(rl_config(tmp_path, "flow_grpo", runs)), given]) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1 and not (tmp_path / "runs" / "rl").exists()
 
 
 def test_a_reward_that_is_no_number_never_reaches_the_weights(runs, tmp_path, monkeypatch, capsys):
