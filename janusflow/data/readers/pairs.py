@@ -24,6 +24,7 @@ class PairsReader(Reader):
         pass
 
     tasks = ("generation",)
+    latents: LatentCache
 
     def __init__(self, config: FilesConfig) -> None:
         folder = Path(config.path)
