@@ -12,7 +12,7 @@ from janusflow.codecs.vq import VQCodec
 from janusflow.data.transforms import to_tensor
 from janusflow.training.config import PartsConfig
 from janusflow.weights import ASSETS
-from janusflow.worlds.scenes import render, sample_scene
+from janusflow.worlds.scenes import World, sample_scene
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,9 @@ def shapes_vq():
 
 @pytest.fixture(scope="module")
 def scenes():
-    return torch.stack([to_tensor(render(sample_scene(np.random.default_rng([9, i])), 48)) for i in range(40)])
+    world = World("shapes", "fixed")
+    drawn = (sample_scene(np.random.default_rng([9, number]), world=world) for number in range(40))
+    return torch.stack([to_tensor(scene.render()) for scene in drawn])
 
 
 def test_scenes_survive_the_shipped_tokenizer(shapes_vq, scenes):

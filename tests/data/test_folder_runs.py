@@ -6,17 +6,17 @@ from PIL import Image
 
 import train
 from janusflow import cli
-from janusflow.data.config import DataConfig
-from janusflow.data.sources import MixedSource
 from janusflow.pictures import CAPTION_HEIGHT, CELL, GAP
 from janusflow.training.config import PartsConfig
 from janusflow.weights import ASSETS
+from janusflow.worlds.scenes import World, sample_scene
 from tests.training.conftest import assert_close, write_config
 
 
 @pytest.mark.parametrize(("head", "codec"), [("flow", PartsConfig.vae), ("ar", PartsConfig.vq)])
 def test_a_run_shows_its_images_and_learns_from_stored_latents_as_from_pixels(folder, tmp_path, head, codec):
-    scenes = [MixedSource(DataConfig(), 0).generation(index, 0.0).image for index in range(3)]
+    world = World("shapes", "fixed")  # which both codecs know
+    scenes = [sample_scene(np.random.default_rng(number), world=world).render() for number in range(3)]
     for number, scene in enumerate(scenes):
         scene.save(folder / f"{number}.png")
     config, stage = write_config(tmp_path, head), "stages={stage1: {ratios: [{generation: 1}]}}"
