@@ -13,6 +13,7 @@ from janusflow.data.config import DataConfig
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sources import MixedSource
 from janusflow.data.template import ChatConfig, ChatTemplate
+from janusflow.models.unified import Aside
 from janusflow.training.config import RunConfig
 from janusflow.training.forecast import Forecast
 from janusflow.training.forecast_report import step_lines
@@ -46,7 +47,7 @@ def test_activations_without_values_are_those_with_them(request, batch, fixture,
     batch = batch._replace(gen_latents=latents)
     with Allocations([*model.parameters(), *model.buffers()]) as real:
         images = (batch.und_pixels, batch.gen_pixels, latents, batch.seeds)
-        model.total(model(batch.rows, batch.labels, *images, noise=batch.noise)).backward()
+        model.total(model(batch.rows, batch.labels, *images, None, Aside(noise=batch.noise))).backward()
     model.zero_grad()
     assert step_peak(copy.deepcopy(model), [batch], None, None, False) == pytest.approx(real.peak, rel=0.02)
     assert real.peak > 100_000
