@@ -3,7 +3,7 @@
 - ``../janusflow/flow.py#velocity_loss``: the function, where the API reference has it.
 - any other file of the repository: a copy of it in the site, below ``files/``.
 - a file of ``examples/`` alone on a line: the link, and the file itself.
-- README.md is the front page.
+- README.md is the front page; CONTRIBUTING.md and CHANGELOG.md are pages too.
 
 What a link names and is not there is a warning, which ``mkdocs build --strict`` refuses.
 """
@@ -24,20 +24,22 @@ FENCES = re.compile(r"(^```.*?^```$)", re.M | re.S)
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 EXAMPLE = re.compile(r"^\[[^\]]*\]\((?P<target>(?:\.\./)*examples/\w+\.py)\)$", re.M)
 PACKAGES = ("janusflow/", "eval/")
-FRONT, FILES = "index.md", "files"
+PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
+FILES = "files"
 log = logging.getLogger("mkdocs.hooks.links")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """README.md becomes the front page."""
-    files.append(File.generated(config, FRONT, content=(ROOT / "README.md").read_text(encoding="utf-8")))
+    """The pages that lie beside ``docs/``."""
+    for name, page in PAGES.items():
+        files.append(File.generated(config, page, content=(ROOT / name).read_text(encoding="utf-8")))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """The page with links that the site has."""
     source = page.file.src_uri
-    place = "" if source == FRONT else posixpath.join("docs", posixpath.dirname(source))  # where its links begin
+    place = "" if source in PAGES.values() else posixpath.join("docs", posixpath.dirname(source))  # where its links begin
 
     def shown(match: re.Match[str]) -> str:
         path = ROOT / posixpath.normpath(posixpath.join(place, match["target"]))
@@ -57,8 +59,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"[{text}]({posixpath.relpath(in_site(path), posixpath.dirname(source) or '.')}{anchor})"
 
     def in_site(path: str) -> str:
-        if path == "README.md":
-            return FRONT
+        if path in PAGES:
+            return PAGES[path]
         if path.startswith("docs/"):
             return path.removeprefix("docs/")
         copy = f"{FILES}/{path}"
