@@ -25,8 +25,8 @@ from tests.training.conftest import QUIET, assert_close, losses, weights, write_
 NAME = "head.encoder.in_conv.weight"
 TERMS = {"flow": ("ar", "flow", "repa"), "ar": ("ar", "codes")}
 SAMPLING = {
-    "flow": {"steps": 2, "guidance": 4.0, "sampler": "euler", "shift": 1.0, "guidance_interval": [0.0, 1.0]},
-    "ar": {"guidance": 4.0, "temperature": 1.0, "top_k": None, "top_p": 1.0},
+    "flow": {"steps": 2, "guidance": 2.0, "sampler": "euler", "shift": 1.0, "guidance_interval": [0.0, 1.0]},
+    "ar": {"guidance": 2.0, "temperature": 1.0, "top_k": None, "top_p": 1.0},
 }
 
 
