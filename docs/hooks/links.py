@@ -39,7 +39,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """The page with links that the site has."""
     source = page.file.src_uri
-    place = "" if source in PAGES.values() else posixpath.join("docs", posixpath.dirname(source))  # where its links begin
+    beside = source in PAGES.values()
+    place = "" if beside else posixpath.join("docs", posixpath.dirname(source))  # where its links begin
 
     def shown(match: re.Match[str]) -> str:
         path = ROOT / posixpath.normpath(posixpath.join(place, match["target"]))
@@ -63,7 +64,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return PAGES[path]
         if path.startswith("docs/"):
             return path.removeprefix("docs/")
-        copy = f"{FILES}/{path}"
+        copy = f"{FILES}/{path}" + (".txt" if path.endswith(".md") else "")  # or it would be a page without a place
         if files.get_file_from_path(copy) is None:
             files.append(File.generated(config, copy, abs_src_path=str(ROOT / path)))
         return copy
