@@ -16,8 +16,8 @@ from eval.result import LIMITED, RESULT, Result, problem_lines, score_lines
 from eval.store import Shard
 from eval.task import Task
 from eval.tasks import all_tasks, find_task
-from janusflow.cli import add_model, add_sampling, load, sampling_flags
 from janusflow.command_line import find_device
+from janusflow.model_flags import add_model, add_sampling, load, sampling_flags
 from janusflow.options import add_flags, check_given, flag_name, from_flags, sweepable
 
 if TYPE_CHECKING:  # what needs torch is loaded when a command runs

@@ -10,28 +10,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
-import yaml
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from janusflow import __version__
 from janusflow.command_line import Parser, find_device, make_folder, run_command
 from janusflow.data_command import add_data
 from janusflow.demo.config import DemoConfig
-from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given, from_flags
+from janusflow.export_command import add_exports
+from janusflow.model_flags import DEVICE, add_model, add_sampling, load, sampling_flags
+from janusflow.options import add_flags, from_flags
 from janusflow.serve.config import ServeConfig
 from janusflow.training import command
 
 if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
-    from janusflow.pipeline import Pipeline
 
-FORMATS = ("janusflow", "deepseek", "transformers")
 JSON = "print JSON, an object a line"
-DTYPES = ("float32", "bfloat16", "float16")
-REVISION = "branch, tag or commit of a hub id (default: its main branch)"
-DEVICE = "cpu, cuda, mps … (default: cuda if there is one, else cpu)"
-SHARD_SIZE = "a weights file is at most this large, such as 500MB"
 
 T = TypeVar("T")
 
@@ -93,50 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("train", help="train a model, as python train.py does", description=command.__doc__)
 
-    export = commands.add_parser("export", help="write a model folder", description=run_export.__doc__)
-    add_loading(export)
-    export.set_defaults(run=run_export)
-    export.add_argument("source", metavar="RUN", help="run folder (its averaged weights), model folder or hub id")
-    export.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
-    export.add_argument("--format", choices=FORMATS, default="deepseek", help="the folder's layout")
-    add_writing(export)
-
-    push = commands.add_parser("push", help="upload a model to the hub", description=run_push.__doc__)
-    add_loading(push)
-    push.set_defaults(run=run_push)
-    push.add_argument("source", metavar="MODEL", help="run folder (its averaged weights), model folder or hub id")
-    push.add_argument("repo", metavar="REPO", help="owner/name on the hub; made if it is not there")
-    push.add_argument("--format", choices=FORMATS, default="janusflow", help="the repository's layout")
-    add_writing(push)
-    push.add_argument("--private", action="store_true", help="of a new repository: for its owner alone")
-    push.add_argument("--branch", help="a branch that is there (default: its main branch)")
-    push.add_argument("--create-pr", action="store_true", help="propose the change instead of making it")
-    push.add_argument("--message", default="Upload model", help="of the commit")
-
-    merge = commands.add_parser(
-        "merge",
-        help="write a model with an adapter's changes in its weights",
-        description="Write a model folder whose weights have an adapter (LoRA) in them: a model like any other. "
-        "janusflow export with --adapter does the same.",
-    )
-    merge.set_defaults(run=run_export, revision=None, vae=None, device="cpu", dtype=None)
-    merge.add_argument("source", metavar="MODEL", help="model folder, run folder, hub id or shipped model")
-    merge.add_argument("adapter", metavar="ADAPTER", help="run folder of an adapter, adapter folder or hub id")
-    merge.add_argument("--out", type=Path, required=True, help="folder to write; must not exist or be empty")
-    merge.add_argument("--format", choices=FORMATS, default="janusflow", help="the folder's layout")
-    add_writing(merge)
-
-    convert = commands.add_parser(
-        "convert",
-        help="rewrite a model released as pickles as safetensors",
-        description="Rewrite a model whose weights are released as pickles (.bin; such as deepseek-ai/Janus-Pro-1B) as "
-        "safetensors, once. Only tensors are unpickled, which cannot run code.",
-    )
-    convert.set_defaults(run=run_convert)
-    convert.add_argument("source", metavar="MODEL", help="model folder or hub id")
-    convert.add_argument("out", type=Path, metavar="DIR", help="folder to write; must not exist or be empty")
-    convert.add_argument("--revision", help=REVISION)
-    convert.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
+    add_exports(commands)
 
     add_data(commands)
 
@@ -189,61 +140,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_flags(serve, ServeConfig)
     serve.set_defaults(run=run_serve)
     return parser
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """The options that say which model, and how it is loaded (see :func:`load`)."""
-    parser.add_argument(
-        "--model",
-        help="shapes-flow or shapes-ar, which are shipped; model folder, run folder or hub id, such as "
-        "deepseek-ai/JanusFlow-1.3B (default: shapes-flow)",
-    )
-    add_loading(parser)
-
-
-def add_loading(parser: argparse.ArgumentParser) -> None:
-    """The options that say how a model is loaded (see :func:`load`)."""
-    parser.add_argument("--revision", help=REVISION)
-    parser.add_argument(
-        "--vae",
-        help="image codec: folder, hub id or TAESD file, or none where no picture is drawn (default: the model's own, "
-        "else the SDXL-VAE)",
-    )
-    parser.add_argument(
-        "--adapter", metavar="PATH", help="adapter (LoRA) over the model: a run that trained one, a folder or hub id"
-    )
-    parser.add_argument("--device", help=DEVICE)
-    parser.add_argument("--dtype", choices=DTYPES, help="the weights' type (default: bfloat16 on cuda, else float32)")
-
-
-def add_writing(parser: argparse.ArgumentParser) -> None:
-    """The options that say how a model folder is written (see :func:`load_stored`)."""
-    parser.add_argument("--shard-size", default="5GB", help=SHARD_SIZE)
-    parser.add_argument(
-        "--results",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder of python -m eval run, whose scores the model card takes; again for more (default: those that "
-        "ended the run)",
-    )
-    parser.add_argument("--license", help="of the model, as the hub calls it, such as mit (default: none is stated)")
-
-
-def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """How pictures are drawn; without an option the model's or the head's own default counts."""
-    parser.add_argument(
-        "--guidance",
-        type=float,
-        default=argparse.SUPPRESS,
-        help="classifier-free guidance weight; 1 is none (default: the model's own, else its kind's, 2 or 5)",
-    )
-    parser.add_argument("--worse", metavar="MODEL", default=argparse.SUPPRESS, help=f"{WORSE} (default: none)")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of a head from elsewhere"
-    )
-    for options in SAMPLING.values():
-        add_flags(parser.add_argument_group(options.models), options, without=SHARED, optional=True)
 
 
 def run_generate(args: argparse.Namespace) -> int:
@@ -319,54 +215,6 @@ def run_chat(args: argparse.Namespace) -> int:
         said = dict(zip(("question", "answer"), turns[-1], strict=True))
         print(json.dumps(said, ensure_ascii=False) if args.json else "", flush=True)
     return 0
-
-
-def run_convert(args: argparse.Namespace) -> int:
-    """Write the model anew with safetensors."""
-    from janusflow.checkpoints.pickles import convert_pickles
-
-    check_empty(args.out)
-    convert_pickles(args.source, args.out, args.revision, args.shard_size)
-    print(args.out)
-    return 0
-
-
-def run_export(args: argparse.Namespace) -> int:
-    """Write a model in DeepSeek's layout, transformers' or ours, weights as they are stored or in ``--dtype``.
-
-    Only our layout holds an image codec of whatever origin; the others are written with the model's own, if any.
-    """
-    check_empty(args.out)
-    pipeline, settings = load_stored(args)
-    pipeline.save_pretrained(args.out, args.format, **settings)
-    print(args.out)
-    return 0
-
-
-def run_push(args: argparse.Namespace) -> int:
-    """Upload a model with its model card to the Hugging Face hub, and print the commit's address.
-
-    What is uploaded is what ``janusflow export --format janusflow`` writes. Log in first: hf auth login.
-    """
-    pipeline, settings = load_stored(args)
-    where = {"private": args.private or None, "revision": args.branch, "create_pr": args.create_pr}
-    print(pipeline.push_to_hub(args.repo, layout=args.format, commit_message=args.message, **where, **settings))
-    return 0
-
-
-def load_stored(args: argparse.Namespace) -> tuple[Pipeline, dict[str, Any]]:
-    """The model ``source`` in its stored type, and how the flags have it written."""
-    import torch
-
-    from janusflow.pipeline import Pipeline
-
-    args.model = args.source
-    own = Path(args.source) / "scores"  # what ended a run
-    results = args.results or ([own] if (own / "result.json").exists() and not args.adapter else [])
-    dtype = getattr(torch, args.dtype) if args.dtype else None
-    bundle = load(args, vae="auto" if args.format == "janusflow" else "stored", dtype="stored")
-    settings = {"dtype": dtype, "shard_size": args.shard_size, "results": results, "license": args.license}
-    return Pipeline(**vars(bundle)), settings
 
 
 def run_encode_latents(args: argparse.Namespace) -> int:
@@ -455,41 +303,6 @@ def run_demo(args: argparse.Namespace) -> int:
         return load(args)
 
     return demo(load_one, args.model or DEFAULT, config, args.revision)
-
-
-def load(args: argparse.Namespace, vae: str | None = "auto", dtype: Literal["stored"] | None = None) -> Bundle:
-    """The model that the flags name, on the device and in the type they name; ``vae`` and ``dtype`` are defaults."""
-    import torch
-
-    from janusflow.checkpoints.pretrained import DEFAULT, load_pretrained
-
-    return load_pretrained(
-        args.model or DEFAULT,
-        dtype=getattr(torch, args.dtype) if args.dtype else dtype,
-        device=find_device(args.device),
-        revision=args.revision,
-        vae=None if args.vae == "none" else args.vae or vae,
-        adapter=args.adapter,
-    )
-
-
-def sampling_flags(args: argparse.Namespace) -> dict[str, Any]:
-    """The sampling options that the command line gives. Raises ``ValueError`` for values impossible for any head."""
-    names = dict.fromkeys(name for options in SAMPLING.values() for name in options.names())
-    given = {name: getattr(args, name) for name in names if hasattr(args, name)}
-    check_given(given)
-    for item in getattr(args, "option", ()):  # tasks that draw nothing have none
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"--option {item!r} is not of the form NAME=VALUE")
-        given[name] = yaml.safe_load(value)
-    return given
-
-
-def check_empty(folder: Path) -> None:
-    """Raise ``ValueError`` where ``folder`` holds anything, or is none."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists and is not empty")
 
 
 def file_names(texts: Mapping[T, str]) -> dict[T, str]:

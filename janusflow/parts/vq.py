@@ -24,8 +24,8 @@ from janusflow.worlds.placement import Level
 
 CODES = {"shapes": 2048, "objects": 4096}
 CODE_CHANNELS = 8
-BATCH = 32  # 5,000 steps of 8, and the first levels narrower: the rules pass 0.77 of fixed scenes, not 0.95
-# How scenes are placed that the codes have to show: 36 codes a picture, of 4096, show freely placed shapes at 22 dB.
+BATCH = 32  # with 8, as many scenes leave more that the rules refuse
+# How scenes are placed that the codes have to show: so few cannot show freely placed shapes.
 PLACED: dict[str, tuple[Level, ...]] = {"shapes": ("fixed",), "objects": ("free",)}
 LEVELS = (1, 2, 2, 4)  # channels relative to the first level's; the sides halve between levels
 BASE_CHANNELS = 32

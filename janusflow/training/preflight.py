@@ -44,8 +44,7 @@ class Start(NamedTuple):
 def check_start(config: RunConfig) -> None:
     """Raise ``ValueError`` for what would end the run and shows without opening data or weights; data paths first.
 
-    Prompts of rollouts are read.
-    Of a checkpoint on the hub, only the configuration and the tokenizer are fetched.
+    Prompts of rollouts are read. Of a checkpoint on the hub, only the configuration and the tokenizer are fetched.
     """
     check_trainer(config.trainer)
     check_adapter(config)
