@@ -26,7 +26,7 @@ from janusflow.parts.vae import train_vae
 from janusflow.parts.vq import train_vq
 from janusflow.training.config import RunConfig
 from janusflow.weights import ASSETS, follow_umask
-from janusflow.worlds.scenes import World
+from janusflow.worlds.scenes import Level, World
 
 CASTS = ("objects", "shapes")
 PARTS = {  # -> training steps
@@ -39,6 +39,8 @@ PARTS = {  # -> training steps
     "objects/siglip": 1500,
     "objects/llm": 1200,
 }
+
+LEVEL: dict[str, Level] = {"shapes": "fixed", "objects": "free"}  # of what SigLIP and the language model learn from
 
 Figures = dict[str, float]
 
@@ -100,10 +102,11 @@ def vq(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) -> F
 
 def siglip(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) -> Figures:
     """Both towers, and the tokenizer, which takes no time."""
-    world = World(folder.name)
-    tokenizer = train_tokenizer(seed, config.model.llm.vocab_size, world)
+    tokenizer = train_tokenizer(seed, config.model.llm.vocab_size, World(folder.name))
     tokenizer.save(folder / "tokenizer.json")
-    model, figures = train_siglip(world, seed, config.model.vision, tokenizer, steps, state)
+    model, figures = train_siglip(
+        World(folder.name, LEVEL[folder.name]), seed, config.model.vision, tokenizer, steps, state
+    )
     save_siglip(model, folder)
     return figures
 
@@ -111,7 +114,8 @@ def siglip(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) 
 def llm(seed: int, config: RunConfig, folder: Path, steps: int, state: Path) -> Figures:
     """The language model."""
     tokenizer = TextTokenizer.from_file(folder / "tokenizer.json")
-    model, figures = train_llm(World(folder.name), seed, config.model.llm, tokenizer, steps, state)
+    world = World(folder.name, LEVEL[folder.name])
+    model, figures = train_llm(world, seed, config.model.llm, tokenizer, steps, state)
     weights = {key: tensor.half().contiguous() for key, tensor in model.state_dict().items()}
     save_file(weights, folder / "llm.safetensors")
     return figures
