@@ -25,7 +25,7 @@ from janusflow.config import load_config
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import Step
 from janusflow.models.unified import Counts, UnifiedModel
-from janusflow.precision import autocast, fast_bf16
+from janusflow.precision import autocast, fast_bf16, fast_dtype
 from janusflow.training.build import build_bundle
 from janusflow.training.config import RunConfig
 from janusflow.training.data import Part, StageData, StepDataset
@@ -83,7 +83,7 @@ class Trainee:
         freeze(self.model, stage)
         self.average = None if config.optim.ema_decay is None else EMA(self.model, config.optim.ema_decay)
         prepare_blocks(self.model, config.trainer)
-        self.optimizer = build_optimizer(self.model, stage.lr, config.optim)
+        self.optimizer = build_optimizer(self.model, stage.lr, config.optim, fast_dtype(torch.device("cpu")))
         longest = config.data.max_length or self.model.config.llm.max_positions
         builder = RowBuilder(bundle.template, self.model.config.vision.image_size, longest)
         data = StageData(builder, stage, config.data, (config.seed, 0))
