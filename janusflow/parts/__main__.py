@@ -33,11 +33,11 @@ PARTS = {  # -> training steps
     "shapes/vae": 6000,
     "shapes/vq": 2000,
     "shapes/siglip": 1000,
-    "shapes/llm": 1000,
+    "shapes/llm": 3000,
     "objects/vae": 12000,
     "objects/vq": 4000,
     "objects/siglip": 1500,
-    "objects/llm": 1200,
+    "objects/llm": 4000,
 }
 
 LEVEL: dict[str, Level] = {"shapes": "fixed", "objects": "free"}  # of what SigLIP and the language model learn from

@@ -19,7 +19,7 @@ from janusflow.worlds.captions import long_caption, short_caption, text_line
 from janusflow.worlds.questions import sample_question
 from janusflow.worlds.scenes import World, sample_scene
 
-BATCH = 24
+BATCH = 16
 CONVERSATIONS = 0.8  # of the rows
 TURNS = 12  # questions about one description
 TEST_ROWS = 256
