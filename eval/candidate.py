@@ -89,6 +89,7 @@ def describe(bundle: Bundle) -> Record:
         "head": bundle.model.head.family,
         "checkpoint": bundle.digest,
         "codec": bundle.codec.digest if bundle.codec else None,
+        "reconstructions": bundle.codec.reconstructions if bundle.codec else {},
         "parameters": sum(parameter.numel() for parameter in parameters),
         "resolution": bundle.model.config.vision.image_size,
         "dtype": str(parameters[0].dtype).removeprefix("torch."),

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from janusflow import __version__
+from janusflow.codec_command import CODEC, IMAGES, add_measuring, images_at
 from janusflow.command_line import Parser, find_device, make_folder, run_command
 from janusflow.data_command import add_data
 from janusflow.demo.config import DemoConfig
@@ -98,18 +99,21 @@ def build_parser() -> argparse.ArgumentParser:
         "the processes share the batches, each on a GPU of its own.",
     )
     encode.set_defaults(run=run_encode_latents)
+    encode.add_argument("path", help=IMAGES)
+    encode.add_argument("--vae", required=True, help=CODEC)
     encode.add_argument(
-        "path",
-        help="folder of captioned images; or .tar shards or .parquet files, by path, glob, {000..127} range or URL",
-    )
-    encode.add_argument(
-        "--vae", required=True, help="image codec: folder, hub id or TAESD file; the run's parts.vae or parts.vq"
+        "--latents",
+        choices=("scaled", "normalized"),
+        default="scaled",
+        help="how a VAE's latents come to unit variance; the run's model.head.latents",
     )
     encode.add_argument("--size", type=int, default=384, help="pixels of a side; the run's data.image_size")
     encode.add_argument("--batch-size", type=int, default=8, help="images encoded together")
     encode.add_argument("--image-column", help="of parquet files, as the run's source names it (default: found)")
     encode.add_argument("--caption-column", help="of parquet files, as the run's source names it (default: found)")
     encode.add_argument("--device", help=DEVICE)
+
+    add_measuring(commands)
 
     pairs = commands.add_parser(
         "pairs",
@@ -220,7 +224,6 @@ def run_chat(args: argparse.Namespace) -> int:
 def run_encode_latents(args: argparse.Namespace) -> int:
     """Encode what is not encoded yet; a run takes it where its source says ``cached_latents: true``."""
     from janusflow.checkpoints.codecs import load_codec
-    from janusflow.data.config import source_config
     from janusflow.data.encode import encode_source
     from janusflow.progress import progress_bar
 
@@ -228,12 +231,8 @@ def run_encode_latents(args: argparse.Namespace) -> int:
         raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
     if args.device is None and "LOCAL_RANK" in os.environ and find_device(None).type == "cuda":
         args.device = f"cuda:{os.environ['LOCAL_RANK']}"
-    codec = load_codec(args.vae).to(find_device(args.device))
-    kind: Literal["folder", "parquet", "webdataset"] = "parquet" if args.path.endswith(".parquet") else "webdataset"
-    kind = "folder" if Path(args.path).is_dir() else kind
-    columns = {"image_column": args.image_column, "caption_column": args.caption_column}
-    columns = {key: value for key, value in columns.items() if value is not None}
-    config = source_config(kind, path=args.path, tasks=["reconstruction"], **columns)  # which asks for no captions
+    codec = load_codec(args.vae).give(args.latents).to(find_device(args.device))
+    config = images_at(args.path, args.image_column, args.caption_column)
     main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
     with progress_bar("encoding", "image", show=main) as progress:
         encoded = encode_source(config, codec, args.size, args.batch_size, progress)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from eval.candidate import Candidate
 from eval.pages.curves import plot_losses
-from eval.result import Result, problem_lines
+from eval.result import Result, codec_line, problem_lines
 from eval.runner import RunOptions, run_anew
 from eval.store import PICTURES
 from eval.worlds.benchmark import BENCHMARK_SEED, HELD_OUT, IN_DISTRIBUTION, SPLITS
@@ -67,6 +67,7 @@ def score_run(folder: Path, bundle: Bundle, world: World, config: ReportConfig) 
         "dtype": model["dtype"],
         "world": str(world),
         "detector": describe_detector(world.cast),
+        "codec": codec_line(result),
         "torch": torch.__version__,
         "seconds": round(time.time() - start, 1),
     }
@@ -172,7 +173,8 @@ def protocol_lines(scores: dict[str, Any]) -> list[str]:
         ]
     if "answers" in seen:
         said.append(f"greedy answers, exact match, {seen['answers']['questions']} questions")
-    return [f"Protocol: {'; '.join(said)}."]
+    codec = p.get("codec")
+    return [f"Protocol: {'; '.join(said)}.", *(["", codec] if codec else [])]
 
 
 def number(value: float | None) -> str:

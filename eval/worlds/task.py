@@ -155,6 +155,13 @@ class WorldTask(Task):
     def find_pictures(self, folder: Path, work: Work) -> Work:
         return strangers(folder, work)
 
+    def codec_figures(self, noted: Mapping[str, Record]) -> Record:
+        """Those of this world's scenes."""
+        world = self.given.world
+        own = {where: figures for where, figures in noted.items() if where.startswith(f"{world},")}
+        measured_by = f"python -m eval.worlds.ceilings CODEC --cast {world.cast} --level {world.level} --card"
+        return {"reconstructions": own, "measured_by": measured_by}
+
     def judge_protocol(self) -> Record:
         from eval.worlds.judge import describe_detector, describe_siglip
 

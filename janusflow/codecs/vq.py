@@ -41,7 +41,9 @@ class VQCodec(ImageCodec):
         with building(folder / "config.json", "VQ tokenizer"):
             vq = JanusVQVAE(JanusVQVAEConfig.from_dict(values))
         load_weights(vq, safetensors_files(folder), dtype=torch.float32)
-        return cls(vq)
+        codec = cls(vq)
+        codec.read_beside(folder)
+        return codec
 
     def save(self, path: str | Path) -> None:
         vq = copy.deepcopy(self.module).float()
@@ -50,6 +52,7 @@ class VQCodec(ImageCodec):
         vq.config._name_or_path = ""  # where it was loaded from is nobody's business
         vq.save_pretrained(path)
         follow_umask(Path(path).glob("*.safetensors"))
+        self.write_beside(Path(path))
 
     @property
     def factor(self) -> int:

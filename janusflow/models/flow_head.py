@@ -33,6 +33,9 @@ class FlowHeadConfig(HeadConfig):
     kind: str = "flow"
     latent_channels: int = 4
     latent_size: int = 48  # side of the latent: image size over the VAE's factor
+    # What a VAE's latents come to unit variance by: its own factors; or (normalized) the stored statistics of each
+    # channel that stand beside its weights (janusflow measure-codec).
+    latents: Literal["scaled", "normalized"] = "scaled"
     patch_size: int = 2  # latent positions per token, along a side
     width: int = 768  # channels of the encoder; the decoder's blocks have twice as many
     encoder_blocks: int = 2

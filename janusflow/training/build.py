@@ -9,7 +9,7 @@ import torch
 
 from janusflow.adapters import add_adapter
 from janusflow.checkpoints.adapters import unfold
-from janusflow.checkpoints.codecs import check_codec, load_codec
+from janusflow.checkpoints.codecs import fit_codec, load_codec
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained, read_config
 from janusflow.codecs.base import ImageCodec
 from janusflow.codecs.vq import VQCodec
@@ -112,7 +112,7 @@ def check_latents(side: int, sizes: ModelConfig, codec: ImageCodec) -> None:
             f"the image codec turns {side} pixels into {_shape(got)} latents, but model.head expects "
             f"{_shape(head.latent_shape)}"
         )
-    check_codec(codec, sizes)
+    fit_codec(codec, sizes)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

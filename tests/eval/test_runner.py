@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from eval.__main__ import main
-from eval.result import RESULT
+from eval.result import RESULT, score_lines
 from eval.store import SETTINGS, Store, drawn_by
+from janusflow.weights import ASSETS
 from tests.conftest import ROOT
 
 FEW = ["--prompts-per-tag", "2", "--images-per-prompt", "1", "--questions-per-kind", "1", "--reference-images", "8"]
@@ -89,6 +90,16 @@ def test_a_result_holds_scores_items_protocol_and_provenance(whole):
     assert result["protocol"]["judge"]["detector"] == "shapes oracle" and result["provenance"]["machine"]
     picture = Image.open(whole / "pictures" / drawn["path"])
     assert picture.text["prompt"] == drawn["prompt"] and picture.text["model"] == model["checkpoint"]
+
+
+def test_a_result_names_its_codecs_own_reconstruction(whole):
+    """Of the world that it is about, as the codec's card has it, which the model's folder took over."""
+    codec = result_of(whole)["codec"]
+    assert codec["digest"] == result_of(whole)["provenance"]["model"]["codec"]
+    card = json.loads((ASSETS / "shapes" / "card.json").read_text())["vae"]["reconstructions"]
+    assert codec["reconstructions"] == {where: one for where, one in card.items() if where.startswith("shapes (free),")}
+    assert len(codec["reconstructions"]) == 2 and "--cast shapes --level free" in codec["measured_by"]
+    assert "shapes (free), held out: rules 0.885, PSNR in dB 33.12" in "\n".join(score_lines(result_of(whole)))
 
 
 def test_a_finished_run_does_nothing_again(whole, models, monkeypatch):
