@@ -162,6 +162,7 @@ class Task(ABC):
     max_new_tokens: ClassVar[int] = 48  # of an answer
     system_prompt: ClassVar[str | None] = None  # of the conversations; None: the model's own
 
+    picture_size: tuple[int, int] | None = None  # pixels of what is drawn, height and width; None: the model's square
     size: int | None = None  # official number of pictures or questions; None: there is none, or scores name it
     device: str = "cpu"  # where the judge and the scores are computed; the runner sets it
     workers: int | None = None  # processes that read pictures (default: one a core); likewise

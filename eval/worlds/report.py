@@ -83,6 +83,7 @@ def world_task(world: World, counts: Any, tasks: Sequence[str], **others: Any) -
         images_per_prompt=counts.images_per_prompt,
         questions_per_kind=counts.questions_per_kind if "understanding" in tasks else 0,
         reference_images=counts.reference_images,
+        size=getattr(counts, "size", None),
     )
     return WorldTask(options, **others)
 

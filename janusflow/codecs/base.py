@@ -97,8 +97,11 @@ class ImageCodec(ABC):
         """(B, 3, S, S) in [-1, 1] -> latents. Raises ``ValueError`` for sides that the factor does not divide."""
 
     @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents -> images (B, 3, S, S), clamped to [-1, 1], fp32."""
+    def decode(self, latents: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Latents -> images (B, 3, H, W), clamped to [-1, 1], fp32.
+
+        grid: positions down and across, of codes that are no square; latents that are maps say it themselves.
+        """
 
     @abstractmethod
     def save(self, path: str | Path) -> None:

@@ -152,7 +152,7 @@ class LatentCodec(ImageCodec):
         return (encoded.latent if isinstance(self.module, AutoencoderDC) else encoded.latents).float()
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
         """Scaled or normalized latents (B, C, s, s) -> images (B, 3, factor s, factor s), clamped to [-1, 1], fp32."""
         offset, scale = self._affine(latents.device)
         with torch.autocast(latents.device.type, enabled=False):

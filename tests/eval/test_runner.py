@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from eval.__main__ import main
+from eval.pages.report import protocol_text
 from eval.result import RESULT, score_lines
 from eval.store import SETTINGS, Store, drawn_by
 from janusflow.weights import ASSETS
@@ -303,3 +304,19 @@ def test_bad_input_is_one_line(models, tmp_path, capsys):
     ):
         fails(capsys, [*command(models / "flow", tmp_path / "out"), *more], message)
         assert not (tmp_path / "out" / SETTINGS).exists()
+
+
+def test_a_world_is_judged_at_another_size_which_the_protocol_names(models, tmp_path, capsys):
+    """The pictures have it, the scenes that they are compared with too; what cannot be is one line."""
+    out = tmp_path / "wide"
+    assert main(command(models / "flow", out, "--size", "32x64", "--questions-per-kind", "0")) == 0
+    result = result_of(out)
+    assert result["protocol"]["picture_size"] == "32x64" and "picture size 32x64" in protocol_text(result)
+    assert {Image.open(path).size for path in (out / "pictures").rglob("*.png")} == {(64, 32)}
+    assert result["items"][0]["verdict"]["side"] == pytest.approx((32 * 64) ** 0.5)
+    fails(capsys, command(models / "flow", tmp_path / "b", "--size", "30x64"), "multiples of 8 pixels")
+    fails(capsys, command(models / "flow", tmp_path / "b", "--size", "wide"), "a size is HEIGHTxWIDTH in pixels")
+    for more in (["--cast", "objects"], ["--level", "fixed"]):
+        fails(
+            capsys, command(models / "flow", tmp_path / "b", "--size", "32x64", *more), "the world shapes (free) alone"
+        )
