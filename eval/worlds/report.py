@@ -163,6 +163,7 @@ def protocol_lines(scores: dict[str, Any]) -> list[str]:
     p, seen = scores["protocol"], scores[IN_DISTRIBUTION]
     said = [f"checkpoint `{p['checkpoint']}`", f"the world {p['world']}", f"{p['resolution']} px, {p['dtype']}"]
     if "generation" in seen:
+        said += [f"pictures of {p['size']} pixels, height x width"] if p.get("size") else []
         drawn = [f"{sum(scores[name]['generation']['images'].values())} {name.replace('_', ' ')}" for name in SPLITS]
         said += [
             p["sampling_text"],
