@@ -18,6 +18,7 @@ from janusflow import __version__
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.inference.answers import Conversation, DecodingOptions, answer, tokenize
 from janusflow.inference.images import check_length, generate_images, shorten
+from janusflow.models.shapes import Size, grid_for
 from janusflow.options import SamplingOptions
 
 CPU_INFO = Path("/proc/cpuinfo")  # Linux
@@ -37,16 +38,18 @@ class Candidate:
         drawing = {"sampling": self.sampling.stated(), "sampling_text": self.sampling.describe(), "seed": self.seed}
         return {**describe(self.bundle), **(drawing if draws else {})}
 
-    def check_prompt(self, drawing: Drawing) -> None:
+    def check_prompt(self, drawing: Drawing, size: Size | None = None) -> None:
         """Raise ``ValueError`` where the prompt with its image does not fit the model."""
-        positions = len(self.bundle.template.generation_prompt(drawing.prompt)) + self.bundle.model.head.num_tokens
+        head = self.bundle.model.head
+        tokens = head.num_tokens if size is None else grid_for(self.bundle.model.config, size).tokens
+        positions = len(self.bundle.template.generation_prompt(drawing.prompt)) + tokens
         check_length(positions, self.bundle.model.llm, f"the prompt {shorten(drawing.prompt)!r} with its image")
 
-    def draw(self, drawings: Sequence[Drawing]) -> list[Image.Image]:
-        """A picture each, or a square grid where a drawing has several seeds."""
+    def draw(self, drawings: Sequence[Drawing], size: Size | None = None) -> list[Image.Image]:
+        """A picture each, or a square grid where a drawing has several seeds. size: pixels, height and width."""
         prompts = [drawing.prompt for drawing in drawings for _ in drawing.seeds]
         seeds = [self.seed + seed for drawing in drawings for seed in drawing.seeds]
-        images = iter(generate_images(self.bundle, prompts, seeds, self.sampling, self.batch_size))
+        images = iter(generate_images(self.bundle, prompts, seeds, self.sampling, self.batch_size, size=size))
         return [square([next(images) for _ in drawing.seeds]) for drawing in drawings]
 
     def conversation(self, question: Question, images: Sequence[Image.Image], options: DecodingOptions) -> Conversation:
@@ -89,6 +92,7 @@ def describe(bundle: Bundle) -> Record:
         "head": bundle.model.head.family,
         "checkpoint": bundle.digest,
         "codec": bundle.codec.digest if bundle.codec else None,
+        "reconstructions": bundle.codec.reconstructions if bundle.codec else {},
         "parameters": sum(parameter.numel() for parameter in parameters),
         "resolution": bundle.model.config.vision.image_size,
         "dtype": str(parameters[0].dtype).removeprefix("torch."),

@@ -32,6 +32,7 @@ FORM = {  # of a result, as pages read it
 }
 PICTURE_FORM = {"path": str, "prompt": str}  # of an item with a verdict
 SCORE_TABLE = ("| score | value | 95 % |", "|---|---:|---:|")
+FIGURES = {"rules": "rules", "psnr_db": "PSNR in dB", "pictures": "pictures"}  # of a codec's reconstruction
 SHOWN = 5  # names of items on a line
 Result = dict[str, Any]
 
@@ -94,6 +95,9 @@ def collect(
         "details": scored.details,
         "items": items(work, entries, scored),
     }
+    drawer = settings["model"] or settings["drawn_by"] or {}
+    if work.drawings and drawer.get("codec"):
+        result["codec"] = {"digest": drawer["codec"], **task.codec_figures(drawer.get("reconstructions", {}))}
     write_json(folder / RESULT, result)
     return result, task.export(folder, work, texts)
 
@@ -238,15 +242,36 @@ def problem_lines(result: Result) -> list[str]:
     return lines
 
 
+def codec_line(result: Result) -> str | None:
+    """How well the codec behind drawn pictures reconstructs by itself, which no model that draws with it can pass.
+
+    None of a result that names no codec.
+    """
+    codec = result.get("codec")
+    if codec is None:
+        return None
+    told = [f"{where}: {figures_text(figures)}" for where, figures in codec["reconstructions"].items()]
+    said = "; ".join(told) or f"not measured ({codec['measured_by']})"
+    return f"The image codec {codec['digest']} alone: {said}."
+
+
+def figures_text(figures: Mapping[str, float]) -> str:
+    """A codec's figures in words."""
+    shown = {name: str(value) if isinstance(value, int) else show(value) for name, value in figures.items()}
+    return ", ".join(f"{FIGURES.get(name, name)} {value}" for name, value in shown.items())
+
+
 def score_lines(result: Result) -> list[str]:
-    """The scores as Markdown with their 95 % intervals, where there are any, and whether they are complete."""
+    """The scores as Markdown with their 95 % intervals, where there are any, whether they are complete, and what the
+    image codec alone reaches."""
     intervals = result.get("intervals", {})
     lines = [f"{result['title']}{'' if result['complete'] else ' - INCOMPLETE'}", "", *SCORE_TABLE]
     for name, value in result["scores"].items():
         strong = "**" if name == result["headline"] else ""
         reach = f"± {show(intervals[name])}" if name in intervals else ""
         lines.append(f"| {strong}{name}{strong} | {show(value)} | {reach} |")
-    return lines
+    codec = codec_line(result)
+    return [*lines, "", codec] if codec else lines
 
 
 def show(value: float | None) -> str:

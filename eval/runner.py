@@ -39,6 +39,7 @@ from eval.store import (
 )
 from eval.task import Drawing, Judge, Question, Task, Work
 from janusflow.inference.answers import DecodingOptions
+from janusflow.models.shapes import grid_for
 from janusflow.pictures import read_image, save_png
 
 FORMAT = 1  # of the stored items; raised where a change of the code changes what they mean
@@ -141,6 +142,8 @@ def run_anew(task: Task, options: RunOptions, load: Callable[[], Candidate]) -> 
 def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> None:
     """Draw this shard's pictures that are not there yet."""
     folder = options.out / PICTURES
+    if task.picture_size is not None:
+        grid_for(candidate.bundle.model.config, task.picture_size)  # or a size that cannot be would fail every prompt
     task.write_layout(folder, work)
     with Store(options.out, DRAWN, options.shard, options.limit) as store:
         check_prompts({one.id: one.prompt for one in work.drawings}, store.entries, "prompt")
@@ -155,11 +158,11 @@ def draw(task: Task, work: Work, candidate: Candidate, options: RunOptions) -> N
             entries, fitting = {}, []
             for one in batch:
                 try:
-                    candidate.check_prompt(one)
+                    candidate.check_prompt(one, task.picture_size)
                     fitting.append(one)
                 except ValueError as error:
                     entries[one.id] = Entry({"prompt": one.prompt, **problem("undrawable", error).record})
-            for one, image in zip(fitting, candidate.draw(fitting), strict=True):
+            for one, image in zip(fitting, candidate.draw(fitting, task.picture_size), strict=True):
                 path = folder / one.path
                 path.parent.mkdir(parents=True, exist_ok=True)
                 unfinished = options.out / f".{options.shard}.png"

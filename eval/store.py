@@ -53,7 +53,7 @@ ESCAPED = "backslashreplace"  # halves of characters, which UTF-8 has no bytes f
 PART = ".part"  # ends the names of files that are being written
 WHOLE = Shard()
 SETTINGS = "settings.json"
-FREE = ("libraries",)  # of a model's description: may differ when a run goes on
+FREE = ("libraries", "reconstructions")  # of a model's description: may differ when a run goes on
 FREE_OF_ALL = ("machine", "libraries")  # likewise, of the settings
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
+from janusflow.codecs.beside import MEASURE
 from janusflow.pictures import read_image
 
 Record = dict[str, Any]  # JSON data
@@ -161,6 +162,7 @@ class Task(ABC):
     max_new_tokens: ClassVar[int] = 48  # of an answer
     system_prompt: ClassVar[str | None] = None  # of the conversations; None: the model's own
 
+    picture_size: tuple[int, int] | None = None  # pixels of what is drawn, height and width; None: the model's square
     size: int | None = None  # official number of pictures or questions; None: there is none, or scores name it
     device: str = "cpu"  # where the judge and the scores are computed; the runner sets it
     workers: int | None = None  # processes that read pictures (default: one a core); likewise
@@ -194,6 +196,11 @@ class Task(ABC):
     def export(self, folder: Path, work: Work, answers: Mapping[str, str]) -> list[Path]:
         """Write files that others read, such as a server's or a judge's input, into ``folder``; by default none."""
         return []
+
+    def codec_figures(self, noted: Mapping[str, Record]) -> Record:
+        """Of what is ``noted`` of a codec's own reconstruction what concerns this task, and how the rest is measured:
+        ``{"reconstructions": {where: figures}, "measured_by": command}``."""
+        return {"reconstructions": dict(noted), "measured_by": MEASURE}
 
     def judge_protocol(self) -> Record:
         """Who judges, with hashes, without loading it. Raises ``ValueError`` where its files are missing."""

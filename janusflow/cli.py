@@ -10,9 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from janusflow import __version__
+from janusflow.codec_command import CODEC, IMAGES, add_measuring, images_at
 from janusflow.command_line import Parser, find_device, make_folder, run_command
 from janusflow.data_command import add_data
 from janusflow.demo.config import DemoConfig
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up"
     )
     generate.add_argument("--num-images", type=int, default=4, help="pictures for each prompt")
+    generate.add_argument("--size", metavar="HEIGHTxWIDTH", help="pixels of the pictures (default: the model's square)")
     generate.add_argument("--batch-size", type=int, default=16, help="pictures computed together, at most")
     generate.add_argument(
         "--memory", type=float, metavar="GIB", help="what a batch may take beside the weights; lowers its size"
@@ -98,18 +100,27 @@ def build_parser() -> argparse.ArgumentParser:
         "the processes share the batches, each on a GPU of its own.",
     )
     encode.set_defaults(run=run_encode_latents)
+    encode.add_argument("path", help=IMAGES)
+    encode.add_argument("--vae", required=True, help=CODEC)
     encode.add_argument(
-        "path",
-        help="folder of captioned images; or .tar shards or .parquet files, by path, glob, {000..127} range or URL",
-    )
-    encode.add_argument(
-        "--vae", required=True, help="image codec: folder, hub id or TAESD file; the run's parts.vae or parts.vq"
+        "--latents",
+        choices=("scaled", "normalized"),
+        default="scaled",
+        help="how a VAE's latents come to unit variance; the run's model.head.latents",
     )
     encode.add_argument("--size", type=int, default=384, help="pixels of a side; the run's data.image_size")
+    encode.add_argument(
+        "--buckets",
+        nargs="+",
+        metavar="HEIGHTxWIDTH",
+        help="shapes in pixels in the place of the square, as the run's data.buckets in their order",
+    )
     encode.add_argument("--batch-size", type=int, default=8, help="images encoded together")
     encode.add_argument("--image-column", help="of parquet files, as the run's source names it (default: found)")
     encode.add_argument("--caption-column", help="of parquet files, as the run's source names it (default: found)")
     encode.add_argument("--device", help=DEVICE)
+
+    add_measuring(commands)
 
     pairs = commands.add_parser(
         "pairs",
@@ -155,11 +166,13 @@ def run_generate(args: argparse.Namespace) -> int:
     if not args.prompt and not args.image:
         raise ValueError("nothing to draw: give a prompt or --image")
     from janusflow.inference.images import generate_images, paired
+    from janusflow.models.shapes import parse_size
     from janusflow.pictures import read_image, save_png
     from janusflow.progress import progress_bar
     from janusflow.provenance import made_by
 
     given = sampling_flags(args)
+    size = None if args.size is None else parse_size(args.size)
     asked = paired(args.prompt, args.image)
     shown = {file: read_image(file) for file in args.image}
     bundle = load(args)
@@ -170,13 +183,13 @@ def run_generate(args: argparse.Namespace) -> int:
     pictures = [file and shown[file] for file in files]
     with progress_bar("drawing", "step") as progress:
         images = generate_images(
-            bundle, prompts, seeds, options, args.batch_size, progress, args.memory, images=pictures
+            bundle, prompts, seeds, options, args.batch_size, progress, args.memory, images=pictures, size=size
         )
     make_folder(args.out)
     names = file_names({(prompt, file): drawing_text(prompt if args.prompt else "", file) for prompt, file in asked})
     for (prompt, file, seed), image in zip(drawings, images, strict=True):
         path = args.out / f"{names[prompt, file]}-{seed}.png"
-        facts = made_by(bundle, prompt, seed, options, file and Path(file).name)
+        facts = made_by(bundle, prompt, seed, options, file and Path(file).name, size)
         save_png(image, path, facts)
         print(json.dumps({"path": str(path), **facts}, ensure_ascii=False) if args.json else path)
     return 0
@@ -220,23 +233,20 @@ def run_chat(args: argparse.Namespace) -> int:
 def run_encode_latents(args: argparse.Namespace) -> int:
     """Encode what is not encoded yet; a run takes it where its source says ``cached_latents: true``."""
     from janusflow.checkpoints.codecs import load_codec
-    from janusflow.data.config import source_config
     from janusflow.data.encode import encode_source
+    from janusflow.models.shapes import parse_size
     from janusflow.progress import progress_bar
 
     if args.size < 1 or args.batch_size < 1:
         raise ValueError(f"--size and --batch-size must be at least 1, got {args.size} and {args.batch_size}")
     if args.device is None and "LOCAL_RANK" in os.environ and find_device(None).type == "cuda":
         args.device = f"cuda:{os.environ['LOCAL_RANK']}"
-    codec = load_codec(args.vae).to(find_device(args.device))
-    kind: Literal["folder", "parquet", "webdataset"] = "parquet" if args.path.endswith(".parquet") else "webdataset"
-    kind = "folder" if Path(args.path).is_dir() else kind
-    columns = {"image_column": args.image_column, "caption_column": args.caption_column}
-    columns = {key: value for key, value in columns.items() if value is not None}
-    config = source_config(kind, path=args.path, tasks=["reconstruction"], **columns)  # which asks for no captions
+    size = [parse_size(text) for text in args.buckets] if args.buckets else args.size
+    codec = load_codec(args.vae).give(args.latents).to(find_device(args.device))
+    config = images_at(args.path, args.image_column, args.caption_column)
     main = os.environ.get("RANK", "0") == "0"  # of torchrun's processes the one that talks
     with progress_bar("encoding", "image", show=main) as progress:
-        encoded = encode_source(config, codec, args.size, args.batch_size, progress)
+        encoded = encode_source(config, codec, size, args.batch_size, progress)
     for fault in encoded.faults:
         print(f"left out: {fault}", file=sys.stderr)
     for path in encoded.files if main else ():

@@ -20,6 +20,8 @@ class TimeConfig:
     distribution: Literal["logit_normal", "uniform"] = "logit_normal"
     mean: float = 0.0
     std: float = 1.0
+    by_tokens: bool = False  # times move towards the noise where an image has more tokens than the square of the head,
+    # t / (t + s (1 - t)) with s = sqrt(N / N_square) (Esser et al. 2024, arXiv:2403.03206, Sec. 5.3.2)
     instant: float = 0.6  # heads that tell average velocities: share of images whose second time is the first
 
     def __post_init__(self) -> None:
@@ -45,6 +47,11 @@ def sample_time_pairs(n: int, config: TimeConfig, generator: torch.Generator) ->
     return torch.where(same, first, torch.minimum(first, second)), torch.where(
         same, first, torch.maximum(first, second)
     )
+
+
+def shift_times(t: Tensor, shift: float) -> Tensor:
+    """t / (t + shift (1 - t)): times in [0, 1], moved towards the noise where ``shift`` > 1."""
+    return t / (t + shift * (1 - t))
 
 
 def interpolate(x: Tensor, z_0: Tensor, t: Tensor) -> Tensor:

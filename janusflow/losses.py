@@ -62,6 +62,7 @@ class Loss(nn.Module, ABC):
     learns_from_rollouts: ClassVar[bool] = False  # it is over images that the model drew (see janusflow.rl)
     asks_old: ClassVar[bool] = False  # they are drawn with a slow copy of the weights, which it asks again
     two_times: ClassVar[bool] = False  # it is over average velocities, from one time of an image to a second one
+    of_images: ClassVar[bool] = True  # it is over generated images: of several shapes, each is a call, and they add up
     taps: tuple[int, ...] = ()  # LLM blocks, counted from 1, whose output it asks for
 
     def __init__(self, config: LossConfig, model: ModelConfig) -> None:
@@ -93,6 +94,7 @@ class AnswerLoss(Loss):
     """Cross-entropy of answers and text (Eq. 6)."""
 
     Config = AnswerLossConfig
+    of_images = False
 
     def __init__(self, config: AnswerLossConfig, model: ModelConfig) -> None:
         super().__init__(config, model)

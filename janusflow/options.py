@@ -141,16 +141,25 @@ class FlowSampling(SamplingOptions):
         quiet=True,
         registry="janusflow.guidance:GUIDANCE",
     )
+    shift_scale: str = option(
+        "fixed",
+        "the time shift of other sizes: fixed, or by tokens, times sqrt(N / N_square) for pictures of N tokens",
+        ("fixed", "tokens"),
+        quiet=True,
+    )
 
     def check(self) -> None:
         from janusflow.guidance import check_guidance  # here: both import torch
         from janusflow.samplers import check_solver
 
         check_solver(self.steps, self.sampler, self.shift)
+        if self.shift_scale not in ("fixed", "tokens"):
+            raise ValueError(f"shift_scale is fixed or tokens, got {self.shift_scale!r}")
         check_guidance(self.guidance, self.guidance_interval, self.guidance_form)
 
     def describe(self) -> str:
-        shift = "" if self.shift == 1 else f", time shift {self.shift:g}"
+        by_tokens = " by tokens" if self.shift_scale == "tokens" else ""
+        shift = "" if self.shift == 1 and not by_tokens else f", time shift {self.shift:g}{by_tokens}"
         low, high = self.guidance_interval
         interval = "" if (low, high) == (0, 1) else f" in {low:g} <= t <= {high:g}"
         form = "" if self.guidance_form == "plain" else f" ({self.guidance_form})"

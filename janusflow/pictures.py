@@ -34,7 +34,7 @@ def grid(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = 
     rows = -(-len(images) // columns)
     if not images or (captions and len(captions) != rows):
         raise ValueError(f"{len(images)} images in rows of {columns} do not go with {len(captions)} captions")
-    side = max(images[0].size)
+    side = max(max(image.size) for image in images)
     side *= max(1, -(-CELL // side))
     header = CAPTION_HEIGHT if captions else 0
     font = ImageFont.load_default(size=13)
@@ -46,8 +46,10 @@ def grid(images: Sequence[Image.Image], columns: int, captions: Sequence[str] = 
         top = row * (side + header + GAP) + GAP
         if captions and column == 0:
             draw.text((GAP, top), captions[row], fill="black", font=font)
-        enlarged = image.resize((side, side), Image.Resampling.LANCZOS)
-        sheet.paste(enlarged, (GAP + column * (side + GAP), top + header))
+        across, high = (round(side * edge / max(image.size)) for edge in image.size)
+        enlarged = image.resize((across, high), Image.Resampling.LANCZOS)
+        left, down = (side - across) // 2, (side - high) // 2
+        sheet.paste(enlarged, (GAP + column * (side + GAP) + left, top + header + down))
     return sheet
 
 

@@ -47,6 +47,7 @@ class Pipeline(Bundle):
         memory_gib: float | None = None,
         progress: bool = False,
         on_step: OnStep | None = None,
+        size: tuple[int, int] | None = None,
         **options: Any,
     ) -> list[Image.Image]:
         """``num_images`` of each prompt in turn, with the seeds ``seed``, ``seed`` + 1, …
@@ -56,7 +57,8 @@ class Pipeline(Bundle):
         An image depends on its prompt, its seed and the options, not on its batch. options: of the model's head, such
         as ``guidance`` and ``steps`` (``pipeline.options``); what is not given is the model's own, else the head's
         default. on_step: ``on_step(done, steps, latents)`` within a batch. memory_gib: what a batch may take beside the
-        weights. Raises ``ValueError`` for an unknown or impossible option, or a prompt that does not fit.
+        weights. size: pixels, height and width (default: the model's square).
+        Raises ``ValueError`` for an unknown or impossible option, or a prompt that does not fit.
         """
         if prompts is None and images is None:
             raise ValueError("nothing to draw: give prompts or images")
@@ -68,7 +70,7 @@ class Pipeline(Bundle):
         shown = [image for _, image in asked for _ in range(num_images)]
         seeds = [seed + number for _ in asked for number in range(num_images)]
         with progress_bar("drawing", "step", show=progress) as report:
-            return generate_images(self, texts, seeds, chosen, batch_size, report, memory_gib, on_step, shown)
+            return generate_images(self, texts, seeds, chosen, batch_size, report, memory_gib, on_step, shown, size)
 
     @property
     def options(self) -> dict[str, Any]:

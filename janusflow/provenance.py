@@ -12,8 +12,15 @@ if TYPE_CHECKING:
 
 
 def made_by(
-    bundle: Bundle, prompt: str, seed: int, options: SamplingOptions, image: str | None = None
+    bundle: Bundle,
+    prompt: str,
+    seed: int,
+    options: SamplingOptions,
+    image: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """What draws a picture again; ``image``: the name of the one that the prompt showed."""
+    """What draws a picture again; ``image``: the name of the one that the prompt showed; ``size``: height and width."""
     shown = {} if image is None else {"image": image}
-    return {"prompt": prompt, **shown, "seed": seed, **options.stated(), "model": bundle.digest, "version": __version__}
+    shaped = {} if size is None else {"size": "x".join(map(str, size))}
+    facts = {"prompt": prompt, **shown, "seed": seed, **shaped, **options.stated()}
+    return {**facts, "model": bundle.digest, "version": __version__}

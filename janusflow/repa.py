@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from janusflow.losses import Loss, LossConfig
+from janusflow.models.spans import Grid
 
 if TYPE_CHECKING:
     from janusflow.models.unified import Forward, ModelConfig
@@ -65,7 +66,7 @@ class RepaLoss(Loss, nn.Sequential):
             nn.Sequential.__init__(self, nn.Conv2d(*sizes, kernel_size=3, padding=1))
         else:
             nn.Sequential.__init__(self, *projector(sizes[0], config.hidden_size, sizes[1]))
-        self.config, self.grid = config, model.head.grid
+        self.config = config
         self.taps = (config.block,)
 
     @classmethod
@@ -74,21 +75,21 @@ class RepaLoss(Loss, nn.Sequential):
             raise ValueError(f"repa.block {config.block} is beyond the LLM's {model.llm.num_layers} blocks")
 
     def forward(self, run: Forward) -> Tensor:
-        projected = self.project(run.spans(run.tapped[self.taps[0]])[:, 1:])
+        projected = self.project(run.spans(run.tapped[self.taps[0]])[:, 1:], run.model.grid_of(run.gen_pixels))
         if run.aside.progress >= self.config.until < 1:
             return 0.0 * projected.float().sum()  # the projector's gradient exists on all ranks
         with torch.no_grad():
-            target = run.model.vision.features(run.gen_pixels)
+            target = run.model.vision.features(run.gen_pixels, any_shape=True)
             if self.config.spatial_norm:
                 target = spatially_normalized(target.float(), self.config.spatial_norm)
         return alignment_loss(projected, target, run.counts.images)
 
-    def project(self, features: Tensor) -> Tensor:
-        """Features (G, N, D) in SigLIP's width (G, N, C)."""
+    def project(self, features: Tensor, grid: Grid) -> Tensor:
+        """Features (G, N, D) of images of ``grid`` in SigLIP's width (G, N, C)."""
         if self.config.projector == "mlp":
             return nn.Sequential.forward(self, features)
-        grid = rearrange(features, "g (h w) d -> g d h w", h=self.grid)
-        return rearrange(nn.Sequential.forward(self, grid), "g c h w -> g (h w) c")
+        maps = rearrange(features, "g (h w) d -> g d h w", h=grid.rows, w=grid.columns)
+        return rearrange(nn.Sequential.forward(self, maps), "g c h w -> g (h w) c")
 
 
 def spatially_normalized(features: Tensor, share: float) -> Tensor:

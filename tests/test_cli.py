@@ -45,6 +45,18 @@ def test_generate_writes_pictures_that_say_how_they_were_made(tmp_path, capsys):
     assert (first["path"], first["seed"], second["seed"]) == (str(paths[0]), 3, 4) and first["steps"] == 2
 
 
+def test_generate_draws_other_sizes(tmp_path, capsys):
+    assert generate(tmp_path, "--size", "32x64", "--shift-scale", "tokens") == 0
+    paths = sorted((tmp_path / "out").glob("*.png"))
+    with Image.open(paths[0]) as image:
+        assert image.size == (64, 32) and image.info["size"] == "32x64" and image.info["shift_scale"] == "tokens"
+    capsys.readouterr()
+    for size, fault in (("32", "a size is HEIGHTxWIDTH"), ("30x64", "multiples of 8 pixels, got the size 30x64")):
+        assert generate(tmp_path, "--size", size) == 2
+        error = capsys.readouterr().err
+        assert fault in error and error.count("\n") == 1
+
+
 def test_no_two_prompts_share_a_file(tmp_path, capsys):
     long = "a red circle above " * 4
     prompts = ["a ring", "A ring!", "红色的圆", "蓝色的方块", "!", "?", f"{long} a blue star", f"{long} a green star"]

@@ -21,6 +21,7 @@ from eval.task import Drawing, Record
 from janusflow.checkpoints.pretrained import Bundle
 from janusflow.inference.cost import count_work
 from janusflow.inference.images import generate_images
+from janusflow.models.shapes import Size
 from janusflow.options import SamplingOptions
 
 
@@ -46,11 +47,11 @@ class TimedCandidate(Candidate):
         super().__init__(*settings)
         self.seconds: dict[int, list[float]] = {}  # size of a batch -> of a picture in it
 
-    def draw(self, drawings: Sequence[Drawing]) -> list[Image.Image]:
+    def draw(self, drawings: Sequence[Drawing], size: Size | None = None) -> list[Image.Image]:
         if not self.seconds:
-            super().draw(drawings[:1])
+            super().draw(drawings[:1], size)
         start = time.perf_counter()
-        images = super().draw(drawings)
+        images = super().draw(drawings, size)
         self.seconds.setdefault(len(drawings), []).append((time.perf_counter() - start) / len(drawings))
         return images
 

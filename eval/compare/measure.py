@@ -18,7 +18,7 @@ from tqdm import tqdm
 from eval.candidate import Candidate, describe, machine
 from eval.compare.config import CompareConfig
 from eval.compare.cost import TimedCandidate, count_work, measure_cost
-from eval.result import Result, problem_lines
+from eval.result import Result, codec_line, problem_lines
 from eval.runner import RunOptions, run_anew
 from eval.store import JUDGED, PICTURES, read_stage, write_json
 from eval.task import Record
@@ -49,7 +49,8 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
     """All points of one model, in the folder ``home``. Raises ``ValueError`` where that cannot be written."""
     main, swept = config.main_options(bundle.model.head), config.sweep_options(bundle.model.head)
     facts = describe(bundle)
-    protocol = {"format": FORMAT, "benchmark_seed": BENCHMARK_SEED, **facts, "batch_size": config.batch_size}
+    kept = {name: fact for name, fact in facts.items() if name != "reconstructions"}
+    protocol = {"format": FORMAT, "benchmark_seed": BENCHMARK_SEED, **kept, "batch_size": config.batch_size}
     protocol |= {"machine": machine(bundle.model.llm.device)}
     with_cost = with_cost and config.generates
     with tqdm(total=1 + with_cost + len(swept), desc=label, unit="point") as bar:
@@ -72,7 +73,8 @@ def measure_model(bundle: Bundle, config: CompareConfig, home: Path, label: str,
             bar.update()
     pictures = home / "scores" / PICTURES
     files = [(prompt, [pictures / path for path in paths[:SHOWN_SEEDS]]) for prompt, paths in shown]
-    return Measured({**facts, "sampling": main.describe()}, scores, cost, sweep, files)
+    facts |= {"sampling": main.describe(), "codec_alone": codec_line(result)}
+    return Measured(facts, scores, cost, sweep, files)
 
 
 def measure_point(

@@ -91,6 +91,7 @@ def describe_model(seeds: Sequence[Measured]) -> dict[str, Any]:
         **{name: facts[name] for name in ("head", "parameters", "sampling", "chat", "preprocessing")},
         "checkpoints": [one.facts["checkpoint"] for one in seeds],
         "codecs": [one.facts["codec"] for one in seeds],
+        "codecs_alone": [one.facts["codec_alone"] for one in seeds],
     }
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from eval.pages.page import Part, Picture, Section, Table, Text, latex_table, write_page
 from eval.pages.papers import as_printed, column_of, family_rows, published_tables
 from eval.pages.sweep import SWEEP
-from eval.result import RESULT, Result, problem_lines, read_result, show
+from eval.result import RESULT, Result, codec_line, problem_lines, read_result, show
 from eval.store import PICTURES
 from janusflow.command_line import make_folder
 from janusflow.pictures import grid, read_image
@@ -151,6 +151,8 @@ def task_sections(title: str, found: Results, out: Path) -> list[Section]:
     parts: list[Part] = [Table(["score", *of_models], rows)]
     for name, one in of_models.items():
         parts.append(Text(f"{name}: {protocol_text(one.result)}"))
+        codec = codec_line(one.result)
+        parts += [Text(f"{name}: {codec}")] if codec else []
         parts += [Text(f"{name}: {line}") for line in problem_lines(one.result)]
     for name, one in of_models.items():
         sheet = draw_samples(one)

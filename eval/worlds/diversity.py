@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from janusflow.worlds.casts import SQUARE, Frame
 from janusflow.worlds.scenes import Group, Scene, World, compose, some_color
 
 ASPECTS = ("place", "size", "color", "background", "features")
@@ -19,7 +20,7 @@ FEWEST = 2  # pictures of a prompt that differ
 Seen = Mapping[str, Any]  # a picture's record: its detections and the colour of its frame
 
 
-def scene_for(prompt: Mapping[str, Any], rng: np.random.Generator, world: World) -> Scene:
+def scene_for(prompt: Mapping[str, Any], rng: np.random.Generator, world: World, frame: Frame = SQUARE) -> Scene:
     """A scene that a prompt in GenEval's format describes; what it does not say is drawn."""
     cast, entries = world.things, list(prompt["include"])
     relation = next((entry["position"][0] for entry in entries if entry.get("position")), None)
@@ -28,7 +29,7 @@ def scene_for(prompt: Mapping[str, Any], rng: np.random.Generator, world: World)
     groups = tuple(
         Group(entry["class"], entry.get("color") or some_color(rng, cast), entry["count"]) for entry in entries
     )
-    return compose(rng, world, "position" if relation else prompt["tag"], groups, relation)
+    return compose(rng, world, "position" if relation else prompt["tag"], groups, relation, frame)
 
 
 def spread(pictures: Sequence[Seen], features: np.ndarray, prompt: Mapping[str, Any]) -> dict[str, float]:

@@ -18,6 +18,7 @@ less its right quarter 0 and 0.22, a blob 0 and 0.21, a ring half filled in 0.42
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +26,11 @@ from PIL import Image
 from scipy import ndimage
 
 from eval.worlds.shape_fit import Fit, extent, fit_shape, sharpen
+from janusflow.worlds.casts import unit
 from janusflow.worlds.vocabulary import COLORS
 
-# Pictures are read at one working size; lengths below are in its pixels, colours in 8-bit levels.
+# Pictures are read at one working size, at which their unit (a square's side, else the root of the area) has so many
+# pixels; lengths below are in these, colours in 8-bit levels.
 SIDE = 48
 MIN_SIDE = 24  # a smaller picture cannot tell the shapes apart: nothing is detected
 
@@ -53,8 +56,6 @@ MIN_SCORE = 0.02  # less is not reported
 
 
 PALETTE = np.array(list(COLORS.values()), np.float32)
-_PLACES = np.linspace(-1, 1, SIDE, dtype=np.float32)
-PLANE = np.stack([np.ones((SIDE, SIDE), np.float32), *np.meshgrid(_PLACES, _PLACES)], -1)  # [SIDE, SIDE, 3]
 
 
 class Detection(NamedTuple):
@@ -69,13 +70,13 @@ class Detection(NamedTuple):
     box: tuple[float, float, float, float]
 
 
-def detect(image: Image.Image | np.ndarray) -> list[Detection]:
+def detect(image: Image.Image | np.ndarray, oblong: bool = False) -> list[Detection]:
     """The shapes in ``image``, best score first.
 
-    ``image`` is a square Pillow picture or a ``(side, side, 3)`` array of 8-bit levels. Pictures below ``MIN_SIDE``
-    pixels give ``[]``. Raises ``ValueError`` for another layout.
+    ``image`` is a square Pillow picture or a ``(side, side, 3)`` array of 8-bit levels, or of any shape where
+    ``oblong``. Pictures below ``MIN_SIDE`` pixels give ``[]``. Raises ``ValueError`` for another layout.
     """
-    pixels, scale = _working_pixels(image)
+    pixels, scale = _working_pixels(image, oblong)
     ground = _background(pixels) if pixels is not None else None
     if pixels is None or ground is None:
         return []
@@ -100,40 +101,52 @@ def detect(image: Image.Image | np.ndarray) -> list[Detection]:
             color = list(COLORS)[int(np.square(PALETTE - behind - paint).sum(-1).argmin())]
             score = _score(fit, paint, np.array(COLORS[color], np.float32) - behind, noise)
             if score >= MIN_SCORE:
-                found.append(Detection(fit.shape, color, score, _box(fit, scale)))
+                found.append(Detection(fit.shape, color, score, _box(fit, scale, pixels.shape[:2])))
     return sorted(found, key=lambda detection: -detection.score)
 
 
-def _working_pixels(image: Image.Image | np.ndarray) -> tuple[np.ndarray | None, float]:
-    """Levels [SIDE, SIDE, 3] and the factor from working pixels back to the picture's; ``None`` for tiny pictures."""
+def _working_pixels(image: Image.Image | np.ndarray, oblong: bool) -> tuple[np.ndarray | None, float]:
+    """Levels [rows, columns, 3] and the factor from working pixels back to the picture's; ``None`` for tiny pictures.
+
+    Both are SIDE of a square.
+    """
     if not isinstance(image, Image.Image):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 levels of shape (side, side, 3), got {image.dtype} {image.shape}")
         image = Image.fromarray(image)
-    if image.width != image.height:
+    if image.width != image.height and not oblong:
         raise ValueError(f"expected a square picture, got {image.width} x {image.height}")
-    if image.width < MIN_SIDE:
+    side = unit(image.size)
+    if side < MIN_SIDE:
         return None, 1.0
-    side = image.width
     image = image.convert("RGB")
     if side != SIDE:
-        image = image.resize((SIDE, SIDE), Image.Resampling.BOX if side > SIDE else Image.Resampling.BICUBIC)
+        working = round(image.width * SIDE / side), round(image.height * SIDE / side)
+        image = image.resize(working, Image.Resampling.BOX if side > SIDE else Image.Resampling.BICUBIC)
     return np.asarray(image, np.float32), side / SIDE
 
 
 def _background(pixels: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The background [SIDE, SIDE, 3], a plane in each channel, and the standard deviation of the noise on it; ``None``
-    where too little of the picture fits it."""
-    frame = np.ones((SIDE, SIDE), bool)
+    """The background [rows, columns, 3], a plane in each channel, and the standard deviation of the noise on it;
+    ``None`` where too little of the picture fits it."""
+    frame = np.ones(pixels.shape[:2], bool)
     frame[BORDER:-BORDER, BORDER:-BORDER] = False
+    terms = _plane(*pixels.shape[:2])
     plane = np.broadcast_to(np.median(pixels[frame], axis=0), pixels.shape)
     for near in NEAR_BACKGROUND:
         close = np.square(pixels - plane).sum(-1) < near**2
         if close.mean() < MIN_BACKGROUND:
             return None
-        weights, *_ = np.linalg.lstsq(PLANE[close], pixels[close], rcond=None)
-        plane = PLANE @ weights
+        weights, *_ = np.linalg.lstsq(terms[close], pixels[close], rcond=None)
+        plane = terms @ weights
     return plane.astype(np.float32), 1.4826 * float(np.median(np.abs((pixels - plane)[close])))
+
+
+@lru_cache(maxsize=8)
+def _plane(rows: int, columns: int) -> np.ndarray:
+    """1, x and y of every pixel, [rows, columns, 3]."""
+    across, down = (np.linspace(-1, 1, count, dtype=np.float32) for count in (columns, rows))
+    return np.stack([np.ones((rows, columns), np.float32), *np.meshgrid(across, down)], -1)
 
 
 def _pieces(offset: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -191,10 +204,11 @@ def _score(fit: Fit, paint: np.ndarray, named: np.ndarray, noise: float) -> floa
     )
 
 
-def _box(fit: Fit, scale: float) -> tuple[float, float, float, float]:
+def _box(fit: Fit, scale: float, shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    rows, columns = shape
     x0, y0, x1, y1 = (
-        float(np.clip(center + 0.5 + fit.pose.size * edge, 0, SIDE)) * scale
-        for center, edge in zip((fit.pose.x, fit.pose.y) * 2, extent(fit.shape), strict=True)
+        float(np.clip(center + 0.5 + fit.pose.size * edge, 0, most)) * scale
+        for center, edge, most in zip((fit.pose.x, fit.pose.y) * 2, extent(fit.shape), (columns, rows) * 2, strict=True)
     )
     return x0, y0, x1, y1
 

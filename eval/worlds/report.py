@@ -15,7 +15,7 @@ from PIL import Image
 
 from eval.candidate import Candidate
 from eval.pages.curves import plot_losses
-from eval.result import Result, problem_lines
+from eval.result import Result, codec_line, problem_lines
 from eval.runner import RunOptions, run_anew
 from eval.store import PICTURES
 from eval.worlds.benchmark import BENCHMARK_SEED, HELD_OUT, IN_DISTRIBUTION, SPLITS
@@ -67,6 +67,7 @@ def score_run(folder: Path, bundle: Bundle, world: World, config: ReportConfig) 
         "dtype": model["dtype"],
         "world": str(world),
         "detector": describe_detector(world.cast),
+        "codec": codec_line(result),
         "torch": torch.__version__,
         "seconds": round(time.time() - start, 1),
     }
@@ -82,6 +83,7 @@ def world_task(world: World, counts: Any, tasks: Sequence[str], **others: Any) -
         images_per_prompt=counts.images_per_prompt,
         questions_per_kind=counts.questions_per_kind if "understanding" in tasks else 0,
         reference_images=counts.reference_images,
+        size=getattr(counts, "size", None),
     )
     return WorldTask(options, **others)
 
@@ -161,6 +163,7 @@ def protocol_lines(scores: dict[str, Any]) -> list[str]:
     p, seen = scores["protocol"], scores[IN_DISTRIBUTION]
     said = [f"checkpoint `{p['checkpoint']}`", f"the world {p['world']}", f"{p['resolution']} px, {p['dtype']}"]
     if "generation" in seen:
+        said += [f"pictures of {p['size']} pixels, height x width"] if p.get("size") else []
         drawn = [f"{sum(scores[name]['generation']['images'].values())} {name.replace('_', ' ')}" for name in SPLITS]
         said += [
             p["sampling_text"],
@@ -172,7 +175,8 @@ def protocol_lines(scores: dict[str, Any]) -> list[str]:
         ]
     if "answers" in seen:
         said.append(f"greedy answers, exact match, {seen['answers']['questions']} questions")
-    return [f"Protocol: {'; '.join(said)}."]
+    codec = p.get("codec")
+    return [f"Protocol: {'; '.join(said)}.", *(["", codec] if codec else [])]
 
 
 def number(value: float | None) -> str:

@@ -29,9 +29,11 @@ from eval.worlds.benchmark import (
     paraphrases,
     tag_scores,
 )
+from janusflow.models.shapes import parse_size, size_text
 from janusflow.options import option
+from janusflow.worlds.casts import SQUARE, Frame
 from janusflow.worlds.placement import Level
-from janusflow.worlds.scenes import World
+from janusflow.worlds.scenes import World, frame_of
 
 HEADLINES = ("GenEval rules: mean of the tags", "answers: all")  # the first that was measured
 SUFFIXES = {  # of the splits' scores
@@ -65,6 +67,9 @@ class WorldOptions:
         0, "prompts, of 132, written without knowledge of the constructions; 0: no such questions either"
     )
     questions_per_kind: int = option(40, "questions of each kind; 0 asks none")
+    size: str | None = option(
+        None, "HEIGHTxWIDTH in pixels of the pictures and of the scenes they are compared with (default: squares)"
+    )
     reference_images: int = option(2048, "rendered scenes behind Fréchet distance, recall and nearest scene")
 
     def __post_init__(self) -> None:
@@ -72,6 +77,15 @@ class WorldOptions:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         World(self.cast, self.level)
+        if self.size is not None:
+            height, width = parse_size(self.size)
+            if height != width and (self.level != "free" or self.cast != "shapes"):
+                raise ValueError("pictures that are no squares are judged in the world shapes (free) alone")
+
+    @property
+    def frame(self) -> Frame:
+        """That of the pictures."""
+        return SQUARE if self.size is None else frame_of(*parse_size(self.size))
 
     @property
     def world(self) -> World:
@@ -99,11 +113,13 @@ class WorldTask(Task):
         super().__init__(options)
         self.splits = splits or (*SPLITS, *[PARAPHRASED] * (options.paraphrases > 0))
         self.side = side
+        self.picture_size = None if options.size is None else parse_size(options.size)
 
     def prepare(self, limit: int | None = None) -> Work:
         drawings = evenly(self.drawings(), limit, self.place)
         questions = evenly(self.questions(), limit, self.place)
-        return Work(drawings, questions, protocol={"benchmark_seed": BENCHMARK_SEED})
+        size = {} if self.picture_size is None else {"picture_size": size_text(self.picture_size)}
+        return Work(drawings, questions, protocol={"benchmark_seed": BENCHMARK_SEED, **size})
 
     def place(self, item: Drawing | Question) -> tuple[str, str]:
         split = split_of(item)
@@ -155,6 +171,13 @@ class WorldTask(Task):
     def find_pictures(self, folder: Path, work: Work) -> Work:
         return strangers(folder, work)
 
+    def codec_figures(self, noted: Mapping[str, Record]) -> Record:
+        """Those of this world's scenes."""
+        world = self.given.world
+        own = {where: figures for where, figures in noted.items() if where.startswith(f"{world},")}
+        measured_by = f"python -m eval.worlds.ceilings CODEC --cast {world.cast} --level {world.level} --card"
+        return {"reconstructions": own, "measured_by": measured_by}
+
     def judge_protocol(self) -> Record:
         from eval.worlds.judge import describe_detector, describe_siglip
 
@@ -197,8 +220,8 @@ class WorldTask(Task):
                 from eval.worlds.judge import diversity_scores, feature_scores
 
                 world = self.given.world
-                found["diversity"] = diversity_scores(*self.by_prompt(drawings, judged), world)
-                found |= feature_scores(seen, world, split, self.given.reference_images)
+                found["diversity"] = diversity_scores(*self.by_prompt(drawings, judged), world, self.given.frame)
+                found |= feature_scores(seen, world, split, self.given.reference_images, self.given.frame)
             if questions:
                 answered = [Answered(one.gold["kind"], answers.get(one.id) == one.gold["answer"]) for one in questions]
                 found["answers"] = answer_scores(answered)

@@ -17,7 +17,8 @@ from janusflow.weights import model_folder, read_json_object
 
 
 def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
-    """A diffusers ``AutoencoderKL`` or ``AutoencoderTiny``, TAESD's single file, or a transformers ``JanusVQVAE``.
+    """A diffusers VAE (``AutoencoderKL``, ``AutoencoderTiny`` or ``AutoencoderDC``), TAESD's single file, or a
+    transformers ``JanusVQVAE``.
 
     A folder or hub id, told apart by its ``config.json``; of a whole Janus or Janus-Pro in DeepSeek's layout or
     transformers', the VQ tokenizer; of a model or run of ours, its own. Raises ``ValueError`` with the path where it is
@@ -41,8 +42,11 @@ def load_codec(path: str | Path, revision: str | None = None) -> ImageCodec:
     return LatentCodec.from_pretrained(path, revision)
 
 
-def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
-    """Raise ``ValueError`` for a codec that cannot decode what the model's head draws."""
+def fit_codec(codec: ImageCodec, config: ModelConfig) -> None:
+    """Have the codec give latents as the model's head takes them.
+
+    Raises ``ValueError`` for a codec that cannot decode what the head draws.
+    """
     wanted = codec_kind(config)
     if not isinstance(codec, wanted):
         raise ValueError(f"the model draws with {wanted.what}, the image codec is {codec.what}")
@@ -50,3 +54,4 @@ def check_codec(codec: ImageCodec, config: ModelConfig) -> None:
         needs = config.head.build(config.llm.hidden_size).codec_size
     if codec.size != needs:
         raise ValueError(f"the image codec has {codec.size} {codec.unit}, the model's head {needs}")
+    codec.give(getattr(config.head, "latents", "scaled"))

@@ -134,6 +134,8 @@ class JanusFlowLayout(Layout):
             raise ValueError(
                 "DeepSeek's layout of JanusFlow has a linear aligner and a learned begin-of-image embedding"
             )
+        if head.latents != "scaled":
+            raise ValueError(f"DeepSeek's layout has no {head.latents} latents: use the janusflow layout")
         encoder = {
             **FIXED_ENCODER,
             "block_out_channels": [head.width],

@@ -225,6 +225,8 @@ def llm_params(llm: LLMConfig) -> dict[str, Any]:
 
 def check_sayable(model: ModelConfig, layout: str) -> None:
     """Raise ``ValueError`` for what neither DeepSeek's layouts nor transformers' can say."""
+    if model.llm.image_positions != "raster":
+        raise ValueError(f"{layout} layout has raster positions of images alone: use the janusflow layout")
     if model.llm.qk_norm:
         raise ValueError(f"{layout} layout has no query-key norm: use the janusflow layout")
     if model.sees_latents:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from janusflow.checkpoints.adapters import apply_adapter, unfold
-from janusflow.checkpoints.codecs import check_codec, load_codec
+from janusflow.checkpoints.codecs import fit_codec, load_codec
 from janusflow.checkpoints.layouts import FolderConfig, Layout, choose_layout, find_layout
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.template import ChatConfig, ChatTemplate
@@ -111,7 +111,7 @@ def load_pretrained(
     elif vae is not None:
         codec = load_codec(vae).to(device)
     if codec is not None:
-        check_codec(codec, config.model)
+        fit_codec(codec, config.model)
     chat = layout.chat(folder, config, tokenizer)
     settings = (chat, config.preprocessing, config.sampling, digest(files), config.world)
     bundle = Bundle(model.eval(), codec, tokenizer, *settings)

@@ -14,6 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from janusflow.codecs.beside import Figures, Latents, read_reconstructions, write_reconstructions
+
 
 class ImageCodec(ABC):
     """A frozen autoencoder in eval mode, no part of any model's parameters.
@@ -27,6 +29,7 @@ class ImageCodec(ABC):
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module.eval().requires_grad_(False)
+        self.reconstructions: Figures = {}  # what it keeps of pictures, by where they come from (see .beside)
 
     @property
     def device(self) -> torch.device:
@@ -52,14 +55,28 @@ class ImageCodec(ABC):
             raise ValueError(f"a {type(self.module).__name__} decodes whole images only, not tiles")
         return self
 
+    def give(self, latents: Latents) -> ImageCodec:
+        """Have it give and take latents of that kind; returns self. Raises ``ValueError`` for a codec that cannot."""
+        if latents != "scaled":
+            raise ValueError(f"{self.what} gives no {latents} latents")
+        return self
+
     @cached_property
     def digest(self) -> str:
-        """The first 12 hex digits of the SHA-256 of the weights in fp32: the codec's name beside stored latents."""
+        """The first 12 hex digits of the SHA-256 of the weights in fp32: the codec's name beside stored latents.
+
+        Statistics that its latents are normalized by count as weights.
+        """
         total = hashlib.sha256()
-        for name, value in self.module.state_dict().items():
+        for name, value in {**self.module.state_dict(), **self.applied}.items():
             total.update(name.encode())
             total.update(value.detach().float().cpu().contiguous().numpy().tobytes())
         return total.hexdigest()[:12]
+
+    @property
+    def applied(self) -> dict[str, Tensor]:
+        """What else than the weights its latents depend on."""
+        return {}
 
     @property
     @abstractmethod
@@ -80,12 +97,24 @@ class ImageCodec(ABC):
         """(B, 3, S, S) in [-1, 1] -> latents. Raises ``ValueError`` for sides that the factor does not divide."""
 
     @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents -> images (B, 3, S, S), clamped to [-1, 1], fp32."""
+    def decode(self, latents: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Latents -> images (B, 3, H, W), clamped to [-1, 1], fp32.
+
+        grid: positions down and across, of codes that are no square; latents that are maps say it themselves.
+        """
 
     @abstractmethod
     def save(self, path: str | Path) -> None:
         """Write a folder that ``checkpoints.codecs.load_codec`` reads, in fp16 where that loses nothing."""
+
+    def read_beside(self, folder: Path) -> None:
+        """Take what stands beside the weights in ``folder``. Raises ``ValueError`` where it is damaged."""
+        self.reconstructions = read_reconstructions(folder)
+
+    def write_beside(self, folder: Path) -> None:
+        """Write what stands beside the weights."""
+        if self.reconstructions:
+            write_reconstructions(folder, self.reconstructions)
 
     def _check_sides(self, pixels: Tensor) -> None:
         if pixels.shape[-1] % self.factor or pixels.shape[-2] % self.factor:

@@ -41,7 +41,9 @@ class VQCodec(ImageCodec):
         with building(folder / "config.json", "VQ tokenizer"):
             vq = JanusVQVAE(JanusVQVAEConfig.from_dict(values))
         load_weights(vq, safetensors_files(folder), dtype=torch.float32)
-        return cls(vq)
+        codec = cls(vq)
+        codec.read_beside(folder)
+        return codec
 
     def save(self, path: str | Path) -> None:
         vq = copy.deepcopy(self.module).float()
@@ -50,6 +52,7 @@ class VQCodec(ImageCodec):
         vq.config._name_or_path = ""  # where it was loaded from is nobody's business
         vq.save_pretrained(path)
         follow_umask(Path(path).glob("*.safetensors"))
+        self.write_beside(Path(path))
 
     @property
     def factor(self) -> int:
@@ -81,11 +84,15 @@ class VQCodec(ImageCodec):
         return (positions @ self.codebook.T).argmax(-1)
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Codes (B, N) of square images -> (B, 3, S, S), clamped to [-1, 1], fp32. Raises ``ValueError`` for others."""
-        side = math.isqrt(latents.shape[1])
-        if side**2 != latents.shape[1]:
-            raise ValueError(f"the codes of a square image are a square number, not {latents.shape[1]}")
+    def decode(self, latents: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+        """Codes (B, N) of images of ``grid`` (default: square) -> (B, 3, H, W), clamped to [-1, 1], fp32.
+
+        Raises ``ValueError`` for another number of codes.
+        """
+        down, across = grid or (math.isqrt(latents.shape[1]),) * 2
+        if down * across != latents.shape[1]:
+            shape = "square" if grid is None else f"{down} x {across}"
+            raise ValueError(f"the codes of a {shape} image are a {shape} number, not {latents.shape[1]}")
         with torch.autocast(latents.device.type, enabled=False):
-            rows = rearrange(self.codebook[latents], "b (h w) c -> b c h w", h=side).contiguous().to(self.dtype)
+            rows = rearrange(self.codebook[latents], "b (h w) c -> b c h w", h=down).contiguous().to(self.dtype)
             return self.module.decoder(self.module.post_quant_conv(rows)).float().clamp(-1, 1)

@@ -60,6 +60,10 @@ class SourceConfig(Choice):
         """This source in a run whose images have that side."""
         return self
 
+    def shaped(self, buckets: list[list[int]]) -> SourceConfig:
+        """This source in a run whose generated images have these shapes, [height, width] in pixels."""
+        return self
+
 
 def _respelled(entry: Any, kind: str | None) -> Any:
     """A source by the keys that its kind has now; ``kind`` is its own where it names none."""
@@ -81,6 +85,9 @@ class DataConfig:
 
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # by a name of your own
     image_size: int = 48  # pixels
+    # Shapes of generated images, [height, width] in pixels: each image takes that of the nearest aspect ratio, cut
+    # centrally. None: squares of image_size. What understanding sees stays square.
+    buckets: list[list[int]] = field(default_factory=list)
     max_length: int | None = None  # tokens of a packed row (default: the model's max_positions)
     prompt_drop: float = 0.1  # share of prompts dropped for classifier-free guidance (Sec. 3.4)
     held_out: int = 32  # samples of each source that never train, for validation; a tenth where a source is small
@@ -91,12 +98,28 @@ class DataConfig:
         for name in ("prompt_drop", "max_faults"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.{name} is a share in [0, 1], got {getattr(self, name)}")
+        self._check_buckets()
         if self.held_out < 0:
             raise ValueError(f"data.held_out must be 0 or more, got {self.held_out}")
         if self.workers < 0:
             raise ValueError(f"data.workers must be 0 or more, got {self.workers}")
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"data.max_length must be at least 1, got {self.max_length}")
+
+    def _check_buckets(self) -> None:
+        """Raise ``ValueError`` for shapes that are none, twice the same, or not for the sources."""
+        for one in self.buckets:
+            if len(one) != 2 or min(one) < 1:
+                raise ValueError(f"data.buckets lists shapes [height, width] of at least 1 pixel, got {one}")
+            if self.buckets.count(one) > 1:
+                raise ValueError(f"data.buckets has {one} twice")
+        if self.buckets and any(source.kind == "pairs" for source in self.used_sources.values()):
+            raise ValueError("pairs are squares: they do not go with data.buckets")
+
+    @property
+    def drawn_size(self) -> int | list[list[int]]:
+        """Pixels of generated images: the side of a square, or the shapes."""
+        return self.buckets or self.image_size
 
     @staticmethod
     def respell(values: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +142,8 @@ class DataConfig:
     def used_sources(self) -> dict[str, SourceConfig]:
         """The sources with a weight above 0; the others are neither opened nor checked."""
         sources = self.sources or {"world": source_config("world")}
-        return {name: config.at(self.image_size) for name, config in sources.items() if config.weight > 0}
+        used = {name: config.at(self.image_size) for name, config in sources.items() if config.weight > 0}
+        return {name: config.shaped(self.buckets) for name, config in used.items()} if self.buckets else used
 
     @property
     def offered_tasks(self) -> set[Task]:

@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from janusflow.codecs.base import ImageCodec
+from janusflow.data.buckets import nearest
 from janusflow.data.config import SourceConfig
-from janusflow.data.latents import signature
+from janusflow.data.latents import DrawnSize, signature
 from janusflow.data.pieces import Piece, Pieces
 from janusflow.data.readers.base import CaptionedImages
 from janusflow.data.sources import open_reader
@@ -28,9 +29,12 @@ class Encoded(NamedTuple):
 
 
 def encode_source(
-    config: SourceConfig, codec: ImageCodec, size: int, batch_size: int = 8, progress: Progress | None = None
+    config: SourceConfig, codec: ImageCodec, size: DrawnSize, batch_size: int = 8, progress: Progress | None = None
 ) -> Encoded:
-    """Store the latents, at ``size`` pixels, of a source of captioned images. What is stored already stays.
+    """Store the latents of a source of captioned images. What is stored already stays.
+
+    size: pixels of a side, or shapes (height, width), of which each image takes the nearest as a run's
+    ``data.buckets``.
 
     Any number of processes may do the same at once: each encodes the batches that no other has or has taken.
     progress: ``progress(done, total)`` counts images. Raises ``ValueError`` for a source without images of its own, or
@@ -57,9 +61,10 @@ def encode_source(
 class Encoder(Pieces):
     """Encodes the pieces of one source."""
 
-    def __init__(self, reader: CaptionedImages, codec: ImageCodec, size: int, batch_size: int) -> None:
+    def __init__(self, reader: CaptionedImages, codec: ImageCodec, size: DrawnSize, batch_size: int) -> None:
         super().__init__(signature(codec, size), batch_size)
-        self.reader, self.codec, self.size = reader, codec, size
+        self.reader, self.codec = reader, codec
+        self.shapes = [(size, size)] if isinstance(size, int) else [(height, width) for height, width in size]
         self.faults: list[str] = []
 
     def name(self, item: int) -> str:
@@ -68,11 +73,15 @@ class Encoder(Pieces):
     def make(self, batch: Piece) -> tuple[dict[str, Tensor], list[str]]:
         unreadable: list[str] = []
         images = dict(self.images(batch, unreadable))
-        if not images:
-            return {}, unreadable
-        pixels = torch.stack([generation_pixels(image, self.size) for image in images.values()])
-        encoded = self.codec.encode(pixels.to(self.codec.device)).cpu().contiguous()
-        return {name: latent.clone() for name, latent in zip(images, encoded, strict=True)}, unreadable
+        found: dict[str, Tensor] = {}
+        of = {name: nearest(self.shapes, *image.size) for name, image in images.items()}
+        for number, shape in enumerate(self.shapes):
+            own = [name for name in images if of[name] == number]
+            if own:
+                pixels = torch.stack([generation_pixels(images[name], shape) for name in own])
+                encoded = self.codec.encode(pixels.to(self.codec.device)).cpu().contiguous()
+                found |= {name: latent.clone() for name, latent in zip(own, encoded, strict=True)}
+        return {name: found[name] for name in images}, unreadable
 
     def images(self, batch: Piece, unreadable: list[str]) -> Iterator[tuple[str, Image.Image]]:
         """The images that can be read, by name; the names of the others are added to ``unreadable``."""

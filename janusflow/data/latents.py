@@ -1,8 +1,8 @@
 """Latents, or codes, that are computed once and stored beside the images: the image codec leaves the training step.
 
 A cache is one safetensors file or several. A tensor bears its image's name and holds what
-:meth:`janusflow.codecs.base.ImageCodec.encode` gives for the image's central square; each file's metadata say
-which codec and which size in pixels made it.
+:meth:`janusflow.codecs.base.ImageCodec.encode` gives for the image's central square, or its central part of the
+nearest of several shapes; each file's metadata say which codec and which size in pixels made it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from janusflow.codecs.base import ImageCodec
+from janusflow.models.shapes import size_text
 from janusflow.weights import follow_umask, writing
 
+DrawnSize = int | Sequence[Sequence[int]]  # pixels: the side of a square, or shapes (height, width)
 UNREADABLE = "unreadable"  # metadata: names of images that have no latent
 
 
@@ -56,13 +58,14 @@ class LatentCache:
             name = min(set(read_header(first).names) & set(read_header(second).names))
             raise ValueError(f"{second} and {first} both hold {name}: shards need names of their own")
 
-    def check(self, codec: ImageCodec, size: int) -> None:
+    def check(self, codec: ImageCodec, size: DrawnSize) -> None:
         """Raise ``ValueError`` where a file was made with another codec or at another size (pixels) than the run's."""
+        needed = signature(codec, size)["size"]
         for path, made_by in zip(self.paths, self.made_by, strict=True):
             if not signature(codec, size).items() <= made_by.items():
                 raise ValueError(
                     f"{path} holds latents of {made_by.get('size')} pixels by the image codec {made_by.get('vae')}, "
-                    f"the run needs {size} pixels and {codec.digest}: encode them again"
+                    f"the run needs {needed} pixels and {codec.digest}: encode them again"
                 )
 
     def __getitem__(self, name: str) -> Tensor:
@@ -79,9 +82,9 @@ def name_hash(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-def signature(codec: ImageCodec, size: int) -> dict[str, str]:
+def signature(codec: ImageCodec, size: DrawnSize) -> dict[str, str]:
     """What a file's metadata say of the latents in it."""
-    return {"vae": codec.digest, "size": str(size)}
+    return {"vae": codec.digest, "size": str(size) if isinstance(size, int) else " ".join(map(size_text, size))}
 
 
 def read_header(path: Path) -> Header:

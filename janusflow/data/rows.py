@@ -8,20 +8,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from janusflow.data.buckets import Bucket, Position, nearest, square
 from janusflow.data.sample import Batch, DocumentSample, GenerationSample, TextSample, UnderstandingSample, Unwanted
 from janusflow.data.template import ChatTemplate, Tokens
 from janusflow.data.transforms import JANUSFLOW, Preprocessing, generation_pixels, understanding_pixels
-from janusflow.models.unified import IGNORED, PADDING, Rows
+from janusflow.models.unified import IGNORED, PADDING, Images, Rows
 
 
 class TokenSequence(NamedTuple):
     """One sample as tokens. ``und`` and ``gen`` list where its image spans begin (the begin position)."""
 
     ids: list[int]
-    positions: list[int]
+    positions: list[Position]
     supervised: list[bool]
     und: list[int]
     gen: list[int]
+    bucket: int = 0  # number of the generated image's shape
 
 
 class Placement(NamedTuple):
@@ -51,15 +53,25 @@ def pack(lengths: Sequence[int], capacity: int) -> list[Placement]:
 
 
 class RowBuilder:
-    """Turns samples into rows of at most ``max_length`` tokens. Image spans have 1 + N positions."""
+    """Turns samples into rows of at most ``max_length`` tokens. Image spans have 1 + N positions.
+
+    buckets: the shapes of generated images (default: squares in raster order).
+    """
 
     def __init__(
-        self, template: ChatTemplate, image_size: int, max_length: int, preprocessing: Preprocessing = JANUSFLOW
+        self,
+        template: ChatTemplate,
+        image_size: int,
+        max_length: int,
+        preprocessing: Preprocessing = JANUSFLOW,
+        buckets: Sequence[Bucket] = (),
     ) -> None:
         self.template = template
         self.image_size = image_size
         self.preprocessing = preprocessing
         self.max_length = max_length
+        self.buckets = [*buckets] or [square(image_size, template.image_tokens)]
+        self.directions = 1 if isinstance(self.buckets[0].offsets[0], int) else 2  # of a position
 
     def understanding(self, sample: UnderstandingSample | DocumentSample) -> TokenSequence:
         """A conversation about images, whose answers are supervised, or a document, whose texts are."""
@@ -74,11 +86,20 @@ class RowBuilder:
         prompt = self.template.generation_prompt(sample.prompt, instruction, len(sample.images))
         begin = len(prompt) - 1  # begin-of-image, the span's first position
         kept = self.template.dropped_prompt(prompt) if drop else prompt[:-1]
-        span = [prompt[-1]] + [self.template.tokenizer.image] * self.template.image_tokens
-        positions = [*range(len(kept)), *range(begin, begin + len(span))]
+        bucket = self._bucket(sample)
+        span = [prompt[-1]] + [self.template.tokenizer.image] * self.buckets[bucket].grid.tokens
+        positions: list[Position] = [*range(len(kept)), *self.buckets[bucket].positions(begin)]
         ids = [*kept, *span]
         self._check(len(ids))
-        return TokenSequence(ids, positions, [False] * len(ids), self._shown(kept), gen=[len(kept)])
+        return TokenSequence(ids, positions, [False] * len(ids), self._shown(kept), [len(kept)], bucket)
+
+    def _bucket(self, sample: GenerationSample) -> int:
+        """The number of a generated image's shape."""
+        if len(self.buckets) == 1:
+            return 0
+        if sample.image is None:
+            raise ValueError("pairs are squares: they do not go with data.buckets")
+        return nearest([bucket.size for bucket in self.buckets], *sample.image.size)
 
     def text(self, sample: TextSample) -> TokenSequence:
         """Text, all of it supervised; what a row cannot hold is cut off."""
@@ -117,22 +138,27 @@ class RowBuilder:
             max((p.start + len(s.ids) for p, s in zip(placements, sequences, strict=True)), default=1),
         )
         ids = torch.full(shape, self.template.tokenizer.pad)
-        positions = torch.zeros(shape, dtype=torch.long)
+        positions = self._no_positions(shape)
         segments = torch.full(shape, PADDING)
         labels = torch.full(shape, IGNORED)
         for number, (sequence, (row, start)) in enumerate(zip(sequences, placements, strict=True)):
             place = slice(start, start + len(sequence.ids))
             ids[row, place] = torch.tensor(sequence.ids)
-            positions[row, place] = torch.tensor(sequence.positions)
+            positions[row, place] = torch.tensor(self._in_directions(sequence.positions))
             segments[row, place] = number
             labels[row, place] = torch.tensor(_labels(sequence))
         und_slots = self._slots(placements, [sequence.und for sequence in sequences], shape[1])
-        gen_slots = self._slots(placements, [sequence.gen for sequence in sequences], shape[1])
-        latents = [sample.latent for sample in gen if sample.latent is not None]
-        if len(latents) < len(gen) and any(sample.image is None for sample in gen):
-            raise ValueError("pairs do not go with images whose latents are not stored: encode those first")
+        numbers = [*range(len(gen))] if seeds is None else [*seeds]
+        drawing = [sequence.bucket for sequence in sequences if sequence.gen]
+        slots, images = [], []
+        for number, bucket in enumerate(self.buckets):
+            begins = [sequence.gen if sequence.bucket == number else [] for sequence in sequences]
+            slots.append(self._slots(placements, begins, shape[1], bucket.grid.tokens))
+            own = [place for place, of in enumerate(drawing) if of == number]
+            images.append(self._images([gen[place] for place in own], [numbers[place] for place in own], bucket))
+        first, *further = images
         return Batch(
-            rows=Rows(ids, positions, segments, und_slots, gen_slots),
+            rows=Rows(ids, positions, segments, und_slots, slots[0], tuple(slots[1:])),
             labels=labels,
             und_pixels=self._stack(
                 [
@@ -141,25 +167,51 @@ class RowBuilder:
                     for image in sample.images
                 ]
             ),
-            gen_pixels=self._stack([self._pixels(sample) for sample in gen]),
-            gen_latents=torch.stack(latents) if latents and len(latents) == len(gen) else None,
-            seeds=torch.tensor(range(len(gen)) if seeds is None else seeds, dtype=torch.long),
-            noise=torch.tensor([-1 if sample.noise is None else sample.noise for sample in gen], dtype=torch.long),
+            gen_pixels=first.pixels,
+            gen_latents=first.latents,
+            seeds=first.seeds,
+            noise=first.noise,
+            further=tuple(further),
         )
 
-    def _pixels(self, sample: GenerationSample) -> Tensor:
-        if sample.image is None:
-            return torch.zeros(3, self.image_size, self.image_size)
-        return generation_pixels(sample.image, self.image_size)
+    def _images(self, gen: Sequence[GenerationSample], seeds: Sequence[int], bucket: Bucket) -> Images:
+        """The generated images of one shape."""
+        latents = [sample.latent for sample in gen if sample.latent is not None]
+        if len(latents) < len(gen) and any(sample.image is None for sample in gen):
+            raise ValueError("pairs do not go with images whose latents are not stored: encode those first")
+        noise = [-1 if sample.noise is None else sample.noise for sample in gen]
+        return Images(
+            self._stack([self._pixels(sample, bucket) for sample in gen], bucket.size),
+            torch.stack(latents) if latents and len(latents) == len(gen) else None,
+            torch.tensor(seeds, dtype=torch.long),
+            torch.tensor(noise, dtype=torch.long),
+        )
 
-    def _slots(self, placements: list[Placement], begins: list[list[int]], length: int) -> Tensor:
+    def _pixels(self, sample: GenerationSample, bucket: Bucket) -> Tensor:
+        return torch.zeros(3, *bucket.size) if sample.image is None else generation_pixels(sample.image, bucket.size)
+
+    def _no_positions(self, shape: tuple[int, int]) -> Tensor:
+        """Of padding."""
+        return torch.zeros(shape, dtype=torch.long) if self.directions == 1 else torch.zeros(*shape, 2)
+
+    def _in_directions(self, positions: Sequence[Position]) -> Sequence[Position]:
+        """Positions with a row and a column each, where images have both; text has the same for both."""
+        if self.directions == 1:
+            return positions
+        return [(one, one) if isinstance(one, int) else one for one in positions]
+
+    def _slots(
+        self, placements: list[Placement], begins: list[list[int]], length: int, tokens: int | None = None
+    ) -> Tensor:
+        """tokens: of an image (default: of one that is seen)."""
+        tokens = self.template.image_tokens if tokens is None else tokens
         starts = [
             p.row * length + p.start + begin for p, spans in zip(placements, begins, strict=True) for begin in spans
         ]
-        return torch.tensor(starts, dtype=torch.long).view(-1, 1) + torch.arange(1 + self.template.image_tokens)
+        return torch.tensor(starts, dtype=torch.long).view(-1, 1) + torch.arange(1 + tokens)
 
-    def _stack(self, images: list[Tensor]) -> Tensor:
-        return torch.stack(images) if images else torch.empty(0, 3, self.image_size, self.image_size)
+    def _stack(self, images: list[Tensor], size: tuple[int, int] | None = None) -> Tensor:
+        return torch.stack(images) if images else torch.empty(0, 3, *(size or (self.image_size, self.image_size)))
 
 
 def _labels(sequence: TokenSequence) -> list[int]:

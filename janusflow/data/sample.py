@@ -11,7 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from janusflow.models.unified import Rows
+from janusflow.models.unified import Images, Rows
 
 
 class UnderstandingSample(NamedTuple):
@@ -36,7 +36,7 @@ class GenerationSample(NamedTuple):
 
     image: Image.Image | None  # None: there are only latents
     prompt: str
-    latent: Tensor | None = None  # (C, s, s) of the image's central square, where it is stored
+    latent: Tensor | None = None  # (C, h, w) of the image's central part, where it is stored
     noise: int | None = None  # seed of the noise that the latent was drawn from, where it was
     images: Sequence[Image.Image] = ()  # what the prompt shows in front of its words
 
@@ -61,6 +61,12 @@ class Batch(NamedTuple):
     gen_latents: Tensor | None  # (G, …), where the source stores them; else the trainer encodes
     seeds: Tensor  # (G,) of what is random about each generated image
     noise: Tensor  # (G,) seeds of the noise that it began as, -1 where any will do
+    further: tuple[Images, ...] = ()  # generated images of further shapes: those of ``data.buckets`` behind the first
+
+    @property
+    def generated(self) -> int:
+        """Images of all shapes."""
+        return len(self.seeds) + sum(len(one.seeds) for one in self.further)
 
 
 class Step(NamedTuple):

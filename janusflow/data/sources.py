@@ -10,6 +10,7 @@ import numpy as np
 
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.config import SOURCES, TASKS, DataConfig, SourceConfig, Task
+from janusflow.data.latents import DrawnSize
 from janusflow.data.mixture import Weighted
 from janusflow.data.readers.base import Reader
 from janusflow.data.reconstruction import ReconstructionConfig
@@ -106,7 +107,7 @@ class MixedSource:
                 return found
         raise ValueError("preview.examples shows captioned images; the data has none")
 
-    def check_latents(self, codec: ImageCodec, size: int) -> None:
+    def check_latents(self, codec: ImageCodec, size: DrawnSize) -> None:
         """Raise ``ValueError`` where stored latents are not those that ``codec`` gives at ``size`` pixels."""
         for reader in self.readers.values():
             if reader.latents is not None:

@@ -80,9 +80,10 @@ def central_square(image: Image.Image, side: int | None = None) -> Image.Image:
     return ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
 
 
-def generation_pixels(image: Image.Image, size: int) -> Tensor:
-    """The central square, at ``size``: (3, size, size) in [-1, 1]."""
-    return to_tensor(ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC))
+def generation_pixels(image: Image.Image, size: int | tuple[int, int]) -> Tensor:
+    """The largest central part of that shape, a square or (height, width), at ``size``: (3, H, W) in [-1, 1]."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return to_tensor(ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.BICUBIC))
 
 
 def to_tensor(image: Image.Image) -> Tensor:

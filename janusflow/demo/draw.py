@@ -50,6 +50,13 @@ def tab(page: Page) -> Place:
     with gr.Row():
         with gr.Column(scale=2):
             place = Place(prompt_box(page, elem_id="prompt"), seed_box())
+            size = gr.Textbox(
+                "",
+                label="Size",
+                info="HEIGHTxWIDTH in pixels; empty: its square",
+                max_length=20,
+                elem_id="size",
+            )
             count = gr.Slider(1, limits.max_images, min(4, limits.max_images), step=1, label="Pictures")
             with gr.Row():
                 go, stop = gr.Button("Draw", variant="primary", elem_id="draw"), gr.Button("Stop")
@@ -69,19 +76,26 @@ def tab(page: Page) -> Place:
 
     @told
     def draw(
-        request: gr.Request, prompt: str, seed: int, count: int, progress: gr.Progress = PROGRESS, *values: Any
+        request: gr.Request,
+        prompt: str,
+        seed: int,
+        size: str,
+        count: int,
+        progress: gr.Progress = PROGRESS,
+        *values: Any,
     ) -> tuple[list[Image.Image], str]:
         page.stops.begin(request)
         bundle, began = page.shown.bundle, time.perf_counter()
-        options = limits.check_drawing(bundle, prompt, page.controls.read(values))
+        shape = limits.check_size(bundle, size) if size.strip() else None
+        options = limits.check_drawing(bundle, prompt, page.controls.read(values), shape)
         seeds = [seed + number for number in range(count)]
         on_step = page.stops.on_step(request, progress)
-        images = generate_images(bundle, [prompt] * count, seeds, options, on_step=on_step)
+        images = generate_images(bundle, [prompt] * count, seeds, options, on_step=on_step, size=shape)
         seconds = time.perf_counter() - began
-        settings = [made_by(bundle, prompt, one, options) for one in seeds]
+        settings = [made_by(bundle, prompt, one, options, size=shape) for one in seeds]
         return signed(images, settings), f"{count} in {seconds:.1f} s: {options.describe()}"
 
-    inputs = [*place, count, *page.controls.parts]
+    inputs = [*place, size, count, *page.controls.parts]
     gr.on([go.click, place.prompt.submit], draw, inputs, [shown, note], **ALONE)
     stop.click(page.stops.ask, queue=False)
     return place

@@ -23,6 +23,8 @@ from janusflow.data.transforms import central_square, to_images, understanding_p
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.head import Worse
 from janusflow.models.llm import LanguageModel
+from janusflow.models.shapes import Size, grid_for
+from janusflow.models.spans import Grid
 from janusflow.options import SamplingOptions
 from janusflow.progress import Progress
 from janusflow.samplers import OnStep
@@ -43,22 +45,26 @@ def generate_images(
     memory_gib: float | None = None,
     on_step: OnStep | None = None,
     images: Sequence[Image.Image | None] | None = None,
+    size: Size | None = None,
 ) -> list[Image.Image]:
     """One image for each prompt and seed. An image depends on its prompt, seed and options, not on its batch.
 
     images: what each prompt shows in front of its words, the central square of it; None of those that are words alone.
-    options: those of the model's head. batch_size: images computed together at most; ``memory_gib`` may lower it (see
-    :func:`largest_batch`). progress: ``progress(done, total)`` counts solver steps or codes over all batches; on_step:
-    ``on_step(done, steps, latents)`` within a batch, with the latents (G, …) as they are.
+    size: pixels, height and width (default: the model's square). options: those of the model's head. batch_size: images
+    computed together at most; ``memory_gib`` may lower it (see :func:`largest_batch`). progress:
+    ``progress(done, total)`` counts solver steps or codes over all batches; on_step: ``on_step(done, steps, latents)``
+    within a batch, with the latents (G, …) as they are.
     Raises ``ValueError`` for prompts that do not fit the model, unequal numbers of prompts, seeds and images,
     impossible seeds, batch sizes and memory limits, impossible options or those of the other head, or a model without
     image codec.
     """
     codec = bundle.required_codec
     drawn: list[Image.Image] = []
-    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, progress, memory_gib, on_step, images):
+    grid = None if size is None else grid_for(bundle.model.config, size)
+    given = (progress, memory_gib, on_step, images, size)
+    for latents in sample_latents(bundle, prompts, seeds, options, batch_size, *given):
         for one in latents.split(1):  # a codec takes more memory than the latents' batch
-            drawn += to_images(codec.decode(one))
+            drawn += to_images(codec.decode(one, grid))
     return drawn
 
 
@@ -87,6 +93,7 @@ def sample_latents(
     memory_gib: float | None = None,
     on_step: OnStep | None = None,
     images: Sequence[Image.Image | None] | None = None,
+    size: Size | None = None,
 ) -> Iterator[Tensor]:
     """The latents (G, …) behind :func:`generate_images`, batch after batch; same arguments and errors."""
     head, llm = bundle.model.head, bundle.model.llm
@@ -105,10 +112,11 @@ def sample_latents(
         raise ValueError(f"batch size must be at least 1, got {batch_size}")
     if memory_gib is not None and not 0 < memory_gib < math.inf:
         raise ValueError(f"the memory for a batch must be a number of GiB above 0, got {memory_gib}")
+    grid = None if size is None else grid_for(bundle.model.config, size)
     shown = [[] if image is None else [central_square(image)] for image in images or [None] * len(prompts)]
-    tokens = [tokenize(bundle, prompt, len(own)) for prompt, own in zip(prompts, shown, strict=True)]
+    tokens = [tokenize(bundle, prompt, len(own), grid) for prompt, own in zip(prompts, shown, strict=True)]
     if memory_gib is not None and tokens:
-        batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
+        batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib, grid))
     note_foreign(bundle, prompts, [image for own in shown for image in own])
     device = llm.device
     worse = load_worse(bundle, path) if (path := getattr(options, "worse", None)) and options.guidance != 1 else None
@@ -123,20 +131,20 @@ def sample_latents(
                 on_step(done, steps, latents)
 
         seen = [image for own in shown[part] for image in own]
-        runner = behind(bundle, tokens[part], options.guidance != 1 and worse is None, seen)
-        given = {} if worse is None else {"worse": other_half(worse, prompts[part], shown[part])}
-        yield head.sample(runner, head.start(list(seeds[part]), device), options, report, **given)
+        runner = behind(bundle, tokens[part], options.guidance != 1 and worse is None, seen, grid)
+        given = {} if worse is None else {"worse": other_half(worse, prompts[part], shown[part], grid)}
+        shape = () if grid is None else (grid,)
+        yield head.sample(runner, head.start(list(seeds[part]), device, *shape), options, report, **given)
 
 
-def tokenize(bundle: Bundle, prompt: str, images: int = 0) -> list[int]:
-    """The ids of a prompt that shows ``images``, behind which the drawn image's span begins.
+def tokenize(bundle: Bundle, prompt: str, images: int = 0, grid: Grid | None = None) -> list[int]:
+    """The ids of a prompt that shows ``images``, behind which the drawn image's span begins, of ``grid``'s tokens.
 
     Raises ``ValueError`` where both do not fit the model.
     """
     ids = bundle.template.generation_prompt(prompt, images=images)
-    check_length(
-        len(ids) + bundle.model.head.num_tokens, bundle.model.llm, f"the prompt {shorten(prompt)!r} with its image"
-    )
+    tokens = bundle.model.head.num_tokens if grid is None else grid.tokens
+    check_length(len(ids) + tokens, bundle.model.llm, f"the prompt {shorten(prompt)!r} with its image")
     return ids
 
 
@@ -160,23 +168,30 @@ def _worse(path: str, written: int, device: str, dtype: torch.dtype) -> Bundle:
 
 
 def behind(
-    bundle: Bundle, tokens: Sequence[list[int]], guided: bool, images: Sequence[Image.Image] = ()
+    bundle: Bundle,
+    tokens: Sequence[list[int]],
+    guided: bool,
+    images: Sequence[Image.Image] = (),
+    grid: Grid | None = None,
 ) -> PromptRunner:
     """The LLM behind prompts' tokens, and where it is ``guided`` behind the dropped ones, too, which show no image.
 
-    images: what the prompts show, in their order.
+    images: what the prompts show, in their order. grid: tokens of the image that is drawn (default: the square's).
     """
-    head = bundle.model.head
+    head, model = bundle.model.head, bundle.model
+    grid = grid or Grid(head.config.grid, head.config.grid)
     dropped = [bundle.template.dropped_prompt(ids) for ids in tokens] if guided else None
     embed = partial(embed_prompts, bundle, images=images)
-    return PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, dropped, head.sees_all, embed)
+    return PromptRunner(model.llm, tokens, 1 + grid.tokens, dropped, head.sees_all, embed, model.span_offsets(grid))
 
 
-def other_half(bundle: Bundle, prompts: Sequence[str], shown: Sequence[Sequence[Image.Image]]) -> Worse:
+def other_half(
+    bundle: Bundle, prompts: Sequence[str], shown: Sequence[Sequence[Image.Image]], grid: Grid | None = None
+) -> Worse:
     """A worse model behind the prompts and what they show."""
-    tokens = [tokenize(bundle, prompt, len(own)) for prompt, own in zip(prompts, shown, strict=True)]
+    tokens = [tokenize(bundle, prompt, len(own), grid) for prompt, own in zip(prompts, shown, strict=True)]
     seen = [image for own in shown for image in own]
-    return Worse(bundle.model.head, behind(bundle, tokens, False, seen))
+    return Worse(bundle.model.head, behind(bundle, tokens, False, seen, grid))
 
 
 def embed_prompts(bundle: Bundle, ids: Tensor, images: Sequence[Image.Image]) -> Tensor:
@@ -194,7 +209,9 @@ def embed_prompts(bundle: Bundle, ids: Tensor, images: Sequence[Image.Image]) ->
     return embeds
 
 
-def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float) -> int:
+def largest_batch(
+    bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float, grid: Grid | None = None
+) -> int:
     """How many images fit into ``memory_gib`` beside the weights, by an estimate that leans to too few; at least 1.
 
     An image's share: the keys and values of its rows in all blocks, their mask, the widest activations of one block,
@@ -202,13 +219,14 @@ def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, 
     """
     llm, head = bundle.model.config.llm, bundle.model.head
     size = next(bundle.model.parameters()).element_size()
-    length = prompt_length + 1 + head.num_tokens
+    tokens = head.num_tokens if grid is None else grid.tokens
+    length = prompt_length + 1 + tokens
     key_width = llm.num_kv_heads * llm.hidden_size // llm.num_heads
     cache = 2 * llm.num_layers * key_width * length * size
-    mask = (1 + head.num_tokens) * length * size
+    mask = (1 + tokens) * length * size
     activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
     rows = 1 if options.guidance == 1 else 2
-    share = rows * (cache + mask + activations + head.sample_bytes())
+    share = rows * (cache + mask + activations + head.sample_bytes() * max(1, tokens / head.num_tokens))
     return max(1, int(memory_gib * 2**30 / share))
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from janusflow.models.llm import LanguageModel, Rotary
+from janusflow.models.spans import placed
 
 Embed = Callable[[Tensor], Tensor]  # ids (R, P) to embeddings (R, P, D), of prompts that show images
 
@@ -44,6 +45,7 @@ class PromptRunner:
     Row r continues ``prompts[r]``; under guidance the rows of ``dropped`` follow (what is left of each prompt, see
     :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`), with the span at the same positions. ``sees_all``: the
     span's positions see each other fully. ``embed``: what turns ids into embeddings, where it is not the LLM alone.
+    ``offsets``: the span's positions behind its first, (span,) or (span, 2) rows and columns (default: 0, 1, …).
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class PromptRunner:
         dropped: Sequence[list[int]] | None = None,
         sees_all: bool = False,
         embed: Embed | None = None,
+        offsets: Tensor | None = None,
     ) -> None:
         self.llm = llm
         device = llm.device
@@ -64,8 +67,8 @@ class PromptRunner:
         self.cache = llm.new_cache(len(ids), self.length + span, embeds.dtype)
         llm(embeds, torch.arange(self.length, device=device).expand(len(ids), -1), cache=self.cache)
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
-        first = torch.tensor(prefixes.begins, device=device).view(-1, 1)
-        self.rotary = llm.rotary(first + torch.arange(span, device=device), self.begin.dtype)
+        offsets = torch.arange(span) if offsets is None else offsets
+        self.rotary = llm.rotary(placed(torch.tensor(prefixes.begins), offsets).to(device), self.begin.dtype)
         within = torch.ones(span, span, dtype=torch.bool, device=device)
         within = within if sees_all else within.tril()
         behind = real[:, None, None, :].expand(-1, 1, span, -1)
@@ -93,6 +96,7 @@ class UncachedPromptRunner:
         dropped: Sequence[list[int]] | None = None,
         sees_all: bool = False,
         embed: Embed | None = None,
+        offsets: Tensor | None = None,
     ) -> None:
         self.llm = llm
         device = llm.device
@@ -102,8 +106,9 @@ class UncachedPromptRunner:
         self.prefix = (embed or llm.embed)(ids)
         self.span = self.prefix.new_zeros(len(ids), span, self.prefix.shape[-1])
         self.begin = llm.embed(torch.tensor(prefixes.last, device=device).unsqueeze(1))
-        positions = [[*range(self.length), *range(begin, begin + span)] for begin in prefixes.begins]
-        self.positions = torch.tensor(positions, device=device)
+        spans = placed(torch.tensor(prefixes.begins), torch.arange(span) if offsets is None else offsets)
+        words = torch.arange(self.length).view(1, -1, *[1] * (spans.dim() - 2))
+        self.positions = torch.cat([words.expand(len(ids), -1, *spans.shape[2:]), spans], dim=1).to(device)
         size = self.length + span
         seen = torch.cat([real, torch.ones(len(ids), span, dtype=torch.bool, device=device)], dim=1)
         causal = torch.ones(size, size, dtype=torch.bool, device=device).tril()

@@ -13,6 +13,7 @@ from torch import Tensor
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.transforms import to_images
 from janusflow.inference.images import sample_latents
+from janusflow.models.shapes import grid_for
 from janusflow.pipeline import Pipeline
 from janusflow.samplers import time_grid
 
@@ -49,6 +50,8 @@ class JanusFlowPipeline(DiffusionPipeline):
         return_dict: bool = True,
         callback_on_step_end: OnStepEnd | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        height: int | None = None,
+        width: int | None = None,
         **options: Any,
     ) -> ImagePipelineOutput | tuple[Any]:
         """The pictures, ``images`` of what is returned: PIL, or in [0, 1] (B, H, W, 3) ``np`` and (B, 3, H, W) ``pt``.
@@ -58,7 +61,8 @@ class JanusFlowPipeline(DiffusionPipeline):
         and the next ones count up, or one a picture; where it has got to does not matter. callback_on_step_end:
         ``(pipe, step, time, {"latents": …})`` after each step from 0 that began at that time (0 noise, 1 data; of codes
         the share drawn); latents that it returns take their place.
-        Raises ``ValueError`` as :meth:`janusflow.Pipeline.generate` does.
+        height, width: pixels (default: the model's square). Raises ``ValueError`` as
+        :meth:`janusflow.Pipeline.generate` does.
         """
         if output_type not in ("pil", "np", "pt", "latent"):
             raise ValueError(f"output_type must be pil, np, pt or latent, got {output_type!r}")
@@ -68,6 +72,10 @@ class JanusFlowPipeline(DiffusionPipeline):
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
             raise ValueError("there is no prompt")
+        if (height is None) != (width is None):
+            raise ValueError("height and width come together")
+        size = None if height is None or width is None else (height, width)
+        grid = None if size is None else grid_for(self.janusflow.model.config, size)
         named = {"steps": num_inference_steps, "guidance": guidance_scale}
         options |= {name: value for name, value in named.items() if value is not None}
         chosen = self.janusflow.model.config.head.sampling(self.janusflow.sampling, options)
@@ -79,15 +87,17 @@ class JanusFlowPipeline(DiffusionPipeline):
                 bar.total = steps
                 bar.update(done - bar.n)
                 if callback_on_step_end is not None:
-                    time = time_grid(steps, getattr(chosen, "shift", 1.0))[done - 1]
+                    of_head = getattr(self.janusflow.model.head, "shift", None)
+                    shift = getattr(chosen, "shift", 1.0) if of_head is None else of_head(chosen, latents)
+                    time = time_grid(steps, shift)[done - 1]
                     shown = dict.fromkeys(callback_on_step_end_tensor_inputs, latents)
                     found = callback_on_step_end(self, done - 1, time, shown) or {}
                     if found.get("latents", latents) is not latents:
                         latents.copy_(found["latents"])
 
-            batches = sample_latents(self.janusflow, texts, seeds, chosen, len(texts), on_step=on_step)
+            batches = sample_latents(self.janusflow, texts, seeds, chosen, len(texts), on_step=on_step, size=size)
             latents = torch.cat([*batches])
-        images = as_images(latents, codec, output_type)
+        images = as_images(latents, codec, output_type, grid)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     @property
@@ -121,11 +131,14 @@ class JanusFlowPipeline(DiffusionPipeline):
     enable_model_cpu_offload = enable_sequential_cpu_offload = enable_group_offload = _whole
 
 
-def as_images(latents: Tensor, codec: ImageCodec | None, output_type: OutputType) -> Any:
-    """Latents as pictures of that type, one decoded at a time as the engine does; without a codec as they are."""
+def as_images(
+    latents: Tensor, codec: ImageCodec | None, output_type: OutputType, grid: tuple[int, int] | None = None
+) -> Any:
+    """Latents, of ``grid`` where they are no square, as pictures of that type, one decoded at a time as the engine
+    does; without a codec as they are."""
     if codec is None:
         return latents.clone()  # no inference tensor
-    pixels = torch.cat([codec.decode(one) for one in latents.split(1)])
+    pixels = torch.cat([codec.decode(one, grid) for one in latents.split(1)])
     if output_type == "pil":
         return to_images(pixels)
     levels = (pixels + 1) / 2

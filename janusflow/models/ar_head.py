@@ -19,6 +19,7 @@ from janusflow.guidance import guide
 from janusflow.models.head import Again, GenerationHead, Glimpse, HeadConfig, Span, Worse
 from janusflow.models.mlp import mlp
 from janusflow.models.sizes import check_whole
+from janusflow.models.spans import Grid
 from janusflow.options import CodeSampling
 from janusflow.samplers import OnStep
 
@@ -51,6 +52,7 @@ class ARHead(GenerationHead):
     loss_name = "codes"
     dropped = "pad"
     latent_dtype = torch.long
+    any_shape = True  # codes in raster order, however many
     config: ARHeadConfig
     encoder: nn.Embedding
 
@@ -66,6 +68,9 @@ class ARHead(GenerationHead):
     def latent_shape(self) -> tuple[int]:
         """(N,)."""
         return (self.num_tokens,)
+
+    def latent_shape_of(self, grid: Grid) -> tuple[int]:
+        return (grid.tokens,)
 
     @property
     def codec_size(self) -> int:
@@ -93,8 +98,8 @@ class ARHead(GenerationHead):
         self, latents: Tensor, seeds: Tensor, fixed: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Embeddings (G, N, D) of the codes (G, N), and the codes, which are the loss's targets. Draws nothing."""
-        if latents.shape[1:] != self.latent_shape:
-            raise ValueError(f"the autoregressive head takes codes (G, {self.num_tokens}), got {tuple(latents.shape)}")
+        if latents.dim() != 2:
+            raise ValueError(f"the autoregressive head takes codes (G, N), got {tuple(latents.shape)}")
         return self.embed(latents), latents
 
     def loss(self, hidden: Tensor, state: Tensor, total: Tensor | None = None, again: Again | None = None) -> Tensor:
@@ -103,12 +108,13 @@ class ARHead(GenerationHead):
         The mean over the codes of an image, then over ``total`` images (default: G).
         """
         logits = self.logits(hidden[:, :-1]).float()
-        loss = F.cross_entropy(logits.flatten(0, 1), state.flatten(), reduction="sum") / self.num_tokens
+        loss = F.cross_entropy(logits.flatten(0, 1), state.flatten(), reduction="sum") / state.shape[1]
         return loss / (max(len(state), 1) if total is None else total.clamp(min=1))
 
-    def start(self, seeds: list[int], device: torch.device) -> Tensor:
+    def start(self, seeds: list[int], device: torch.device, grid: Grid | None = None) -> Tensor:
         """The uniform numbers (G, N) that the draws are a function of."""
-        numbers = [torch.rand(self.num_tokens, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        count = self.num_tokens if grid is None else grid.tokens
+        numbers = [torch.rand(count, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(numbers).to(device)
 
     def sample(
@@ -145,8 +151,8 @@ class ARHead(GenerationHead):
             if log_probs is not None:
                 log_probs.append(log_prob(logits, codes[:, number], options.temperature))
             if on_step is not None:
-                on_step(number + 1, self.num_tokens, codes[:, : number + 1])
-            if number + 1 < self.num_tokens:
+                on_step(number + 1, start.shape[1], codes[:, : number + 1])
+            if number + 1 < start.shape[1]:
                 embeds = self.embed(codes[:, number : number + 1])
                 hidden = span(embeds.repeat(len(hidden) // len(embeds), 1, 1), at=number + 1)
                 if worse:

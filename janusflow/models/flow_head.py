@@ -2,12 +2,15 @@
 
 [.. prompt, time token, N tokens of the noisy latent]: the velocity comes from the hidden states behind them.
 
+Latents are maps of any height and width that the patch divides; a square of ``latent_size`` by default.
+
 Legend: G images, C latent channels, S latent side, N image tokens, D LLM hidden size.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -16,11 +19,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from janusflow.flow import TimeConfig, interpolate, sample_time_pairs, sample_times, velocity_loss
+from janusflow.flow import TimeConfig, interpolate, sample_time_pairs, sample_times, shift_times, velocity_loss
 from janusflow.guidance import guided_velocity
 from janusflow.models.head import Again, GenerationHead, Glimpse, HeadConfig, Span, Worse
 from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
+from janusflow.models.spans import Grid
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, IntervalEmbedding
 from janusflow.options import FlowSampling
 from janusflow.samplers import OnStep, Velocity, integrate, time_grid
@@ -33,6 +37,9 @@ class FlowHeadConfig(HeadConfig):
     kind: str = "flow"
     latent_channels: int = 4
     latent_size: int = 48  # side of the latent: image size over the VAE's factor
+    # What a VAE's latents come to unit variance by: its own factors; or (normalized) the stored statistics of each
+    # channel that stand beside its weights (janusflow measure-codec).
+    latents: Literal["scaled", "normalized"] = "scaled"
     patch_size: int = 2  # latent positions per token, along a side
     width: int = 768  # channels of the encoder; the decoder's blocks have twice as many
     encoder_blocks: int = 2
@@ -91,6 +98,7 @@ class FlowHead(GenerationHead):
     loss_name = "flow"
     dropped = "gap"
     latent_dtype = torch.float32
+    any_shape = True
     encoder: GenerationEncoder
     config: FlowHeadConfig
 
@@ -111,6 +119,10 @@ class FlowHead(GenerationHead):
     def latent_shape(self) -> tuple[int, int, int]:
         """(C, S, S)."""
         return self.config.latent_channels, self.config.latent_size, self.config.latent_size
+
+    def latent_shape_of(self, grid: Grid) -> tuple[int, int, int]:
+        rows, columns = (self.config.patch_size * count for count in grid)
+        return self.config.latent_channels, rows, columns
 
     @property
     def codec_size(self) -> int:
@@ -133,8 +145,12 @@ class FlowHead(GenerationHead):
 
         r: (G,), of average velocities the times to which they are meant (default: t, the velocity itself).
         """
-        if z_t.shape[1:] != self.latent_shape:
-            raise ValueError(f"the flow head takes latents (G, {self.latent_shape}), got {tuple(z_t.shape)}")
+        channels, patch = self.config.latent_channels, self.config.patch_size
+        if z_t.dim() != 4 or z_t.shape[1] != channels or z_t.shape[2] % patch or z_t.shape[3] % patch:
+            raise ValueError(
+                f"the flow head takes latents (G, {channels}, H, W) with sides that {patch} divides, got "
+                f"{tuple(z_t.shape)}"
+            )
         features = self.encoder(z_t.to(self.encoder.in_conv.weight.dtype), t)
         if self.interval_embed is not None:
             interval = torch.zeros_like(t) if r is None else r - t
@@ -145,7 +161,7 @@ class FlowHead(GenerationHead):
     def decode(self, hidden: Tensor, features: GenerationFeatures) -> Tensor:
         """The velocity (G, C, S, S) from the LLM's hidden states of the span (G, 1 + N, D)."""
         tokens = self.decoder_aligner(self.decoder_norm(hidden[:, 1:]))
-        grid = rearrange(tokens, "g (h w) c -> g c h w", h=self.config.grid)
+        grid = rearrange(tokens, "g (h w) c -> g c h w", h=features.map.shape[2], w=features.map.shape[3])
         return self.decoder(grid, *features)
 
     def prepare(
@@ -165,6 +181,8 @@ class FlowHead(GenerationHead):
         noise = fixed.get("noise")
         generators = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
         t, r = (times.to(x.device) for times in self._times(generators))
+        if self.time.by_tokens:
+            t, r = (shift_times(times, self._growth(x)) for times in (t, r))
         z_0 = torch.stack([torch.randn(x.shape[1:], generator=g) for g in generators]) if generators else x.cpu()
         begun = [] if noise is None else [number for number, seed in enumerate(noise.tolist()) if seed >= 0]
         if noise is not None and begun:
@@ -186,9 +204,18 @@ class FlowHead(GenerationHead):
         """The rectified-flow loss (Eq. 7) from the span's hidden states (G, 1 + N, D), over ``total`` images."""
         return velocity_loss(self.decode(hidden, state.features), state.x, state.z_0, total)
 
-    def start(self, seeds: list[int], device: torch.device) -> Tensor:
+    def _growth(self, latents: Tensor) -> float:
+        """sqrt(N / N_square) of latents (G, C, H, W)."""
+        return math.sqrt(latents[0, 0].numel() if len(latents) else 0) / self.config.latent_size
+
+    def shift(self, options: FlowSampling, latents: Tensor) -> float:
+        """The time shift of drawing latents of this shape."""
+        return options.shift * (self._growth(latents) if options.shift_scale == "tokens" else 1)
+
+    def start(self, seeds: list[int], device: torch.device, grid: Grid | None = None) -> Tensor:
         """z_0 (G, C, S, S) in fp32. Image i depends on ``seeds[i]`` alone, and not on the device."""
-        noise = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        shape = self.latent_shape if grid is None else self.latent_shape_of(grid)
+        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.stack(noise).to(device)
 
     def sample(
@@ -204,7 +231,7 @@ class FlowHead(GenerationHead):
         Every evaluation of the velocity runs the whole span, (R, 1 + N, D).
         """
         guided = self.guided(span, options, worse)
-        return integrate(guided, start, options.steps, options.sampler, options.shift, on_step)
+        return integrate(guided, start, options.steps, options.sampler, self.shift(options, start), on_step)
 
     def guided(self, span: Span, options: FlowSampling, worse: Worse | None = None) -> Velocity:
         """The guided velocity behind the span, as the solvers take it."""
@@ -228,8 +255,9 @@ class FlowHead(GenerationHead):
     def glimpse(self, before: Tensor, latents: Tensor, done: int, options: FlowSampling) -> Glimpse:
         """The predicted clean latents z + (1 - t) v, with the velocity v that the step from t went along: the solver's,
         guided, and of several evaluations their mean."""
-        t, r = time_grid(options.steps, options.shift)[done - 1 : done + 1].tolist()
-        return Glimpse(before + (1 - t) * (latents - before) / (r - t), self.num_tokens, f"t = {t:.2f}")
+        t, r = time_grid(options.steps, self.shift(options, latents))[done - 1 : done + 1].tolist()
+        tokens = latents[0, 0].numel() // self.config.patch_size**2
+        return Glimpse(before + (1 - t) * (latents - before) / (r - t), tokens, f"t = {t:.2f}")
 
     def velocity(self, span: Span) -> Velocity:
         """The velocity behind the span's first rows, as the solvers take it."""

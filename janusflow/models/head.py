@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from janusflow.config import Choice
+from janusflow.models.spans import Grid
 from janusflow.options import SamplingOptions, with_options
 from janusflow.registry import Registry
 from janusflow.samplers import OnStep
@@ -114,19 +115,24 @@ class GenerationHead(nn.Module, ABC):
     dropped: ClassVar[DropForm]
     latent_dtype: ClassVar[torch.dtype]  # of what an image codec gives: floating point of a VAE, long of a VQ tokenizer
     sees_all: bool = False  # image positions see each other fully, not causally
+    any_shape: ClassVar[bool] = False  # draws images of other grids than the square that its configuration names
     two_times: bool = False  # a loss of the model wants a second time of every image (see Loss)
     config: Any
     encoder: nn.Module  # latents to features, for models that understand with them too
 
     @property
     def num_tokens(self) -> int:
-        """N, the image positions of a span."""
+        """N, the image positions of a square image's span."""
         return self.config.grid**2
 
     @property
     @abstractmethod
     def latent_shape(self) -> tuple[int, ...]:
-        """The shape of one image's latents."""
+        """The shape of one square image's latents."""
+
+    def latent_shape_of(self, grid: Grid) -> tuple[int, ...]:
+        """The shape of the latents of an image of so many tokens; of heads that draw ``any_shape``."""
+        return self.latent_shape
 
     @property
     @abstractmethod
@@ -160,8 +166,11 @@ class GenerationHead(nn.Module, ABC):
         """
 
     @abstractmethod
-    def start(self, seeds: list[int], device: torch.device) -> Tensor:
-        """What sampling starts from, image i's from ``seeds[i]`` alone, and equal on every device."""
+    def start(self, seeds: list[int], device: torch.device, grid: Grid | None = None) -> Tensor:
+        """What sampling starts from, image i's from ``seeds[i]`` alone, and equal on every device.
+
+        grid: of images that are no squares, which heads that draw ``any_shape`` are given; others need not take it.
+        """
 
     @abstractmethod
     def sample(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from janusflow.models.attention import Visible, attend, visible_in_segments
 from janusflow.models.norm import RMSNorm
 from janusflow.models.sizes import check_positive, check_whole
+from janusflow.models.spans import ImagePositions
 
 INITIAL_STD = 0.02  # of new weights
 
@@ -38,6 +39,7 @@ class LLMConfig:
     rope_theta: float = 10_000.0
     rms_norm_eps: float = 1e-6
     qk_norm: bool = False  # RMSNorm of each head's queries and keys before the rotary embedding (Chameleon, Sec. 2.3)
+    image_positions: ImagePositions = "raster"  # of drawn images (see models.spans)
 
     def __post_init__(self) -> None:
         check_whole(self, "llm", "vocab_size", "hidden_size", "intermediate_size", "num_layers")
@@ -213,9 +215,16 @@ class LanguageModel(nn.Module):
         return self.causal_lm.lm_head(hidden)
 
     def rotary(self, positions: Tensor, dtype: torch.dtype) -> Rotary:
-        """The rotary embedding at integer ``positions`` (B, L), computed in fp32, given in ``dtype``."""
+        """The rotary embedding at ``positions``, computed in fp32, given in ``dtype``.
+
+        positions: (B, L) integers; or (B, L, 2) rows and columns, of which every other pair of channels turns with the
+        row and the others with the column. Where both are the same, so is what comes.
+        """
         self.frequencies = self.frequencies.to(positions.device)
-        angles = positions.unsqueeze(-1).float() * self.frequencies
+        if positions.dim() == 3:
+            angles = positions.float()[..., torch.arange(len(self.frequencies)) % 2] * self.frequencies
+        else:
+            angles = positions.unsqueeze(-1).float() * self.frequencies
         angles = torch.cat([angles, angles], dim=-1)
         return Rotary(angles.cos().to(dtype), angles.sin().to(dtype))
 
@@ -232,7 +241,8 @@ class LanguageModel(nn.Module):
     ) -> LLMOutput:
         """Run the blocks.
 
-        embeds: (B, L, D). positions: (B, L) integers for the rotary embedding, or what :meth:`rotary` makes of them.
+        embeds: (B, L, D). positions: (B, L) or (B, L, 2), for the rotary embedding, or what :meth:`rotary` makes of
+        them.
         mask: (B, 1, L, K), boolean, True where a query may look, or what is added to attention's logits; None means
         causal, or for a single query all keys.
         cache: buffers of every block (:meth:`new_cache`). The pass writes its keys and values at ``begin`` and sees

@@ -12,7 +12,7 @@ C latent channels, s latent side, S image side.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from janusflow.losses import IGNORED, LOSSES, Loss, LossConfig, loss_module
 from janusflow.models.head import HEADS, HeadConfig
 from janusflow.models.llm import LanguageModel, LLMConfig, LLMOutput
+from janusflow.models.shapes import token_side
+from janusflow.models.spans import Grid, span_offsets
 from janusflow.models.vision import VisionConfig, VisionEncoder
 
 PADDING = -1  # segment number of positions that hold no sample
@@ -98,10 +100,20 @@ class Rows(NamedTuple):
     """
 
     ids: Tensor  # (B, L) token ids; what stands at an image slot is replaced
-    positions: Tensor  # (B, L) rotary positions; a dropped prompt leaves a gap
+    positions: Tensor  # (B, L) rotary positions, or (B, L, 2) rows and columns; a dropped prompt leaves a gap
     segments: Tensor  # (B, L) number of the sample at each position
     und_slots: Tensor  # (U, 1 + N) begin-of-understanding position and image positions
     gen_slots: Tensor  # (G, 1 + N) begin position (where the time token goes) and image positions
+    further: tuple[Tensor, ...] = ()  # likewise, of images of each further shape
+
+    @property
+    def drawn(self) -> tuple[Tensor, ...]:
+        """The slots of generated images, a tensor a shape."""
+        return (self.gen_slots, *self.further)
+
+    def of_shape(self, number: int) -> Rows:
+        """The same rows with the generated images of one shape alone."""
+        return self._replace(gen_slots=self.drawn[number], further=())
 
     def without_prompts(self) -> Rows:
         """The same rows, in which generated images see nothing of their prompts but the first token, as where guidance
@@ -109,13 +121,21 @@ class Rows(NamedTuple):
         flat = self.segments.flatten()
         span = torch.zeros_like(flat, dtype=torch.bool).index_fill(0, self.gen_slots.flatten(), True).view_as(self.ids)
         drawn = torch.isin(self.segments, flat[self.gen_slots[:, 0]])
-        return self._replace(
-            segments=torch.where(drawn & ~span & (self.positions > 0), -2 - self.segments, self.segments)
-        )
+        behind = (self.positions if self.positions.dim() == 2 else self.positions[..., 0]) > 0
+        return self._replace(segments=torch.where(drawn & ~span & behind, -2 - self.segments, self.segments))
 
     def lengths(self) -> Tensor:
         """Positions of each sample, (samples,)."""
         return self.segments[self.segments != PADDING].bincount()
+
+
+class Images(NamedTuple):
+    """Generated images of one shape."""
+
+    pixels: Tensor  # (G, 3, H, W) in [-1, 1]
+    latents: Any  # (G, …), or None before they are encoded
+    seeds: Tensor  # (G,) of what is random about each
+    noise: Any = None  # (G,) seeds of the noise that they began as, -1 for any
 
 
 class Counts(NamedTuple):
@@ -125,9 +145,9 @@ class Counts(NamedTuple):
     images: Tensor  # generated images
 
     @classmethod
-    def of(cls, labels: Tensor, latents: Tensor) -> Counts:
-        """Those of a batch that is the whole step."""
-        return cls((labels != IGNORED).sum(), torch.tensor(len(latents), device=labels.device))
+    def of(cls, labels: Tensor, *latents: Tensor) -> Counts:
+        """Those of a batch that is the whole step; ``latents`` of each shape."""
+        return cls((labels != IGNORED).sum(), torch.tensor(sum(map(len, latents)), device=labels.device))
 
 
 class Drawn(NamedTuple):
@@ -153,7 +173,7 @@ class Aside(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """A training pass, as losses see it."""
+    """A training pass, as losses see it: with the generated images of one shape."""
 
     model: UnifiedModel
     rows: Rows
@@ -225,23 +245,35 @@ class UnifiedModel(nn.Module):
         encoder = self.head.encoder if self.latent_encoder is None else self.latent_encoder
         return self.vision.span(self.head.features(images, encoder))
 
-    def embed_rows(self, rows: Rows, und: Tensor, gen: Tensor) -> Tensor:
-        """Embeddings (B, L, D) of the rows, with ``und`` (U, n, D) and ``gen`` (G, m, D) in the last slots."""
+    def embed_rows(self, rows: Rows, und: Tensor, *gen: Tensor) -> Tensor:
+        """Embeddings (B, L, D) of the rows, with ``und`` (U, n, D) and, of each shape, ``gen`` (G, m, D) in the last
+        slots."""
         embeds = self.llm.embed(rows.ids)
         flat = embeds.flatten(0, 1)
-        slots = torch.cat([rows.und_slots[:, -und.shape[1] :].flatten(), rows.gen_slots[:, -gen.shape[1] :].flatten()])
-        values = torch.cat([und.flatten(0, 1), gen.flatten(0, 1)]).to(flat.dtype)
+        spans = [*zip((rows.und_slots, *rows.drawn), (und, *gen), strict=True)]
+        slots = torch.cat([slots[:, -span.shape[1] :].flatten() for slots, span in spans])
+        values = torch.cat([span.flatten(0, 1) for _, span in spans]).to(flat.dtype)
         return flat.index_copy(0, slots, values).view_as(embeds)
+
+    def grid_of(self, pixels: Tensor) -> Grid:
+        """The tokens of images (B, 3, H, W)."""
+        token = token_side(self.config)
+        return Grid(pixels.shape[-2] // token, pixels.shape[-1] // token)
+
+    def span_offsets(self, grid: Grid) -> Tensor:
+        """Positions of a drawn image's span behind its first, (1 + N,) or (1 + N, 2)."""
+        return span_offsets(self.config.llm.image_positions, grid, self.config.head.grid)
 
     def run_llm(self, embeds: Tensor, rows: Rows, taps: tuple[int, ...] = (), whole: bool = True) -> LLMOutput:
         """The LLM over packed rows, whose samples never see each other; ``whole``: each of them is in one piece."""
         groups = None if whole else torch.zeros_like(rows.ids)  # which asks for a mask
         if self.head.sees_all:
-            numbers = torch.arange(1, len(rows.gen_slots) + 1, device=embeds.device).repeat_interleave(
-                rows.gen_slots.shape[1]
-            )
-            groups = torch.zeros(rows.ids.numel(), dtype=torch.long, device=embeds.device)
-            groups = groups.index_copy(0, rows.gen_slots.flatten(), numbers).view_as(rows.ids)
+            groups, first = torch.zeros(rows.ids.numel(), dtype=torch.long, device=embeds.device), 1
+            for slots in rows.drawn:
+                numbers = torch.arange(first, first + len(slots), device=embeds.device)
+                groups = groups.index_copy(0, slots.flatten(), numbers.repeat_interleave(slots.shape[1]))
+                first += len(slots)
+            groups = groups.view_as(rows.ids)
         return self.llm(embeds, rows.positions, taps=taps, segments=rows.segments, groups=groups)
 
     def forward(
@@ -254,6 +286,7 @@ class UnifiedModel(nn.Module):
         seeds: Tensor,
         counts: Counts | None = None,
         aside: Aside | None = None,
+        further: Sequence[Images] = (),
     ) -> dict[str, Tensor]:
         """The losses of one batch by name, scalars in fp32, not weighted; and what they note, which has no weight.
 
@@ -264,15 +297,21 @@ class UnifiedModel(nn.Module):
         gen_pixels: (G, 3, S, S) in [-1, 1], the clean images for REPA.
         latents: (G, …), the clean latents as the head takes them. seeds: (G,), of times and noise.
         counts: what the losses are means over, where this batch is one part of a step; default: the batch itself.
+        further: generated images of further shapes, in the order of ``rows.further``.
         """
         aside = aside or Aside()
-        gen, state = self.head.prepare(latents, seeds, aside.fixed)
+        shapes = [Images(gen_pixels, latents, seeds, aside.noise), *further]
+        asides = [aside._replace(noise=images.noise) for images in shapes]
+        drawn = [self.head.prepare(one.latents, one.seeds, own.fixed) for one, own in zip(shapes, asides, strict=True)]
         und = self.embed_understanding(und_images)
         losses = self.losses
         taps = tuple(tap for loss in losses.values() for tap in loss.taps)
-        output = self.run_llm(self.embed_rows(rows, und, gen), rows, taps)
-        counts = counts or Counts.of(labels, latents)
-        passed = (output.hidden, output.tapped, state, counts)
+        output = self.run_llm(self.embed_rows(rows, und, *(gen for gen, _ in drawn)), rows, taps)
+        counts = counts or Counts.of(labels, *(images.latents for images in shapes))
         notes: dict[str, Tensor] = {}
-        run = Forward(self, rows, labels, gen_pixels, und, *passed, aside, notes)
-        return {name: loss(run) for name, loss in losses.items()} | notes
+        runs = []
+        for number, (images, own, (_, state)) in enumerate(zip(shapes, asides, drawn, strict=True)):
+            passed = (output.hidden, output.tapped, state, counts)
+            runs.append(Forward(self, rows.of_shape(number), labels, images.pixels, und, *passed, own, notes))
+        found = {name: [loss(run) for run in (runs if loss.of_images else runs[:1])] for name, loss in losses.items()}
+        return {name: sum(parts[1:], parts[0]) for name, parts in found.items()} | notes

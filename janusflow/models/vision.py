@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -78,13 +79,25 @@ class VisionEncoder(nn.Module):
         """The tower's transformer blocks."""
         return [] if self.tower is None else list(self.tower.blocks)
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """Patch features after the last block and norm: pixels (B, 3, S, S) in [-1, 1] -> (B, N, C)."""
+    def features(self, pixels: Tensor, any_shape: bool = False) -> Tensor:
+        """Patch features after the last block and norm: pixels (B, 3, H, W) in [-1, 1] -> (B, N, C).
+
+        any_shape: also for images of other shapes than the tower's square, with positions interpolated to their grid.
+        """
         assert self.tower is not None, "this model was built without SigLIP"
-        side = self.config.image_size
-        if pixels.shape[1:] != (3, side, side):
+        side, patch = self.config.image_size, self.config.patch_size
+        if pixels.shape[1:] == (3, side, side):
+            return self.tower.forward_features(pixels)
+        if not any_shape:
             raise ValueError(f"SigLIP takes (B, 3, {side}, {side}) pixels, got {tuple(pixels.shape)}")
-        return self.tower.forward_features(pixels)
+        if pixels.shape[1] != 3 or pixels.shape[2] % patch or pixels.shape[3] % patch:
+            raise ValueError(f"SigLIP takes (B, 3, H, W) pixels in patches of {patch}, got {tuple(pixels.shape)}")
+        patches = self.tower.patch_embed.proj(pixels)
+        positions = resample_abs_pos_embed(
+            self.tower.pos_embed, list(patches.shape[2:]), [self.config.grid] * 2, num_prefix_tokens=0
+        )
+        x = self.tower.norm_pre(patches.flatten(2).transpose(1, 2) + positions.to(patches.dtype))
+        return self.tower.norm(self.tower.blocks(x))
 
     def span(self, features: Tensor) -> Tensor:
         """What stands for an image in the LLM's sequence: features (B, N, C) -> (B, 1 + N or N, D)."""

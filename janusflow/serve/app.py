@@ -31,7 +31,7 @@ from janusflow.serve.errors import Patience, answer_errors, body_of, told
 from janusflow.serve.limits import LOOPBACK
 from janusflow.serve.metrics import Counted, Metrics
 from janusflow.serve.schemas import ChatRequest, ImageRequest, image_request
-from janusflow.serve.work import Drawing, End, Talk, Worker
+from janusflow.serve.work import Drawing, End, Shaped, Talk, Worker
 
 T = TypeVar("T")
 LEFT = Response(status_code=499)  # nobody reads it
@@ -59,14 +59,13 @@ class Service:
     async def draw(self, request: Request, asked: ImageRequest) -> Response:
         """Pictures of a prompt."""
         self.check_name(asked.model)
-        side = self.bundle.model.config.vision.image_size
-        if asked.size not in ("auto", f"{side}x{side}"):
-            raise ValueError(f"the model draws {side}x{side} pixels, got the size {asked.size[:20]!r}")
+        size = None if asked.size == "auto" else self.config.check_size(self.bundle, asked.size, height_first=False)
         if asked.n > self.config.max_images:
             raise ValueError(f"n is at most {self.config.max_images}, got {asked.n}")
-        options = self.config.check_drawing(self.bundle, asked.prompt, asked.options())
+        options = self.config.check_drawing(self.bundle, asked.prompt, asked.options(), size)
+        key = options if size is None else Shaped(options, size)
         first = secrets.randbits(32) if asked.seed is None else asked.seed
-        jobs = [Job(options, Drawing(asked.prompt, first + number)) for number in range(asked.n)]
+        jobs = [Job(key, Drawing(asked.prompt, first + number)) for number in range(asked.n)]
         self.batcher.submit(jobs)
         files = await self.wait(request, jobs, asyncio.gather(*map(only, jobs)))
         if files is None:

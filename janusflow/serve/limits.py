@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")  # names that this machine has for itself
+MOST_PIXELS = 2  # of a picture, over the model's own square
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # decoders that run no other program
 
 
@@ -52,20 +53,43 @@ class Limits:
 
         return read_image(source, name, FORMATS, int(self.max_megapixels * 1e6))
 
-    def check_drawing(self, bundle: Bundle, prompt: str, given: Mapping[str, Any]) -> Any:
-        """The options of a drawing: the model's own, and over them those ``given``.
+    def check_size(self, bundle: Bundle, text: str, height_first: bool = True) -> tuple[int, int] | None:
+        """Height and width in pixels of pictures whose size somebody wrote; None for the model's own square.
+
+        height_first: how it is written, else WIDTHxHEIGHT. Raises ``ValueError`` for a size that the model cannot draw,
+        or that is much more work than its own.
+        """
+        from janusflow.models.shapes import grid_for, parse_size
+
+        config = bundle.model.config
+        side = config.vision.image_size
+        if text.strip() == f"{side}x{side}":
+            return None
+        size = parse_size(text) if height_first else parse_size(text)[::-1]
+        if size[0] * size[1] > MOST_PIXELS * side**2:
+            raise ValueError(
+                f"the model draws {side}x{side} pixels, and at most {MOST_PIXELS} times as many, got the size {text}"
+            )
+        grid_for(config, size)
+        return size
+
+    def check_drawing(
+        self, bundle: Bundle, prompt: str, given: Mapping[str, Any], size: tuple[int, int] | None = None
+    ) -> Any:
+        """The options of a drawing of that size: the model's own, and over them those ``given``.
 
         Raises ``ValueError`` for options that only the machine's owner may set or that cannot be, and for a prompt that
         is empty, too long, or does not fit the model.
         """
         from janusflow.inference.images import tokenize
+        from janusflow.models.shapes import grid_for
 
         if not prompt.strip():
             raise ValueError("the prompt is empty")
         if len(prompt) > self.max_prompt:
             raise ValueError(f"a prompt has at most {self.max_prompt} characters, got {len(prompt)}")
         check_open(bundle.model.head.Options, given)
-        tokenize(bundle, prompt)
+        tokenize(bundle, prompt, grid=None if size is None else grid_for(bundle.model.config, size))
         return bundle.model.config.head.sampling(bundle.sampling, given)
 
     def listen(self) -> socket.socket:

@@ -37,7 +37,7 @@ class ImageRequest(Strict):
     prompt: str
     model: str | None = None
     n: int = Field(1, ge=1, description="pictures, with the seeds seed, seed + 1, …")
-    size: str = Field("auto", description="auto, or the model's own, such as 384x384")
+    size: str = Field("auto", description="auto, which is the model's square, or WIDTHxHEIGHT in pixels")
     seed: Seed | None = Field(None, description="of the first picture (default: a random one)")
     response_format: Literal["b64_json"] = "b64_json"
     user: str | None = Field(None, description="ignored")

@@ -21,6 +21,13 @@ class Drawing(NamedTuple):
     seed: int
 
 
+class Shaped(NamedTuple):
+    """The key of pictures of another size than the model's own."""
+
+    options: Any
+    size: tuple[int, int]  # pixels, height and width
+
+
 class Talk(NamedTuple):
     """One answer."""
 
@@ -48,14 +55,16 @@ class Worker:
 
     def draw(self, jobs: Sequence[Job]) -> None:
         """Tell each job its picture as a PNG file, which holds its settings."""
-        options: Any = jobs[0].key
+        key: Any = jobs[0].key
+        options, size = key if isinstance(key, Shaped) else (key, None)
         self.metrics.batches.labels("images").observe(len(jobs))
         prompts, seeds = [job.work.prompt for job in jobs], [job.work.seed for job in jobs]
         images = generate_images(
-            self.bundle, prompts, seeds, options, len(jobs), on_step=lambda done, steps, z: check_wanted(jobs)
+            self.bundle, prompts, seeds, options, len(jobs), on_step=lambda *_: check_wanted(jobs), size=size
         )
         for job, image in zip(jobs, images, strict=True):
-            job.tell(png_bytes(image, made_by(self.bundle, job.work.prompt, job.work.seed, options)))
+            facts = made_by(self.bundle, job.work.prompt, job.work.seed, options, size=size)
+            job.tell(png_bytes(image, facts))
         self.metrics.images.inc(len(jobs))
 
     def answer(self, jobs: Sequence[Job]) -> None:

@@ -9,10 +9,11 @@ import torch
 
 from janusflow.adapters import add_adapter
 from janusflow.checkpoints.adapters import unfold
-from janusflow.checkpoints.codecs import check_codec, load_codec
+from janusflow.checkpoints.codecs import fit_codec, load_codec
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained, read_config
 from janusflow.codecs.base import ImageCodec
 from janusflow.codecs.vq import VQCodec
+from janusflow.data.buckets import buckets_of
 from janusflow.data.template import ChatTemplate
 from janusflow.data.tokenizer import TextTokenizer
 from janusflow.models.head import GenerationHead, HeadConfig
@@ -45,6 +46,7 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
         raise ValueError(
             f"data.image_size {config.data.image_size} differs from model.vision.image_size {sizes.vision.image_size}"
         )
+    buckets_of(config.data.buckets, sizes)
     built = head_of(sizes)
     return sizes, ChatTemplate(tokenizer, chat, built.num_tokens, built.dropped)
 
@@ -112,7 +114,7 @@ def check_latents(side: int, sizes: ModelConfig, codec: ImageCodec) -> None:
             f"the image codec turns {side} pixels into {_shape(got)} latents, but model.head expects "
             f"{_shape(head.latent_shape)}"
         )
-    check_codec(codec, sizes)
+    fit_codec(codec, sizes)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ from janusflow.data.config import DataConfig
 from janusflow.data.template import ChatConfig
 from janusflow.losses import LOSSES
 from janusflow.models.head import HEADS, HeadConfig
+from janusflow.models.shapes import parse_size
 from janusflow.models.unified import ModelConfig
 from janusflow.training.optim import OptimConfig
 from janusflow.training.stages import StageConfig, check_parts
@@ -66,6 +67,7 @@ class ReportConfig:
     images_per_prompt: int = 2
     questions_per_kind: int = 40
     reference_images: int = 512  # rendered scenes behind the Frechet distance
+    size: str | None = None  # HEIGHTxWIDTH in pixels of the pictures (default: the model's square)
     batch_size: int = 32
     sampling: dict[str, Any] = field(default_factory=dict)  # over the run's
 
@@ -76,6 +78,8 @@ class ReportConfig:
         for name in ("prompts_per_tag", "images_per_prompt", "questions_per_kind", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"report.{name} must be at least 1, got {getattr(self, name)}")
+        if self.size is not None:
+            parse_size(self.size)
         if self.reference_images < 8:
             raise ValueError(f"report.reference_images must be at least 8, got {self.reference_images}")
 
@@ -156,6 +160,8 @@ class RunConfig:
             raise ValueError(f"one loss can learn from rollouts, and {', '.join(learning)} would")
         if learning and len(drawing) < len(self.stages):
             raise ValueError(f"the loss {learning[0]} learns from rollouts: every stage needs a rollout")
+        if drawing and self.data.buckets:
+            raise ValueError(f"stages.{drawing[0]}.rollout draws squares: it does not go with data.buckets")
         if drawing and not learning:
             raise ValueError(
                 f"stages.{drawing[0]}.rollout draws, and no loss learns of it: give nft, flow_grpo or grpo a weight"

@@ -22,6 +22,8 @@ from PIL import Image
 from janusflow.adapters import add_adapter
 from janusflow.checkpoints.codecs import load_codec
 from janusflow.codecs.base import ImageCodec
+from janusflow.data.buckets import buckets_of
+from janusflow.data.config import DataConfig
 from janusflow.data.mixture import share
 from janusflow.data.readers.files import URL
 from janusflow.data.reconstruction import ReconstructionConfig
@@ -66,20 +68,22 @@ class StageForecast(NamedTuple):
 class AssumedSource:
     """Samples of sources that are still elsewhere: images of the run's size, texts of 64 words."""
 
-    def __init__(self, side: int) -> None:
-        self.image = Image.new("RGB", (side, side))
+    def __init__(self, data: DataConfig) -> None:
+        side = data.image_size
+        self.images = [Image.new("RGB", (width, height)) for height, width in data.buckets or [[side, side]]]
 
     def understanding(self, index: int) -> UnderstandingSample:
-        return UnderstandingSample([self.image], [(ASSUMED, ASSUMED)])
+        return UnderstandingSample(self.images[:1], [(ASSUMED, ASSUMED)])
 
     def generation(self, index: int, first_sentence: float) -> GenerationSample:
-        return GenerationSample(self.image, ASSUMED)
+        return GenerationSample(self.images[index % len(self.images)], ASSUMED)
 
     def text(self, index: int) -> TextSample:
         return TextSample(ASSUMED)
 
     def reconstruction(self, index: int, config: ReconstructionConfig) -> GenerationSample:
-        return config.prompted(GenerationSample(self.image, ""), np.random.default_rng(index))
+        image = self.images[index % len(self.images)]
+        return config.prompted(GenerationSample(image, ""), np.random.default_rng(index))
 
 
 class Forecast:
@@ -92,11 +96,12 @@ class Forecast:
         self.load = load
         self.config = config = load([])
         self.sizes, self.template = read_start(config)
+        self.buckets = buckets_of(config.data.buckets, self.sizes)
         self.found: dict[str, int] = {}  # activations and gradients, by what they depend on
         self.elsewhere = [
             name for name, own in config.data.used_sources.items() if URL.match(str(getattr(own, "path", "")))
         ]
-        self.source: Any = AssumedSource(config.data.image_size)
+        self.source: Any = AssumedSource(config.data)
         if not self.elsewhere:
             self.source = MixedSource(config.data, config.seed, open_readers(config.data))
         self.codec = find_codec(config.parts.codec(self.sizes.head))
@@ -125,7 +130,7 @@ class Forecast:
         freeze(model, stage)
         fullest = max(self.first_steps(config, name), key=lambda batches: max(b.rows.ids.numel() for b in batches))
         lengths = torch.cat([batch.rows.lengths() for batch in fullest])
-        und, gen = (sum(len(getattr(b, kind)) for b in fullest) for kind in ("und_pixels", "gen_pixels"))
+        und, gen = sum(len(b.und_pixels) for b in fullest), sum(b.generated for b in fullest)
         flops = step_flops(model, lengths, und, gen)
         needs = stage_needs(model, stage, config)
         gradients = WIDE * count(p for p in model.parameters() if p.requires_grad)
@@ -146,7 +151,7 @@ class Forecast:
         """One process's micro-batches in the first steps of every mixture of a stage."""
         stage = config.stages[name]
         longest = config.data.max_length or self.sizes.llm.max_positions
-        builder = RowBuilder(self.template, self.sizes.vision.image_size, longest)
+        builder = RowBuilder(self.template, self.sizes.vision.image_size, longest, buckets=self.buckets)
         part = Part(0, processes(config), config.trainer.accumulate)
         number = list(config.stages).index(name)
         data = StepDataset(self.source, builder, stage, config.data, [config.seed, number], part)
@@ -189,7 +194,10 @@ class Forecast:
         """Bytes of activations and gradients of a model of ``sizes``; the same is not done twice."""
         trainer, adapter = config.trainer, config.adapter
         key = (sizes.llm.num_layers, stage.train, adapter, trainer.checkpoint_activations, trainer.accumulate)
-        shapes = [(batch.rows.ids.shape, len(batch.und_pixels), len(batch.gen_pixels)) for batch in batches]
+        shapes = [
+            (batch.rows.ids.shape, len(batch.und_pixels), [len(slots) for slots in batch.rows.drawn])
+            for batch in batches
+        ]
         kept = repr((*key, processes(config), shapes))
         if kept not in self.found:
             self.found[kept] = self._trace(sizes, config, stage, batches)

@@ -10,6 +10,7 @@ import torch
 from janusflow.config import overridden_key
 from janusflow.data.config import TASKS, DataConfig
 from janusflow.data.sources import MixedSource
+from janusflow.models.shapes import size_text as size_of
 from janusflow.training.config import RunConfig
 from janusflow.training.forecast import USED, Forecast, StageForecast, processes, without_weights
 from janusflow.training.memory import kinds, shards, size_text
@@ -29,6 +30,9 @@ def describe(forecast: Forecast, memory: float | None) -> tuple[str, bool]:
     lines += memory_table(found, divided, config.optim.algorithm)
     for name, stage in found.items():
         lines += ["", *step_lines(forecast, name, stage)]
+    if config.data.buckets:
+        shapes = (f"{size_of(one.size)} ({one.grid.tokens} tokens)" for one in forecast.buckets)
+        lines.append(f"generated images: {', '.join(shapes)} pixels, each in the nearest shape")
     if forecast.elsewhere:
         lines.append(f"not here yet: {', '.join(forecast.elsewhere)}; all texts are taken to have 64 words")
     if forecast.codec is None:

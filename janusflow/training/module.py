@@ -173,7 +173,7 @@ class UnifiedModule(L.LightningModule):
             lengths=torch.cat([batch.rows.lengths() for batch, _ in batches]),
             positions=sum(batch.rows.ids.numel() for batch, _ in batches),
             und_images=sum(len(batch.und_pixels) for batch, _ in batches),
-            gen_images=sum(len(batch.gen_pixels) for batch, _ in batches),
+            gen_images=sum(batch.generated for batch, _ in batches),
             faults=data.faults,
             all_faults=all_faults,
             left_out=data.left_out,
@@ -239,13 +239,16 @@ class UnifiedModule(L.LightningModule):
         seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels
         images = (seen, batch.gen_pixels, latents, batch.seeds)
         aside = Aside(self.reference, self.old, self.progress, batch.noise, verdicts)
+        further = [
+            one if one.latents is not None else one._replace(latents=self.encode(one.pixels)) for one in batch.further
+        ]
         with distributed.opened(self.reference), distributed.opened(self.old):
-            return model(batch.rows, batch.labels, *images, counts, aside)
+            return model(batch.rows, batch.labels, *images, counts, aside, further)
 
     def agree(self, data: Step | HeldOut, drawn: Sequence[Batch] = ()) -> tuple[Counts, bool, int]:
         """On all ranks: what the step's losses are means over, whether any was asked to end, the number of faults."""
         supervised = sum(int((batch.labels != IGNORED).sum()) for batch in data.micro_batches)
-        pictures = sum(len(batch.seeds) for batch in (*data.micro_batches, *drawn))
+        pictures = sum(batch.generated for batch in (*data.micro_batches, *drawn))
         numbers = [supervised, pictures, int(self.stop_requested), len(data.faults)]
         sums = distributed.sum_over_ranks(torch.tensor(numbers, device=self.device))
         _, _, stop, faults = sums.tolist()
@@ -282,11 +285,12 @@ class UnifiedModule(L.LightningModule):
         return self.stage.lr * rate_factor(self.stage, step)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Latents (G, …) of pixels (G, 3, S, S), also where G is 0."""
+        """Latents (G, …) of pixels (G, 3, H, W), also where G is 0."""
         if len(pixels):
             return self.codec.encode(pixels)
         head = self.model.head
-        return torch.empty(0, *head.latent_shape, dtype=head.latent_dtype, device=self.device)
+        shape = head.latent_shape_of(self.model.grid_of(pixels))
+        return torch.empty(0, *shape, dtype=head.latent_dtype, device=self.device)
 
 
 def step_seed(*numbers: int) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from janusflow.checkpoints.adapters import SETTINGS, unfold
 from janusflow.checkpoints.pretrained import Bundle, read_config
 from janusflow.config import load_config
+from janusflow.data.buckets import buckets_of
 from janusflow.data.config import DataConfig
 from janusflow.data.readers.base import Reader
 from janusflow.data.reconstruction import ReconstructionConfig
@@ -21,6 +22,7 @@ from janusflow.data.template import ChatTemplate
 from janusflow.inference.images import shorten
 from janusflow.losses import LOSSES
 from janusflow.models.head import HeadConfig
+from janusflow.models.shapes import grid_for, parse_size
 from janusflow.models.unified import ModelConfig
 from janusflow.rl.prompts import PROMPTS
 from janusflow.training import checkpoints, distributed
@@ -30,6 +32,7 @@ from janusflow.training.config import PartsConfig, RunConfig, TrainerConfig
 from janusflow.training.plan import check_stages
 from janusflow.training.stages import StageConfig
 from janusflow.weights import HUB_SETTINGS, model_folder, read_json_object
+from janusflow.worlds.source import world_of
 
 
 class Start(NamedTuple):
@@ -58,6 +61,7 @@ def check_start(config: RunConfig) -> None:
     config.adapter.check(sizes.llm)
     check_lengths(config, sizes, template)
     check_prompts(config, sizes, template)
+    check_report(config, sizes)
     for key, task, what in (
         ("examples", "generation", "captioned images"),
         ("reconstructions", "reconstruction", "images"),
@@ -75,7 +79,7 @@ def open_start(config: RunConfig, new: bool) -> Start:
     source = MixedSource(config.data, config.seed, readers)
     origin = last_state(Path(config.parts.run), config.model.head) if new and config.parts.run is not None else None
     bundle = build_bundle(config)
-    source.check_latents(bundle.required_codec, config.data.image_size)
+    source.check_latents(bundle.required_codec, config.data.drawn_size)
     return Start(bundle, readers, preview_examples(config, source, bundle), origin)
 
 
@@ -84,7 +88,8 @@ def preview_examples(config: RunConfig, source: MixedSource, bundle: Bundle) -> 
     examples: list[GenerationSample] = []
     if config.preview.examples:
         template, limit = bundle.template, bundle.model.config.llm.max_positions
-        examples += source.examples(config.preview.examples, lambda prompt: fits(prompt, template, limit))
+        tokens = max(bucket.grid.tokens for bucket in buckets_of(config.data.buckets, bundle.model.config))
+        examples += source.examples(config.preview.examples, lambda prompt: fits(prompt, template, limit, tokens))
     if config.preview.reconstructions:
         stages = [stage.reconstruction for stage in config.stages.values() if "reconstruction" in stage.tasks]
         shown, rng = [*stages, ReconstructionConfig()][0], np.random.default_rng(config.seed)
@@ -169,22 +174,23 @@ def own_sampling(checkpoint: str | None) -> list[dict[str, Any]]:
 def check_lengths(config: RunConfig, sizes: ModelConfig, template: ChatTemplate) -> None:
     """Raise ``ValueError`` for rows beyond the model's positions or below an image, and prompts that do not fit."""
     limit = sizes.llm.max_positions
+    tokens = max(bucket.grid.tokens for bucket in buckets_of(config.data.buckets, sizes))
     row = config.data.max_length or limit
     if row > limit:
         raise ValueError(f"data.max_length {row} is more than the {limit} positions of the language model")
     for name, stage in config.stages.items():
-        least = len(template.generation_prompt("", stage.instruction)) + template.image_tokens
+        least = len(template.generation_prompt("", stage.instruction)) + tokens
         if least > row and any(ratio.generation for ratio in stage.ratios):
             raise ValueError(f"{name} draws images, and one takes {least} tokens, more than the {row} of a row")
         for request in stage.reconstruction.requests if "reconstruction" in stage.tasks else ():
-            length = len(template.generation_prompt(request, stage.instruction, images=1)) + template.image_tokens
+            length = len(template.generation_prompt(request, stage.instruction, images=1)) + tokens
             if length > row:
                 raise ValueError(
                     f"{name} draws images again, and one takes {length} tokens with {shorten(request)!r}, more than "
                     f"the {row} of a row"
                 )
     for prompt in config.preview.prompts:
-        if not fits(prompt, template, limit):
+        if not fits(prompt, template, limit, tokens):
             raise ValueError(f"preview.prompts: {shorten(prompt)!r} and an image take more than {limit} positions")
 
 
@@ -203,9 +209,26 @@ def check_prompts(config: RunConfig, sizes: ModelConfig, template: ChatTemplate)
             raise ValueError(f"stages.{name}.rollout.prompts: {error}") from error
 
 
-def fits(prompt: str, template: ChatTemplate, limit: int) -> bool:
-    """Whether a prompt and its image take at most ``limit`` positions. Raises ``ValueError`` for a reserved token."""
-    return len(template.generation_prompt(prompt)) + template.image_tokens <= limit
+def check_report(config: RunConfig, sizes: ModelConfig) -> None:
+    """Raise ``ValueError`` for a size of the report's pictures that the model cannot draw, or nobody can judge."""
+    if config.report.size is None:
+        return
+    height, width = parse_size(config.report.size)
+    grid_for(sizes, (height, width))
+    world = world_of(config.data)
+    if world is not None and height != width and (world.cast, world.level) != ("shapes", "free"):
+        raise ValueError(
+            f"report.size {config.report.size}: pictures that are no squares are judged in the world shapes (free) "
+            f"alone, not in {world}"
+        )
+
+
+def fits(prompt: str, template: ChatTemplate, limit: int, tokens: int | None = None) -> bool:
+    """Whether a prompt and its image take at most ``limit`` positions. Raises ``ValueError`` for a reserved token.
+
+    tokens: of the image (default: the square's).
+    """
+    return len(template.generation_prompt(prompt)) + (tokens or template.image_tokens) <= limit
 
 
 def last_state(folder: Path, head: HeadConfig) -> Checkpoint:

@@ -20,6 +20,7 @@ from torch.distributed import DistError
 from janusflow.checkpoints.adapters import save_adapter
 from janusflow.checkpoints.pretrained import Bundle, save_pretrained
 from janusflow.config import load_config, overridden_key, save_config, to_dict
+from janusflow.data.buckets import buckets_of
 from janusflow.data.rows import RowBuilder
 from janusflow.models.unified import UnifiedModel
 from janusflow.rl.policy import PolicyLoss
@@ -227,7 +228,7 @@ class Run:
                 LossBands(name),
                 Validation(config.trainer.validate_every, name, partial(self._keep_best, averaged, name)),
                 SaveStates(self.checkpoints, names, config.trainer.save_every, config.trainer.keep),
-                Previews(averaged, config.preview, self.folder / "samples", name, opened.examples),
+                Previews(averaged, config.preview, self.folder / "samples", name, opened.examples, config.data.buckets),
                 StageProgress(config.stages, name, meter),
             ],
             limit_val_batches=0,  # Validation asks for the held-out samples itself
@@ -299,7 +300,8 @@ class Run:
     def _row_builder(self, bundle: Bundle) -> RowBuilder:
         sizes = bundle.model.config
         longest = self.config.data.max_length or sizes.llm.max_positions
-        return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing)
+        buckets = buckets_of(self.config.data.buckets, sizes)
+        return RowBuilder(bundle.template, sizes.vision.image_size, longest, bundle.preprocessing, buckets)
 
 
 def plain(error: Exception) -> Exception:

@@ -117,15 +117,20 @@ def step_peak(
                 def encode(pixels: Tensor) -> Tensor:
                     if codec is not None and len(pixels):
                         return codec.encode(pixels)
-                    return torch.zeros(len(pixels), *head.latent_shape, dtype=head.latent_dtype)
+                    shape = head.latent_shape_of(model.grid_of(pixels))
+                    return torch.zeros(len(pixels), *shape, dtype=head.latent_dtype)
 
                 latents = batch.gen_latents if batch.gen_latents is not None else encode(batch.gen_pixels)
                 seen = encode(batch.und_pixels) if model.config.sees_latents else batch.und_pixels
                 images = (seen, batch.gen_pixels, latents, batch.seeds)
                 aside = Aside(reference, progress=1.0, noise=batch.noise)
-                losses = model(batch.rows, batch.labels, *images, None, aside)
+                further = [
+                    one if one.latents is not None else one._replace(latents=encode(one.pixels))
+                    for one in batch.further
+                ]
+                losses = model(batch.rows, batch.labels, *images, None, aside, further)
                 model.total(losses).backward()
-                del losses, latents, seen, images, aside
+                del losses, latents, seen, images, aside, further
     except UNTRACEABLE as error:
         raise ValueError(f"its sizes depend on values: {error}") from error
     return found.peak

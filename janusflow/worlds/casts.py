@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from janusflow.worlds.scenes import Group, Thing
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
+Frame = tuple[float, float]  # a picture's width and height over its unit: the side of the square of the same area
+SQUARE: Frame = (1.0, 1.0)
 
 CASTS: Registry[type[Cast]] = Registry(
     "cast",
@@ -43,7 +46,7 @@ class Cast(ABC):
 
     @abstractmethod
     def draw(self, canvas: Image.Image, things: tuple[Thing, ...], style: str) -> Image.Image:
-        """The background ``canvas``, RGB and square, with the things on it."""
+        """The background ``canvas``, RGB, with the things on it, whose lengths are in its :func:`unit`."""
 
     @abstractmethod
     def held_out(self, group: Group) -> bool:
@@ -56,6 +59,12 @@ class Cast(ABC):
     def shade(self, color: str) -> RGB | None:
         """The exact paint of a colour, where a scene moves it a little; else None."""
         return None
+
+
+def unit(size: tuple[int, int]) -> float:
+    """The pixels that lengths of a scene are fractions of: a square's side, else the root of the area."""
+    one, other = size
+    return one if one == other else math.sqrt(one * other)
 
 
 @cache

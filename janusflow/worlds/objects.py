@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from janusflow.worlds.casts import Box, Cast
+from janusflow.worlds.casts import Box, Cast, unit
 from janusflow.worlds.vocabulary import COLORS
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class Objects(Cast):
         return canvas
 
     def _draw(self, canvas: Image.Image, thing: Thing, style: str) -> None:
-        small = thing.size * canvas.width <= SMALL
+        small = thing.size * unit(canvas.size) <= SMALL
         picture = drawing(thing.name, style, thing.color, thing.angle, thing.mirrored, small)
-        left, top, right, bottom = (round(edge * canvas.width) for edge in thing.box)
+        left, top, right, bottom = (round(edge * unit(canvas.size)) for edge in thing.box)
         fitted = picture.resize((max(right - left, 1), max(bottom - top, 1)), Image.Resampling.BICUBIC)
         canvas.paste(fitted, (left, top), fitted)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from janusflow.worlds.casts import Box, Cast
+from janusflow.worlds.casts import SQUARE, Box, Cast, Frame
 
 if TYPE_CHECKING:
     from janusflow.worlds.scenes import Group
@@ -46,13 +46,20 @@ class Placed(NamedTuple):
 
 
 def place_on_grid(
-    rng: np.random.Generator, cast: Cast, groups: tuple[Group, ...], style: str, shuffled: bool
+    rng: np.random.Generator,
+    cast: Cast,
+    groups: tuple[Group, ...],
+    style: str,
+    shuffled: bool,
+    frame: Frame = SQUARE,
 ) -> list[Placed]:
     """Upright things in distinct cells, moved a little inside the cell.
 
     A number of things is arranged as on dice, upright or lying, and groups fill the arrangement in reading order, or
-    in any (``shuffled``).
+    in any (``shuffled``). Raises ``ValueError`` for a frame that is no square: its cells are too low for the things.
     """
+    if frame != SQUARE:
+        raise ValueError("things stand on a grid in squares alone: pictures of other shapes are of the level 'free'")
     arrangements = ARRANGEMENTS[sum(group.count for group in groups)]
     arrangement = arrangements[rng.integers(len(arrangements))]
     cells = iter(rng.permutation(arrangement) if shuffled else arrangement)
@@ -69,7 +76,12 @@ def place_on_grid(
 
 
 def place_freely(
-    rng: np.random.Generator, cast: Cast, groups: tuple[Group, ...], style: str, shuffled: bool
+    rng: np.random.Generator,
+    cast: Cast,
+    groups: tuple[Group, ...],
+    style: str,
+    shuffled: bool,
+    frame: Frame = SQUARE,
 ) -> list[Placed]:
     """Things anywhere, of any size in the cast's range for so many, turned and mirrored as the cast allows."""
     smallest, largest = map(math.log, cast.sizes[sum(group.count for group in groups)])
@@ -88,11 +100,11 @@ def place_freely(
             size = shrunk * full
             for _ in range(TRIES):
                 x, y = (
-                    rng.uniform(MARGIN - size * low, 1 - MARGIN - size * high)
-                    for low, high in ((extent[0], extent[2]), (extent[1], extent[3]))
+                    rng.uniform(MARGIN - size * low, max(edge - MARGIN - size * high, MARGIN - size * low))
+                    for low, high, edge in ((extent[0], extent[2], frame[0]), (extent[1], extent[3], frame[1]))
                 )
                 box = _moved(extent, x, y, size)
-                if not any(_touch(box, other.box) for other in placed):
+                if box[3] <= frame[1] and box[2] <= frame[0] and not any(_touch(box, one.box) for one in placed):
                     placed.append(Placed(float(x), float(y), size, box, scale, angle, mirrored))
                     break
             else:

@@ -1,7 +1,12 @@
-"""Scenes: what is in a picture and where. Coordinates are fractions of the picture's side, y downwards."""
+"""Scenes: what is in a picture and where. Coordinates are fractions of the picture's unit, y downwards.
+
+The unit is the side of a square picture, and of another shape that of the square of the same area: so things are as
+large in it, and left of, above and the distance between mean what they do in a square.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -9,7 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from janusflow.worlds.casts import Box, Cast, cast_of
+from janusflow.worlds.casts import SQUARE, Box, Cast, Frame, cast_of, unit
 from janusflow.worlds.placement import LEVELS, Level, Placed, place_freely, place_on_grid
 from janusflow.worlds.vocabulary import BACKGROUNDS, COLORS, KINDS, RELATIONS, RGB
 
@@ -20,6 +25,7 @@ PAINTED = 0.35  # of the groups whose things have colours of their own, where th
 GRADIENT_SHARE, GRADIENT = 0.4, 16.0  # of the free scenes; levels from the middle to either end
 DOUBT = 0.06  # a scene about a relation is as far from GenEval's limit as a detector may err
 CLEAR = 0.035  # a centre this near to the border between two cells is in neither
+SAME_SHAPE = 0.02  # how far the logarithm of a picture's aspect ratio may be from its scene's
 SMALL, LARGE = 0.3, 0.7  # of the range that sizes come from: below and above, a thing is called so
 
 
@@ -54,8 +60,9 @@ class Thing:
     """One thing in a picture.
 
     color: None where it has its own colours; rgb: exact paint, of casts that are painted with one
-    x, y, size: centre and longer side upright, over the picture's side; angle: degrees counter-clockwise
-    box: of its pixels, over the picture's side; scale: 0 to 1, where in the range its size was drawn from
+    x, y, size: centre and longer side upright, over the picture's unit; angle: degrees counter-clockwise
+    box: of its pixels, over the picture's unit; scale: 0 to 1, where in the range its size was drawn from
+    frame: the picture's width and height over its unit
     """
 
     name: str
@@ -68,11 +75,12 @@ class Thing:
     scale: float
     angle: int = 0
     mirrored: bool = False
+    frame: Frame = SQUARE
 
     @property
     def cell(self) -> int | None:
         """The cell of the 3 x 3 grid in which its centre lies, in raster order; None near a border."""
-        column, row = (_third(value) for value in (self.x, self.y))
+        column, row = (_third(value / edge) for value, edge in zip((self.x, self.y), self.frame, strict=True))
         return None if column is None or row is None else 3 * row + column
 
     @property
@@ -115,6 +123,7 @@ class Scene:
     objects: tuple[Thing, ...]
     background: Background
     style: str = ""
+    frame: Frame = SQUARE  # the picture's width and height over its unit
 
     def members(self, group: int) -> tuple[Thing, ...]:
         """The things of group number ``group``."""
@@ -131,16 +140,28 @@ class Scene:
         cast = self.world.things
         return groups_held_out(cast, self.groups)
 
-    def render(self, side: int | None = None) -> Image.Image:
-        """The picture: RGB, ``side`` x ``side`` pixels (default: the cast's)."""
+    def render(self, size: int | tuple[int, int] | None = None) -> Image.Image:
+        """The picture, RGB. size: pixels of a side, or height and width (default: the cast's side).
+
+        Raises ``ValueError`` for another shape than the scene's own.
+        """
         cast = self.world.things
-        side = side or cast.image_size
-        return cast.draw(_ground(self.background, side), self.objects, self.style)
+        size = size or cast.image_size
+        height, width = (size, size) if isinstance(size, int) else size
+        if abs(math.log(width / height) - math.log(self.frame[0] / self.frame[1])) > SAME_SHAPE:
+            wide, high = self.frame
+            raise ValueError(f"a scene of the shape {wide:.2f} x {high:.2f} is not drawn at {width} x {height} pixels")
+        return cast.draw(_ground(self.background, height, width), self.objects, self.style)
 
 
-def render(scene: Scene, side: int | None = None) -> Image.Image:
+def render(scene: Scene, size: int | tuple[int, int] | None = None) -> Image.Image:
     """:meth:`Scene.render` as a function."""
-    return scene.render(side)
+    return scene.render(size)
+
+
+def frame_of(height: int, width: int) -> Frame:
+    """The frame of pictures of so many pixels."""
+    return SQUARE if height == width else (width / unit((width, height)), height / unit((width, height)))
 
 
 def groups_held_out(cast: Cast, groups: tuple[Group, ...]) -> bool:
@@ -173,9 +194,13 @@ def held_out_kinds(cast: Cast) -> tuple[str, ...]:
 
 
 def sample_scene(
-    rng: np.random.Generator, kind: str | None = None, split: Split = "train", world: World | None = None
+    rng: np.random.Generator,
+    kind: str | None = None,
+    split: Split = "train",
+    world: World | None = None,
+    frame: Frame = SQUARE,
 ) -> Scene:
-    """Draw a scene of ``world`` (default: the shapes, free).
+    """Draw a scene of ``world`` (default: the shapes, free), for pictures of that ``frame``.
 
     ``split="train"`` never shows a held-out composition; ``"held_out"`` always shows at least one.
     Raises ``ValueError`` for an unknown kind, or for a kind that has nothing to hold out.
@@ -190,11 +215,16 @@ def sample_scene(
         groups = _sample_groups(rng, kind, cast)
         if groups_held_out(cast, groups) == (split == "held_out"):
             break
-    return compose(rng, world, kind, groups)
+    return compose(rng, world, kind, groups, frame=frame)
 
 
 def compose(
-    rng: np.random.Generator, world: World, kind: str, groups: tuple[Group, ...], relation: str | None = None
+    rng: np.random.Generator,
+    world: World,
+    kind: str,
+    groups: tuple[Group, ...],
+    relation: str | None = None,
+    frame: Frame = SQUARE,
 ) -> Scene:
     """A scene of these groups: all that they do not say is drawn.
 
@@ -203,8 +233,10 @@ def compose(
     cast = world.things
     style = cast.styles[rng.integers(len(cast.styles))] if cast.styles else ""
     while True:
-        placed = (place_freely if world.free else place_on_grid)(rng, cast, groups, style, shuffled=kind == "position")
-        scene = Scene(world, kind, groups, _things(rng, cast, groups, placed), _background(rng, world.free), style)
+        place = place_freely if world.free else place_on_grid
+        placed = place(rng, cast, groups, style, shuffled=kind == "position", frame=frame)
+        things = _things(rng, cast, groups, placed, frame)
+        scene = Scene(world, kind, groups, things, _background(rng, world.free), style, frame)
         if kind != "position":
             return scene
         sure, possible = scene.relations(least=0.5 + DOUBT), scene.relations(least=0.5 - DOUBT)
@@ -242,10 +274,12 @@ def _sample_groups(rng: np.random.Generator, kind: str, cast: Cast) -> tuple[Gro
     )
 
 
-def _things(rng: np.random.Generator, cast: Cast, groups: tuple[Group, ...], placed: list[Placed]) -> tuple[Thing, ...]:
+def _things(
+    rng: np.random.Generator, cast: Cast, groups: tuple[Group, ...], placed: list[Placed], frame: Frame
+) -> tuple[Thing, ...]:
     owners = [group for group in groups for _ in range(group.count)]
     return tuple(
-        Thing(group.name, group.color, _paint(rng, cast, group.color), **place._asdict())
+        Thing(group.name, group.color, _paint(rng, cast, group.color), **place._asdict(), frame=frame)
         for group, place in zip(owners, placed, strict=True)
     )
 
@@ -267,14 +301,15 @@ def _background(rng: np.random.Generator, free: bool) -> Background:
     return Background(name, start, end, bool(rng.random() < 0.5))
 
 
-def _ground(background: Background, side: int) -> Image.Image:
+def _ground(background: Background, height: int, width: int) -> Image.Image:
     if background.start == background.end:
-        return Image.new("RGB", (side, side), background.start)
+        return Image.new("RGB", (width, height), background.start)
+    side = width if background.across else height
     start, end = (np.array(color, np.float32) for color in (background.start, background.end))
     steps = ((np.arange(side, dtype=np.float32) + 0.5) / side)[:, None]
     line = np.rint(start + steps * (end - start)).astype(np.uint8)
     line = line[None] if background.across else line[:, None]
-    return Image.fromarray(np.broadcast_to(line, (side, side, 3)).copy())
+    return Image.fromarray(np.broadcast_to(line, (height, width, 3)).copy())
 
 
 def _jitter(rng: np.random.Generator, rgb: RGB) -> RGB:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from janusflow.worlds.casts import Box, Cast
+from janusflow.worlds.casts import Box, Cast, unit
 from janusflow.worlds.vocabulary import COLORS, RGB
 
 if TYPE_CHECKING:
@@ -58,15 +58,15 @@ class Shapes(Cast):
         return extent(name)
 
     def draw(self, canvas: Image.Image, things: tuple[Thing, ...], style: str) -> Image.Image:
-        side = canvas.width
-        mask = Image.new("L", (side * SUPERSAMPLE,) * 2)
+        width, height = (SUPERSAMPLE * edge for edge in canvas.size)
+        mask = Image.new("L", (width, height))
         pen = ImageDraw.Draw(mask)
         for thing in things:
-            x, y, size = (value * mask.width for value in (thing.x, thing.y, thing.size))
+            x, y, size = (value * unit(mask.size) for value in (thing.x, thing.y, thing.size))
             pen.rectangle((0, 0, *mask.size), fill=0)
             draw_shape(pen, thing.name, x, y, size, 255, 0)
             assert thing.rgb is not None, "every shape has a paint"
-            canvas.paste(thing.rgb, mask=mask.resize((side, side), Image.Resampling.BOX))
+            canvas.paste(thing.rgb, mask=mask.resize(canvas.size, Image.Resampling.BOX))
         return canvas
 
     def held_out(self, group: Group) -> bool:

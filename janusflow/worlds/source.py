@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from janusflow.data.config import TASKS, DataConfig, SourceConfig, Task
 from janusflow.data.readers.base import HELD, Reader
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
+from janusflow.models.shapes import size_text
 from janusflow.worlds.captions import long_caption, short_caption, text_line
 from janusflow.worlds.placement import Level
 from janusflow.worlds.questions import sample_question
-from janusflow.worlds.scenes import World, sample_scene
+from janusflow.worlds.scenes import World, frame_of, sample_scene
 
 CAPTION_REQUEST = "generate the caption of this picture."
 
@@ -28,6 +29,8 @@ class WorldReader(Reader):
         cast: str = World.cast
         level: Level = World.level
         image_size: int | None = None  # pixels (default: the run's data.image_size)
+        # Shapes of pictures that are drawn, [height, width], one of them at random (default: the run's data.buckets).
+        shapes: list[list[int]] = field(default_factory=list)
         turns: int = 3  # questions in one understanding sample
         caption_share: float = 0.1  # share of understanding samples that ask for a caption instead
         long_captions: float = 0.1  # share of generation prompts that are long (before the cut to one sentence)
@@ -35,6 +38,8 @@ class WorldReader(Reader):
         def __post_init__(self) -> None:
             super().__post_init__()
             World(self.cast, self.level)
+            if self.level != "free" and any(height != width for height, width in self.shapes):
+                raise ValueError("pictures that are no squares are of the level 'free'")
             for name in ("caption_share", "long_captions"):
                 if not 0 <= getattr(self, name) <= 1:
                     raise ValueError(f"{name} of a world is a share in [0, 1], got {getattr(self, name)}")
@@ -43,6 +48,9 @@ class WorldReader(Reader):
 
         def at(self, image_size: int) -> WorldReader.Config:
             return self if self.image_size else dataclasses.replace(self, image_size=image_size)
+
+        def shaped(self, buckets: list[list[int]]) -> WorldReader.Config:
+            return self if self.shapes else dataclasses.replace(self, shapes=buckets)
 
     tasks = TASKS
 
@@ -54,7 +62,8 @@ class WorldReader(Reader):
         return sys.maxsize
 
     def describe(self, name: str, tasks: Sequence[Task]) -> str:
-        return f"the world {self.world} at {self.config.image_size} pixels, endless"
+        shapes = " ".join(map(size_text, self.config.shapes))
+        return f"the world {self.world} at {shapes or self.config.image_size} pixels, endless"
 
     def held_out(self, wanted: int) -> int:
         return wanted
@@ -79,9 +88,12 @@ class WorldReader(Reader):
 
     def generation(self, item: int, rng: np.random.Generator) -> GenerationSample:
         """A picture with a prompt."""
-        scene = sample_scene(rng, world=self.world)
+        shapes = self.config.shapes
+        side = self.config.image_size or self.world.things.image_size
+        height, width = shapes[rng.integers(len(shapes))] if shapes else (side, side)
+        scene = sample_scene(rng, world=self.world, frame=frame_of(height, width))
         caption = long_caption(scene, rng) if rng.random() < self.config.long_captions else short_caption(scene, rng)
-        return GenerationSample(scene.render(self.config.image_size), caption)
+        return GenerationSample(scene.render((height, width)), caption)
 
     def text(self, item: int, rng: np.random.Generator) -> TextSample:
         """A line of text."""

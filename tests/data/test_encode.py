@@ -209,3 +209,25 @@ def test_damaged_latents_are_made_again_and_follow_a_folder_that_grows(folder):
         file.write('\n{"file": "new.png", "captions": "one caption"}\n')
     encode_source(config, codec, 48)
     assert "new.png" in load_file(stored)
+
+
+def test_latents_of_several_shapes_are_those_of_the_nearest(folder, capsys):
+    """By the run's buckets, which the files name; others are refused."""
+    Image.new("RGB", (90, 40), "red").save(folder / "wide.png")
+    with (folder / "captions.jsonl").open("a") as file:
+        file.write('\n{"file": "wide.png", "captions": "one caption"}\n')
+    args = ["encode-latents", str(folder), "--vae", str(VAE), "--device", "cpu", "--buckets", "48x48", "32x64"]
+    assert cli.main(args) == 0
+    shapes = {name: tuple(one.shape) for name, one in load_file(folder / "latents" / "00000.safetensors").items()}
+    assert shapes["wide.png"] == (4, 8, 16) and {*shapes.values()} == {(4, 8, 16), (4, 12, 12)}
+    codec = LatentCodec.from_pretrained(VAE)
+    photos = {"photos": source_config("folder", path=str(folder), cached_latents=True)}
+    stored = MixedSource(DataConfig(sources=photos, buckets=[[48, 48], [32, 64]], held_out=0), 0)
+    stored.check_latents(codec, [[48, 48], [32, 64]])
+    with pytest.raises(ValueError, match=r"latents of 48x48 32x64 pixels by .* the run needs 48 pixels"):
+        stored.check_latents(codec, 48)
+    builder_takes = {stored.generation(index, 0.0).latent.shape for index in range(4)}
+    assert builder_takes == {(4, 8, 16), (4, 12, 12)}
+    capsys.readouterr()
+    assert cli.main([*args[:-1], "32"]) == 2
+    assert "a size is HEIGHTxWIDTH in pixels" in capsys.readouterr().err

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from eval.__main__ import main
-from eval.result import RESULT
+from eval.pages.report import protocol_text
+from eval.result import RESULT, score_lines
 from eval.store import SETTINGS, Store, drawn_by
+from janusflow.weights import ASSETS
 from tests.conftest import ROOT
 
 FEW = ["--prompts-per-tag", "2", "--images-per-prompt", "1", "--questions-per-kind", "1", "--reference-images", "8"]
@@ -89,6 +91,16 @@ def test_a_result_holds_scores_items_protocol_and_provenance(whole):
     assert result["protocol"]["judge"]["detector"] == "shapes oracle" and result["provenance"]["machine"]
     picture = Image.open(whole / "pictures" / drawn["path"])
     assert picture.text["prompt"] == drawn["prompt"] and picture.text["model"] == model["checkpoint"]
+
+
+def test_a_result_names_its_codecs_own_reconstruction(whole):
+    """Of the world that it is about, as the codec's card has it, which the model's folder took over."""
+    codec = result_of(whole)["codec"]
+    assert codec["digest"] == result_of(whole)["provenance"]["model"]["codec"]
+    card = json.loads((ASSETS / "shapes" / "card.json").read_text())["vae"]["reconstructions"]
+    assert codec["reconstructions"] == {where: one for where, one in card.items() if where.startswith("shapes (free),")}
+    assert len(codec["reconstructions"]) == 2 and "--cast shapes --level free" in codec["measured_by"]
+    assert "shapes (free), held out: rules 0.885, PSNR in dB 33.12" in "\n".join(score_lines(result_of(whole)))
 
 
 def test_a_finished_run_does_nothing_again(whole, models, monkeypatch):
@@ -292,3 +304,19 @@ def test_bad_input_is_one_line(models, tmp_path, capsys):
     ):
         fails(capsys, [*command(models / "flow", tmp_path / "out"), *more], message)
         assert not (tmp_path / "out" / SETTINGS).exists()
+
+
+def test_a_world_is_judged_at_another_size_which_the_protocol_names(models, tmp_path, capsys):
+    """The pictures have it, the scenes that they are compared with too; what cannot be is one line."""
+    out = tmp_path / "wide"
+    assert main(command(models / "flow", out, "--size", "32x64", "--questions-per-kind", "0")) == 0
+    result = result_of(out)
+    assert result["protocol"]["picture_size"] == "32x64" and "picture size 32x64" in protocol_text(result)
+    assert {Image.open(path).size for path in (out / "pictures").rglob("*.png")} == {(64, 32)}
+    assert result["items"][0]["verdict"]["side"] == pytest.approx((32 * 64) ** 0.5)
+    fails(capsys, command(models / "flow", tmp_path / "b", "--size", "30x64"), "multiples of 8 pixels")
+    fails(capsys, command(models / "flow", tmp_path / "b", "--size", "wide"), "a size is HEIGHTxWIDTH in pixels")
+    for more in (["--cast", "objects"], ["--level", "fixed"]):
+        fails(
+            capsys, command(models / "flow", tmp_path / "b", "--size", "32x64", *more), "the world shapes (free) alone"
+        )

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,3 +113,21 @@ def test_prompt_and_guidance_change_the_image(bundle):
 def test_unequal_lists_are_refused(bundle):
     with pytest.raises(ValueError, match="seeds"):
         generate_images(bundle, PROMPTS, [1], FlowSampling())
+
+
+@pytest.mark.parametrize("kind", ["flow", "codes"])
+def test_pictures_of_any_size_do_not_depend_on_their_batch(bundle, janus_bundle, kind):
+    model = bundle if kind == "flow" else janus_bundle
+    side = 32 if kind == "flow" else 16  # of the codec's pictures; the models are of 16 pixels
+    options = FlowSampling(2, 3.0, shift_scale="tokens") if kind == "flow" else CodeSampling(3.0)
+    wide = generate_images(model, PROMPTS, SEEDS, options, size=(8, 24))
+    assert {image.size for image in wide} == {(side * 24 // 16, side * 8 // 16)}
+    for number, image in enumerate(wide):
+        (alone,) = generate_images(model, PROMPTS[number : number + 1], [SEEDS[number]], options, size=(8, 24))
+        assert np.abs(np.asarray(alone, int) - np.asarray(image, int)).max() <= 1
+    square, same = (generate_images(model, PROMPTS, SEEDS, options, size=size) for size in (None, (16, 16)))
+    assert [image.tobytes() for image in square] == [image.tobytes() for image in same]
+    with pytest.raises(ValueError, match="multiples of 4 pixels, got the size 8x18"):
+        generate_images(model, PROMPTS, SEEDS, options, size=(8, 18))
+    with pytest.raises(ValueError, match="positions, more than the model's 256"):
+        generate_images(model, PROMPTS, SEEDS, options, size=(64, 64))

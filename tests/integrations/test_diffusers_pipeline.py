@@ -32,6 +32,21 @@ def test_pictures_are_the_engines_bit_for_bit(pipe):
     assert len(apart) == 2 and np.abs(np.asarray(apart[0], int) - np.asarray(drawn[1], int)).max() <= 1
 
 
+def test_height_and_width_are_the_engines_size(pipe):
+    times = []
+    drawn = pipe(
+        "a ring", 2, generator=seeded(5), height=8, width=24, shift_scale="tokens",
+        callback_on_step_end=lambda of, step, time, given: times.append(float(time)),
+    ).images  # fmt: skip
+    engine = pipe.janusflow.generate("a ring", seed=5, steps=2, size=(8, 24), shift_scale="tokens")
+    assert [one.tobytes() for one in drawn] == [one.tobytes() for one in engine]
+    assert drawn[0].width == 3 * drawn[0].height
+    shift = (12 / 16) ** 0.5  # tokens over the square's
+    assert times == pytest.approx([0.0, 0.5 / (0.5 + shift * 0.5)])
+    with pytest.raises(ValueError, match="height and width come together"):
+        pipe("a ring", 2, height=8)
+
+
 def test_codes_are_drawn_too(janus_bundle):
     pipe = JanusFlowPipeline(Pipeline(**vars(janus_bundle)))
     drawn = pipe("a ring", guidance_scale=2.0, generator=seeded(1)).images[0]

@@ -66,6 +66,14 @@ def test_pictures_are_those_of_the_engine_and_say_how_they_were_drawn(client, bu
     assert seeds[0] != seeds[1], "without a seed every picture is another"
 
 
+def test_a_size_is_width_and_height_as_in_the_endpoint_that_clients_know(client, bundle):
+    asked = {"prompt": PROMPTS[0], "seed": 5, "steps": 2, "guidance": 3}
+    drawn = pictures(client.post(DRAW, json={**asked, "size": "24x8"}))
+    expected = generate_images(bundle, PROMPTS[:1], [5], FlowSampling(2, 3.0), size=(8, 24))
+    assert drawn[0].width == 3 * drawn[0].height and close(drawn[0], expected[0])
+    assert drawn[0].text["size"] == "8x24"
+
+
 def test_an_image_is_the_same_alone_and_in_a_batch_of_other_prompts(bundle):
     app = build_app(bundle, "tiny", ServeConfig())
 
@@ -149,6 +157,8 @@ REFUSED = [  # path, what is sent, status, what the message names
     (DRAW, {"prompt": "a ring", "n": 0}, 422, "n:"),
     (DRAW, {"prompt": "a ring", "n": 9}, 422, "9"),
     (DRAW, {"prompt": "a ring", "size": "1024x1024"}, 422, "1024x1024"),
+    (DRAW, {"prompt": "a ring", "size": "10x16"}, 422, "multiples of 4"),
+    (DRAW, {"prompt": "a ring", "size": "large"}, 422, "large"),
     (DRAW, {"prompt": "a ring", "seed": -1}, 422, "seed"),
     (DRAW, {"prompt": "a ring", "seed": 2**64}, 422, "seed"),
     (DRAW, {"prompt": "a ring", "response_format": "url"}, 422, "response_format"),

@@ -16,6 +16,7 @@ from janusflow.worlds.scenes import (
     Thing,
     World,
     compose,
+    frame_of,
     groups_held_out,
     held_out_kinds,
     relations_between,
@@ -297,3 +298,33 @@ def test_held_out_scenes_show_what_training_never_shows(world):
 def test_what_there_is_not_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 32), (40, 56)])
+@pytest.mark.parametrize("cast", ["shapes", "objects"])
+def test_pictures_of_other_shapes_hold_their_things_as_large_as_squares_do(cast, size):
+    world, frame = World(cast, "free"), frame_of(*size)
+    root = (size[0] * size[1]) ** 0.5
+    assert frame == (size[1] / root, size[0] / root)
+    sizes = {frame: [], (1.0, 1.0): []}
+    for index in range(40):
+        scene = sample_scene(rng_of(21, index), KINDS[index % len(KINDS)], world=world, frame=frame)
+        assert scene.render(size).size == size[::-1]
+        for thing in scene.objects:
+            x0, y0, x1, y1 = thing.box
+            assert 0 <= x0 < x1 <= frame[0] and 0 <= y0 < y1 <= frame[1]
+            assert thing.cell is None or thing.cell % 3 == min(int(3 * thing.x / frame[0]), 2)
+        sizes[frame].append(scene.objects[0].size)
+        kind = KINDS[index % len(KINDS)]
+        sizes[1.0, 1.0].append(sample_scene(rng_of(21, index), kind, world=world).objects[0].size)
+    wide, square = (np.mean(found) for found in sizes.values())
+    assert wide == pytest.approx(square, rel=0.15)
+
+
+def test_a_scene_is_drawn_in_its_own_shape_and_a_grid_of_cells_is_for_squares():
+    scene = sample_scene(rng_of(22), world=World("shapes", "free"), frame=frame_of(32, 64))
+    scene.render((64, 128))
+    with pytest.raises(ValueError, match="is not drawn at 48 x 48 pixels"):
+        scene.render(48)
+    with pytest.raises(ValueError, match="are of the level 'free'"):
+        sample_scene(rng_of(22), world=World("shapes", "fixed"), frame=frame_of(32, 64))

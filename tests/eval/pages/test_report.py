@@ -10,7 +10,7 @@ from PIL import Image
 from eval.__main__ import main
 from eval.pages.page import Table
 from eval.pages.report import find_results, overview_table, papers_tables
-from eval.result import read_result, show
+from eval.result import read_result, score_lines, show
 
 MODEL = {"checkpoint": "0123", "resolution": 96, "dtype": "float32"}
 CONTENT = {
@@ -51,6 +51,20 @@ def test_the_page_holds_scores_pictures_and_the_papers_rows(tmp_path, capsys):
     Image.open(tmp_path / "out" / picture).verify()
     assert "data:image/png;base64," in (tmp_path / "out" / "report.html").read_text()
     assert r"mine (here) & 0.613 \\" in (tmp_path / "out" / "report.tex").read_text()
+
+
+def test_the_codecs_own_reconstruction_stands_beside_a_result(tmp_path):
+    """As its card has it, or the command that measures it."""
+    measured = {"photos, 384 pixels": {"psnr_db": 31.26, "pictures": 500}}
+    first = {"digest": "0f0f", "reconstructions": measured, "measured_by": "janusflow measure-codec"}
+    write_result(tmp_path / "a" / "geneval", codec=first)
+    write_result(tmp_path / "b" / "geneval", codec={**first, "reconstructions": {}})
+    assert main(["report", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "a: The image codec 0f0f alone: photos, 384 pixels: PSNR in dB 31.26, pictures 500." in page
+    assert "b: The image codec 0f0f alone: not measured (janusflow measure-codec)." in page
+    write_result(tmp_path / "c" / "geneval")
+    assert "alone" not in "\n".join(score_lines(read_result(tmp_path / "c" / "geneval" / "result.json")))
 
 
 def test_models_stand_side_by_side_and_what_is_incomplete_is_marked(tmp_path):

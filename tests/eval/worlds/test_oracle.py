@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from eval.worlds.oracle import Detection, detect
-from janusflow.worlds.scenes import Scene, World, held_out_kinds, sample_scene
+from janusflow.worlds.casts import unit
+from janusflow.worlds.scenes import Scene, World, frame_of, held_out_kinds, sample_scene
 from janusflow.worlds.shapes import SHAPES, draw_shape
 from janusflow.worlds.vocabulary import BACKGROUNDS, COLORS, KINDS
 
@@ -202,6 +203,16 @@ def test_other_sizes_are_read_with_boxes_in_their_own_pixels(size: int):
         found = detect(scene(index).render(size).convert("RGBA"))
         assert Counter((d.shape, d.color) for d in found) == Counter((t.name, t.color) for t in scene(index).objects)
         assert complaint(scene(index), found, size) == ""
+
+
+@pytest.mark.parametrize("size", [(32, 64), (64, 32), (40, 56), (80, 112)])
+def test_pictures_of_other_shapes_are_read_where_they_are_asked_for(size):
+    wrong = []
+    for index in range(40):
+        truth = sample_scene(np.random.default_rng([78, index]), world=World("shapes", "free"), frame=frame_of(*size))
+        wrong.append(complaint(truth, detect(truth.render(size), oblong=True), unit(size)))
+    wrong = [text for text in wrong if text]
+    assert len(wrong) <= 1, wrong[:3]
 
 
 def test_other_layouts_are_errors():
