@@ -15,13 +15,14 @@ from janusflow.models.unified import IGNORED, PADDING, Rows
 
 
 class TokenSequence(NamedTuple):
-    """One sample as tokens. ``und`` and ``gen`` list where its image spans begin (the begin position)."""
+    """One sample as tokens. ``und``, ``gen`` and ``source`` list where its image spans begin (the begin position)."""
 
     ids: list[int]
     positions: list[int]
     supervised: list[bool]
     und: list[int]
     gen: list[int]
+    source: Sequence[int] = ()  # of clean latents that its prompt shows
 
 
 class Placement(NamedTuple):
@@ -69,16 +70,20 @@ class RowBuilder:
             tokens = self.template.conversation(list(sample.turns), len(sample.images))
         return self.tokens(tokens, self._shown(tokens.ids))
 
-    def generation(self, sample: GenerationSample, instruction: bool, drop: bool) -> TokenSequence:
-        """Prompt and image span, which keeps its positions where the prompt is dropped, with all that it shows."""
+    def generation(
+        self, sample: GenerationSample, instruction: bool, drop: bool, words: bool = False
+    ) -> TokenSequence:
+        """Prompt and image span, which keeps its positions where the prompt is dropped, with all that it shows, or of
+        it the ``words`` alone."""
         prompt = self.template.generation_prompt(sample.prompt, instruction, len(sample.images))
         begin = len(prompt) - 1  # begin-of-image, the span's first position
-        kept = self.template.dropped_prompt(prompt) if drop else prompt[:-1]
+        kept = self.template.dropped_prompt(prompt, "all" if drop else "words") if drop or words else prompt[:-1]
         span = [prompt[-1]] + [self.template.tokenizer.image] * self.template.image_tokens
         positions = [*range(len(kept)), *range(begin, begin + len(span))]
         ids = [*kept, *span]
         self._check(len(ids))
-        return TokenSequence(ids, positions, [False] * len(ids), self._shown(kept), gen=[len(kept)])
+        und, source = self.template.spans(kept)
+        return TokenSequence(ids, positions, [False] * len(ids), und, gen=[len(kept)], source=source)
 
     def text(self, sample: TextSample) -> TokenSequence:
         """Text, all of it supervised; what a row cannot hold is cut off."""
@@ -104,9 +109,10 @@ class RowBuilder:
         und: Sequence[UnderstandingSample | DocumentSample | GenerationSample],
         gen: Sequence[GenerationSample],
         seeds: Sequence[int] | None = None,
+        source: Sequence[GenerationSample] = (),
     ) -> Batch:
-        """Pack ``sequences`` into rows. ``und`` and ``gen`` give the images that are seen and drawn, in the order of
-        their spans.
+        """Pack ``sequences`` into rows. ``und``, ``gen`` and ``source`` give the images that are seen, drawn and shown
+        as latents, in the order of their spans.
 
         ``seeds`` are those of the generated images (default 0, 1, …). No sequence at all makes one row of padding.
         Raises ``ValueError`` where a sample is longer than a row.
@@ -128,11 +134,12 @@ class RowBuilder:
             labels[row, place] = torch.tensor(_labels(sequence))
         und_slots = self._slots(placements, [sequence.und for sequence in sequences], shape[1])
         gen_slots = self._slots(placements, [sequence.gen for sequence in sequences], shape[1])
+        source_slots = self._slots(placements, [sequence.source for sequence in sequences], shape[1])
         latents = [sample.latent for sample in gen if sample.latent is not None]
         if len(latents) < len(gen) and any(sample.image is None for sample in gen):
             raise ValueError("pairs do not go with images whose latents are not stored: encode those first")
         return Batch(
-            rows=Rows(ids, positions, segments, und_slots, gen_slots),
+            rows=Rows(ids, positions, segments, und_slots, gen_slots, source_slots),
             labels=labels,
             und_pixels=self._stack(
                 [
@@ -145,6 +152,9 @@ class RowBuilder:
             gen_latents=torch.stack(latents) if latents and len(latents) == len(gen) else None,
             seeds=torch.tensor(range(len(gen)) if seeds is None else seeds, dtype=torch.long),
             noise=torch.tensor([-1 if sample.noise is None else sample.noise for sample in gen], dtype=torch.long),
+            source_pixels=self._stack(
+                [generation_pixels(image, self.image_size) for sample in source for image in sample.images]
+            ),
         )
 
     def _pixels(self, sample: GenerationSample) -> Tensor:
@@ -152,7 +162,7 @@ class RowBuilder:
             return torch.zeros(3, self.image_size, self.image_size)
         return generation_pixels(sample.image, self.image_size)
 
-    def _slots(self, placements: list[Placement], begins: list[list[int]], length: int) -> Tensor:
+    def _slots(self, placements: list[Placement], begins: Sequence[Sequence[int]], length: int) -> Tensor:
         starts = [
             p.row * length + p.start + begin for p, spans in zip(placements, begins, strict=True) for begin in spans
         ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from janusflow.data.tokenizer import TextTokenizer
+from janusflow.guidance import Dropped
 from janusflow.models.head import DropForm
 
 
@@ -35,15 +36,22 @@ class ChatTemplate:
     """Formats everything the model reads.
 
     image_tokens: N, the number of placeholders of one image. dropped: what is left of a prompt that guidance drops.
+    source_latents: what a prompt of an image shows stands in it twice, as understanding sees it and as clean latents.
     """
 
     def __init__(
-        self, tokenizer: TextTokenizer, config: ChatConfig, image_tokens: int, dropped: DropForm = "gap"
+        self,
+        tokenizer: TextTokenizer,
+        config: ChatConfig,
+        image_tokens: int,
+        dropped: DropForm = "gap",
+        source_latents: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.config = config
         self.image_tokens = image_tokens
         self.dropped = dropped
+        self.source_latents = source_latents
 
     def generation_prompt(self, prompt: str, instruction: bool = True, images: int = 0) -> list[int]:
         """Ids of the prompt of an image, begin-of-image last, which a flow head's time embedding replaces.
@@ -54,25 +62,46 @@ class ChatTemplate:
         before, behind = (f"{self.config.user}: ", f"\n\n{self.config.assistant}:") if instruction else ("", "")
         prompt, encode = prompt.strip(), self.tokenizer.encode
         if images:
-            ids = [*encode(before), *self._images(images), *encode(f"\n{prompt}".rstrip() + behind)]
+            shown = self._images(images, self.source_latents)
+            ids = [*encode(before), *shown, *encode(f"\n{prompt}".rstrip() + behind)]
         else:
             ids = encode(before + prompt + behind)
         return [self.tokenizer.bos, *ids, self.tokenizer.boi]
 
-    def _images(self, count: int) -> list[int]:
-        """Images, with a line break between two."""
+    def _images(self, count: int, latents: bool = False) -> list[int]:
+        """Images, with a line break between two; with ``latents`` a span of those behind each, which nothing closes."""
         special, ids = self.tokenizer, []
         for number in range(count):
             ids += special.encode("\n") if number else []
             ids += [special.boi, *[special.image] * self.image_tokens, special.eoi]
+            ids += [special.boi, *[special.image] * self.image_tokens] if latents else []
         return ids
 
-    def dropped_prompt(self, prompt: Sequence[int]) -> list[int]:
+    def spans(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Where the spans of images begin that understanding sees, and those of clean latents, in front of a drawn one.
+
+        The former are closed by end-of-image.
+        """
+        special, found = self.tokenizer, ([], [])  # type: tuple[TextTokenizer, tuple[list[int], list[int]]]
+        for begin, token in enumerate(ids):
+            if token == special.boi:
+                end = begin + 1 + self.image_tokens
+                found[self.source_latents and (end >= len(ids) or ids[end] != special.eoi)].append(begin)
+        return found
+
+    def dropped_prompt(self, prompt: Sequence[int], form: Dropped = "all") -> list[int]:
         """What stands in front of the span in the place of ``prompt``, whose last token is the span's first.
 
-        JanusFlow keeps the first token only, and the span where it was; Janus puts padding behind the first token.
+        JanusFlow keeps the first token only, and the span where it was; Janus puts padding behind the first token. Of
+        the form "words" the images that the prompt shows stay, with what is in front of them.
         """
-        return [prompt[0], *[self.tokenizer.pad] * (len(prompt) - 2 if self.dropped == "pad" else 0)]
+        kept = 1 if form == "all" else self._shown_end(prompt)
+        return [*prompt[:kept], *[self.tokenizer.pad] * (len(prompt) - 1 - kept if self.dropped == "pad" else 0)]
+
+    def _shown_end(self, prompt: Sequence[int]) -> int:
+        """Where the last image that a prompt shows ends; behind the first token where it shows none."""
+        und, source = self.spans(prompt[:-1])
+        return max([1, *(begin + 2 + self.image_tokens for begin in und), *(b + 1 + self.image_tokens for b in source)])
 
     def question(self, question: str, images: int = 1) -> list[int]:
         """Ids that end with the assistant's role, so that the answer comes next."""

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained
 from janusflow.data.reconstruction import REQUESTS
-from janusflow.data.transforms import central_square, to_images, understanding_pixels
+from janusflow.data.transforms import central_square, generation_pixels, to_images, understanding_pixels
+from janusflow.guidance import Dropped, dropped_forms
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.head import Worse
 from janusflow.models.llm import LanguageModel
@@ -107,6 +108,7 @@ def sample_latents(
         raise ValueError(f"the memory for a batch must be a number of GiB above 0, got {memory_gib}")
     shown = [[] if image is None else [central_square(image)] for image in images or [None] * len(prompts)]
     tokens = [tokenize(bundle, prompt, len(own)) for prompt, own in zip(prompts, shown, strict=True)]
+    weight = getattr(options, "image_guidance", None)
     if memory_gib is not None and tokens:
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib))
     note_foreign(bundle, prompts, [image for own in shown for image in own])
@@ -123,7 +125,8 @@ def sample_latents(
                 on_step(done, steps, latents)
 
         seen = [image for own in shown[part] for image in own]
-        runner = behind(bundle, tokens[part], options.guidance != 1 and worse is None, seen)
+        forms = dropped_forms(options.guidance, weight if seen else None) if worse is None else ()
+        runner = behind(bundle, tokens[part], forms, seen)
         given = {} if worse is None else {"worse": other_half(worse, prompts[part], shown[part])}
         yield head.sample(runner, head.start(list(seeds[part]), device), options, report, **given)
 
@@ -160,14 +163,14 @@ def _worse(path: str, written: int, device: str, dtype: torch.dtype) -> Bundle:
 
 
 def behind(
-    bundle: Bundle, tokens: Sequence[list[int]], guided: bool, images: Sequence[Image.Image] = ()
+    bundle: Bundle, tokens: Sequence[list[int]], forms: Sequence[Dropped] = (), images: Sequence[Image.Image] = ()
 ) -> PromptRunner:
-    """The LLM behind prompts' tokens, and where it is ``guided`` behind the dropped ones, too, which show no image.
+    """The LLM behind prompts' tokens, and behind each of the ``forms`` of dropped ones, too.
 
     images: what the prompts show, in their order.
     """
     head = bundle.model.head
-    dropped = [bundle.template.dropped_prompt(ids) for ids in tokens] if guided else None
+    dropped = [bundle.template.dropped_prompt(ids, form) for form in forms for ids in tokens] or None
     embed = partial(embed_prompts, bundle, images=images)
     return PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, dropped, head.sees_all, embed)
 
@@ -176,22 +179,38 @@ def other_half(bundle: Bundle, prompts: Sequence[str], shown: Sequence[Sequence[
     """A worse model behind the prompts and what they show."""
     tokens = [tokenize(bundle, prompt, len(own)) for prompt, own in zip(prompts, shown, strict=True)]
     seen = [image for own in shown for image in own]
-    return Worse(bundle.model.head, behind(bundle, tokens, False, seen))
+    return Worse(bundle.model.head, behind(bundle, tokens, images=seen))
 
 
 def embed_prompts(bundle: Bundle, ids: Tensor, images: Sequence[Image.Image]) -> Tensor:
-    """Embeddings (B, L, D) of prompts (B, L), whose image slots take all their images in turn."""
-    embeds = bundle.model.llm.embed(ids)
+    """Embeddings (B, L, D) of prompts (B, L), whose image slots take all their images in turn, and again where prompts
+    without their words follow."""
+    model = bundle.model
+    embeds = model.llm.embed(ids)
     if not images:
         return embeds
-    size = bundle.model.config.vision.image_size
+    size = model.config.vision.image_size
     pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in images])
-    aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
+    aligned = model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
     slots = ids == bundle.tokenizer.image
-    if bundle.model.vision.begin_embed is not None:
+    if model.vision.begin_embed is not None:
         slots |= ids == bundle.tokenizer.boi
-    embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
+    begins = [bundle.template.spans(row)[1] for row in ids.tolist()] if model.config.source_latents else []
+    if any(begins):
+        clean = torch.stack([generation_pixels(image, size) for image in images]).to(embeds.device)
+        shown = model.head.show(bundle.required_codec.encode(clean))
+        rows, places = (torch.tensor(one, device=ids.device) for one in zip(*enumerated(begins), strict=True))
+        places = places.unsqueeze(1) + torch.arange(shown.shape[1], device=ids.device)
+        slots[rows.unsqueeze(1), places] = False
+        embeds[rows.unsqueeze(1), places] = shown.repeat(len(rows) // len(shown), 1, 1).to(embeds.dtype)
+    aligned = aligned.flatten(0, 1).to(embeds.dtype)
+    embeds[slots] = aligned.repeat(int(slots.sum()) // len(aligned), 1)
     return embeds
+
+
+def enumerated(several: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    """All values with the number of the sequence that each is in."""
+    return [(number, value) for number, values in enumerate(several) for value in values]
 
 
 def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, memory_gib: float) -> int:
@@ -207,7 +226,7 @@ def largest_batch(bundle: Bundle, prompt_length: int, options: SamplingOptions, 
     cache = 2 * llm.num_layers * key_width * length * size
     mask = (1 + head.num_tokens) * length * size
     activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
-    rows = 1 if options.guidance == 1 else 2
+    rows = 1 + len(dropped_forms(options.guidance, getattr(options, "image_guidance", None)))
     share = rows * (cache + mask + activations + head.sample_bytes())
     return max(1, int(memory_gib * 2**30 / share))
 

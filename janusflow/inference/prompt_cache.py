@@ -1,6 +1,6 @@
 """The LLM behind a batch of prompts, whose keys and values are computed once.
 
-Legend: G prompts, R rows (G, or 2 G with guidance), P prefix length, N image tokens, n tokens of one pass, D hidden
+Legend: G prompts, R rows (G, and as many for each form of dropped prompts under guidance), P prefix length, N image tokens, n tokens of one pass, D hidden
 size, d size of an attention head.
 """
 
@@ -26,9 +26,12 @@ class Prefixes(NamedTuple):
 
     @classmethod
     def of(cls, prompts: Sequence[list[int]], dropped: Sequence[list[int]] | None) -> Prefixes:
-        """Rows of ``prompts``, followed by those of the ``dropped`` ones, which keep the prompts' positions."""
+        """Rows of ``prompts``, followed by those of the ``dropped`` ones, which keep the prompts' positions.
+
+        Of several forms of dropped prompts those of the first come first.
+        """
         ids = [*(prompt[:-1] for prompt in prompts), *(dropped or [])]
-        times = 1 if dropped is None else 2
+        times = 1 + len(dropped or ()) // max(len(prompts), 1)
         return cls(ids, [len(prompt) - 1 for prompt in prompts] * times, [prompt[-1] for prompt in prompts] * times)
 
     def padded(self) -> tuple[Tensor, Tensor]:
@@ -42,7 +45,8 @@ class PromptRunner:
     """The LLM behind a batch of prompts: a :class:`janusflow.models.head.Span`.
 
     Row r continues ``prompts[r]``; under guidance the rows of ``dropped`` follow (what is left of each prompt, see
-    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`), with the span at the same positions. ``sees_all``: the
+    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`, and of every one once more where they are dropped in two
+    forms), with the span at the same positions. ``sees_all``: the
     span's positions see each other fully. ``embed``: what turns ids into embeddings, where it is not the LLM alone.
     """
 

@@ -189,7 +189,8 @@ class Forecast:
         """Bytes of activations and gradients of a model of ``sizes``; the same is not done twice."""
         trainer, adapter = config.trainer, config.adapter
         key = (sizes.llm.num_layers, stage.train, adapter, trainer.checkpoint_activations, trainer.accumulate)
-        shapes = [(batch.rows.ids.shape, len(batch.und_pixels), len(batch.gen_pixels)) for batch in batches]
+        images = ("und_pixels", "gen_pixels", "source_pixels")
+        shapes = [(batch.rows.ids.shape, *(len(getattr(batch, kind)) for kind in images)) for batch in batches]
         kept = repr((*key, processes(config), shapes))
         if kept not in self.found:
             self.found[kept] = self._trace(sizes, config, stage, batches)

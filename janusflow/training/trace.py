@@ -123,9 +123,10 @@ def step_peak(
                 seen = encode(batch.und_pixels) if model.config.sees_latents else batch.und_pixels
                 images = (seen, batch.gen_pixels, latents, batch.seeds)
                 aside = Aside(reference, progress=1.0, noise=batch.noise)
-                losses = model(batch.rows, batch.labels, *images, None, aside)
+                sources = encode(batch.source_pixels) if model.config.source_latents else None
+                losses = model(batch.rows, batch.labels, *images, None, aside, sources)
                 model.total(losses).backward()
-                del losses, latents, seen, images, aside
+                del losses, latents, seen, images, aside, sources
     except UNTRACEABLE as error:
         raise ValueError(f"its sizes depend on values: {error}") from error
     return found.peak
