@@ -39,14 +39,16 @@ class Candidate:
 
     def check_prompt(self, drawing: Drawing) -> None:
         """Raise ``ValueError`` where the prompt with its image does not fit the model."""
-        positions = len(self.bundle.template.generation_prompt(drawing.prompt)) + self.bundle.model.head.num_tokens
+        ids = self.bundle.template.generation_prompt(drawing.prompt, images=len(drawing.images))
+        positions = len(ids) + self.bundle.model.head.num_tokens
         check_length(positions, self.bundle.model.llm, f"the prompt {shorten(drawing.prompt)!r} with its image")
 
     def draw(self, drawings: Sequence[Drawing]) -> list[Image.Image]:
         """A picture each, or a square grid where a drawing has several seeds."""
         prompts = [drawing.prompt for drawing in drawings for _ in drawing.seeds]
         seeds = [self.seed + seed for drawing in drawings for seed in drawing.seeds]
-        images = iter(generate_images(self.bundle, prompts, seeds, self.sampling, self.batch_size))
+        shown = [next(iter(drawing.read_images()), None) for drawing in drawings for _ in drawing.seeds]
+        images = iter(generate_images(self.bundle, prompts, seeds, self.sampling, self.batch_size, images=shown))
         return [square([next(images) for _ in drawing.seeds]) for drawing in drawings]
 
     def conversation(self, question: Question, images: Sequence[Image.Image], options: DecodingOptions) -> Conversation:

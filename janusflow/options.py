@@ -149,7 +149,7 @@ class FlowSampling(SamplingOptions):
         quiet=True,
         registry="janusflow.guidance:GUIDANCE",
     )
-    image_guidance: float | None = image_guidance()  # noqa: RUF009 - a field
+    image_guidance: float | None = image_guidance()
 
     def check(self) -> None:
         from janusflow.guidance import check_guidance  # here: both import torch
@@ -184,7 +184,7 @@ class CodeSampling(SamplingOptions):
     temperature: float = option(1.0, "of the draws; 0 is greedy", range=(0, 2, 0.05))
     top_k: int | None = option(None, "draw from that many likeliest codes (default: all)", range=(1, 16_384, 1))
     top_p: float = option(1.0, "draw from the fewest codes of this probability", range=(0.01, 1, 0.01))
-    image_guidance: float | None = image_guidance()  # noqa: RUF009 - a field
+    image_guidance: float | None = image_guidance()
 
     def check(self) -> None:
         from janusflow.decoding import check_decoding

@@ -70,9 +70,7 @@ class RowBuilder:
             tokens = self.template.conversation(list(sample.turns), len(sample.images))
         return self.tokens(tokens, self._shown(tokens.ids))
 
-    def generation(
-        self, sample: GenerationSample, instruction: bool, drop: bool, words: bool = False
-    ) -> TokenSequence:
+    def generation(self, sample: GenerationSample, instruction: bool, drop: bool, words: bool = False) -> TokenSequence:
         """Prompt and image span, which keeps its positions where the prompt is dropped, with all that it shows, or of
         it the ``words`` alone."""
         prompt = self.template.generation_prompt(sample.prompt, instruction, len(sample.images))

@@ -1,7 +1,7 @@
 """The LLM behind a batch of prompts, whose keys and values are computed once.
 
-Legend: G prompts, R rows (G, and as many for each form of dropped prompts under guidance), P prefix length, N image tokens, n tokens of one pass, D hidden
-size, d size of an attention head.
+Legend: G prompts, R rows (G, and as many for each form of dropped prompts under guidance), P prefix length, N image
+tokens, n tokens of one pass, D hidden size, d size of an attention head.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class PromptRunner:
     """The LLM behind a batch of prompts: a :class:`janusflow.models.head.Span`.
 
     Row r continues ``prompts[r]``; under guidance the rows of ``dropped`` follow (what is left of each prompt, see
-    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`, and of every one once more where they are dropped in two
-    forms), with the span at the same positions. ``sees_all``: the
-    span's positions see each other fully. ``embed``: what turns ids into embeddings, where it is not the LLM alone.
+    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`, and then of each once more where they are dropped in
+    two forms), with the span at the same positions. ``sees_all``: the span's positions see each other fully.
+    ``embed``: what turns ids into embeddings, where it is not the LLM alone.
     """
 
     def __init__(

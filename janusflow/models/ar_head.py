@@ -2,7 +2,8 @@
 
 [.. prompt, begin-of-image, code 1 .. code N]: code i is predicted from the position in front of it.
 
-Legend: G images, R rows (G, 2 G with guidance, or 3 G with one of words and one of an image), N codes of an image, K codes in the codebook, D LLM hidden size.
+Legend: G images, R rows (G, 2 G with guidance, or 3 G with one of words and one of an image), N codes of an image, K
+codes in the codebook, D LLM hidden size.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class ARHead(GenerationHead):
     def guided_logits(self, hidden: Tensor, weight: float, image_weight: float = 1.0) -> Tensor:
         """Guided logits (G, K) in fp32 from hidden states (R, D), the unconditional half last; R = G where w = 1.
 
-        With an ``image_weight`` other than 1, R = 3 G: the last two thirds are behind what is shown, and behind nothing.
+        With an ``image_weight`` other than 1, R = 3 G: the last thirds are behind what is shown, and behind nothing.
         """
         features = F.gelu(self.hidden(hidden))
         if image_weight != 1:

@@ -4,7 +4,8 @@ A head owns the image's span of the sequence: one begin position and N image pos
 span and what the loss is (training), and how an image is sampled with the LLM behind the prompts (generation). Another
 head is one file: a :class:`GenerationHead` with its ``Config`` and ``Options``, chosen by ``model.head.kind``.
 
-Legend: G images, R rows (G, 2 G with guidance, or 3 G with one of words and one of an image), N image tokens, D LLM hidden size, n tokens of one pass.
+Legend: G images, R rows (G, 2 G with guidance, or 3 G with one of words and one of an image), N image tokens, D LLM
+hidden size, n tokens of one pass.
 """
 
 from __future__ import annotations

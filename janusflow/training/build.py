@@ -34,8 +34,8 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
         found = read_config(folder)
         check_head(found.model.head, config.model.head, f"the model {path}")
         head, chat = config.model.head.over(found.model.head), found.chat
-        more = {"source_latents": config.model.source_latents or found.model.source_latents}
-        sizes = dataclasses.replace(found.model, losses=config.model.losses, head=head, **more)
+        shows = config.model.source_latents or found.model.source_latents
+        sizes = dataclasses.replace(found.model, losses=config.model.losses, head=head, source_latents=shows)
         vocabulary = folder / "tokenizer.json"
         if sizes.has_siglip and sizes.sees_latents:
             raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.losses.repa.weight=0")

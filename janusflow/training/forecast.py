@@ -81,6 +81,9 @@ class AssumedSource:
     def reconstruction(self, index: int, config: ReconstructionConfig) -> GenerationSample:
         return config.prompted(GenerationSample(self.image, ""), np.random.default_rng(index))
 
+    def editing(self, index: int) -> GenerationSample:
+        return GenerationSample(self.image, ASSUMED, images=[self.image])
+
 
 class Forecast:
     """What a run will take, and would with changes. Raises ``ValueError`` as a run's start does.
