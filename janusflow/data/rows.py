@@ -70,12 +70,11 @@ class RowBuilder:
             tokens = self.template.conversation(list(sample.turns), len(sample.images))
         return self.tokens(tokens, self._shown(tokens.ids))
 
-    def generation(self, sample: GenerationSample, instruction: bool, drop: bool, words: bool = False) -> TokenSequence:
-        """Prompt and image span, which keeps its positions where the prompt is dropped, with all that it shows, or of
-        it the ``words`` alone."""
+    def generation(self, sample: GenerationSample, instruction: bool, drop: bool) -> TokenSequence:
+        """Prompt and image span, which keeps its positions where the prompt is dropped, with all that it shows."""
         prompt = self.template.generation_prompt(sample.prompt, instruction, len(sample.images))
         begin = len(prompt) - 1  # begin-of-image, the span's first position
-        kept = self.template.dropped_prompt(prompt, "all" if drop else "words") if drop or words else prompt[:-1]
+        kept = self.template.dropped_prompt(prompt) if drop else prompt[:-1]
         span = [prompt[-1]] + [self.template.tokenizer.image] * self.template.image_tokens
         positions = [*range(len(kept)), *range(begin, begin + len(span))]
         ids = [*kept, *span]

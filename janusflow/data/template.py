@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from janusflow.data.tokenizer import TextTokenizer
-from janusflow.guidance import Dropped
 from janusflow.models.head import DropForm
 
 
@@ -57,24 +56,25 @@ class ChatTemplate:
         """Ids of the prompt of an image, begin-of-image last, which a flow head's time embedding replaces.
 
         ``instruction=False`` is the plain form of pre-training, ``<prompt><image>`` (Sec. 4.2). ``images``: how many
-        the prompt shows in front of its words, as questions do.
+        the prompt shows in front of its words, as questions do. With ``source_latents`` a span of each one's latents
+        stands behind all words, which no end-of-image closes: the drawn span's positions are then always as far from
+        those that show the same place, whatever is said.
         """
         before, behind = (f"{self.config.user}: ", f"\n\n{self.config.assistant}:") if instruction else ("", "")
         prompt, encode = prompt.strip(), self.tokenizer.encode
         if images:
-            shown = self._images(images, self.source_latents)
-            ids = [*encode(before), *shown, *encode(f"\n{prompt}".rstrip() + behind)]
+            ids = [*encode(before), *self._images(images), *encode(f"\n{prompt}".rstrip() + behind)]
+            ids += [self.tokenizer.boi, *[self.tokenizer.image] * self.image_tokens] * (images * self.source_latents)
         else:
             ids = encode(before + prompt + behind)
         return [self.tokenizer.bos, *ids, self.tokenizer.boi]
 
-    def _images(self, count: int, latents: bool = False) -> list[int]:
-        """Images, with a line break between two; with ``latents`` a span of those behind each, which nothing closes."""
+    def _images(self, count: int) -> list[int]:
+        """Images, with a line break between two."""
         special, ids = self.tokenizer, []
         for number in range(count):
             ids += special.encode("\n") if number else []
             ids += [special.boi, *[special.image] * self.image_tokens, special.eoi]
-            ids += [special.boi, *[special.image] * self.image_tokens] if latents else []
         return ids
 
     def spans(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -82,26 +82,20 @@ class ChatTemplate:
 
         The former are closed by end-of-image.
         """
-        special, found = self.tokenizer, ([], [])  # type: tuple[TextTokenizer, tuple[list[int], list[int]]]
+        special, und, source = self.tokenizer, list[int](), list[int]()
         for begin, token in enumerate(ids):
             if token == special.boi:
                 end = begin + 1 + self.image_tokens
-                found[self.source_latents and (end >= len(ids) or ids[end] != special.eoi)].append(begin)
-        return found
+                closed = not self.source_latents or (end < len(ids) and ids[end] == special.eoi)
+                (und if closed else source).append(begin)
+        return und, source
 
-    def dropped_prompt(self, prompt: Sequence[int], form: Dropped = "all") -> list[int]:
+    def dropped_prompt(self, prompt: Sequence[int]) -> list[int]:
         """What stands in front of the span in the place of ``prompt``, whose last token is the span's first.
 
-        JanusFlow keeps the first token only, and the span where it was; Janus puts padding behind the first token. Of
-        the form "words" the images that the prompt shows stay, with what is in front of them.
+        JanusFlow keeps the first token only, and the span where it was; Janus puts padding behind the first token.
         """
-        kept = 1 if form == "all" else self._shown_end(prompt)
-        return [*prompt[:kept], *[self.tokenizer.pad] * (len(prompt) - 1 - kept if self.dropped == "pad" else 0)]
-
-    def _shown_end(self, prompt: Sequence[int]) -> int:
-        """Where the last image that a prompt shows ends; behind the first token where it shows none."""
-        und, source = self.spans(prompt[:-1])
-        return max([1, *(begin + 2 + self.image_tokens for begin in und), *(b + 1 + self.image_tokens for b in source)])
+        return [prompt[0], *[self.tokenizer.pad] * (len(prompt) - 2 if self.dropped == "pad" else 0)]
 
     def question(self, question: str, images: int = 1) -> list[int]:
         """Ids that end with the assistant's role, so that the answer comes next."""

@@ -170,9 +170,21 @@ def behind(
     images: what the prompts show, in their order.
     """
     head = bundle.model.head
-    dropped = [bundle.template.dropped_prompt(ids, form) for form in forms for ids in tokens] or None
+    left = [without(bundle, ids, form) for form in forms for ids in tokens]
+    dropped, begins = [ids for ids, _ in left] or None, [begin for _, begin in left] or None
     embed = partial(embed_prompts, bundle, images=images)
-    return PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, dropped, head.sees_all, embed)
+    return PromptRunner(bundle.model.llm, tokens, 1 + head.num_tokens, dropped, head.sees_all, embed, begins)
+
+
+def without(bundle: Bundle, ids: list[int], form: Dropped) -> tuple[list[int], int]:
+    """What is left of a prompt in front of the drawn span, and where that begins: of one that shows images, and loses
+    its words, what an empty prompt is that shows them."""
+    template = bundle.template
+    shown = len(template.spans(ids[:-1])[0]) if form == "words" else 0
+    if not shown:
+        return template.dropped_prompt(ids), len(ids) - 1
+    wordless = template.generation_prompt("", images=shown)
+    return wordless[:-1], len(wordless) - 1
 
 
 def other_half(bundle: Bundle, prompts: Sequence[str], shown: Sequence[Sequence[Image.Image]]) -> Worse:

@@ -4,8 +4,8 @@ Understanding:  [.. begin-of-image, N aligned SigLIP tokens, end-of-image, quest
 Generation:     [.. prompt, time token, N tokens of the noisy latent]  ->  velocity from the N hidden states, or
                 [.. prompt, begin-of-image, N codes]  ->  each code from the hidden state in front of it
 Reconstruction: [.. begin-of-image, N aligned SigLIP tokens of the same image, end-of-image, request, as generation]
-Editing:        [.. N aligned SigLIP tokens of a source, end-of-image, (time token of t = 1, N tokens of its clean
-                latent), instruction, as generation]
+Editing:        [.. N aligned SigLIP tokens of a source, end-of-image, instruction, (time token of t = 1, N tokens of
+                its clean latent), as generation]
 
 Legend: B rows, L positions, D hidden size, U understanding images, G generated images, K sources, N tokens of an image,
 C latent channels, s latent side, S image side.

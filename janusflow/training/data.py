@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
@@ -87,18 +88,15 @@ class StepDataset(Dataset[Step]):
             count, begin = getattr(counts, task), getattr(first, task)
             draws = rng.random(count)
             drops = draws < self.config.prompt_drop
-            words = draws < self.config.prompt_drop + words_drop
+            wordless = draws < self.config.prompt_drop + words_drop
             numbers = rng.integers(0, 2**62, count)
             seeds.extend(int(numbers[i]) for i in share(count, own, parts))
-            return [
-                self._read(
-                    begin + i,
-                    read,
-                    lambda sample, i=i: builder.generation(sample, stage.instruction, bool(drops[i]), bool(words[i])),  # type: ignore[misc]
-                    rejects,
-                )
-                for i in share(count, own, parts)
-            ]
+
+            def build(i: int, sample: GenerationSample) -> TokenSequence:
+                sample = sample._replace(prompt="") if wordless[i] and not drops[i] else sample
+                return builder.generation(sample, stage.instruction, bool(drops[i]))
+
+            return [self._read(begin + i, read, partial(build, i), rejects) for i in share(count, own, parts)]
 
         found: list[tuple[Any, TokenSequence]] = [
             self._read(first.understanding + i, source.understanding, builder.understanding, rejects)
