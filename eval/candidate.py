@@ -42,14 +42,17 @@ class Candidate:
         """Raise ``ValueError`` where the prompt with its image does not fit the model."""
         head = self.bundle.model.head
         tokens = head.num_tokens if size is None else grid_for(self.bundle.model.config, size).tokens
-        positions = len(self.bundle.template.generation_prompt(drawing.prompt)) + tokens
+        ids = self.bundle.template.generation_prompt(drawing.prompt, images=len(drawing.images))
+        positions = len(ids) + tokens
         check_length(positions, self.bundle.model.llm, f"the prompt {shorten(drawing.prompt)!r} with its image")
 
     def draw(self, drawings: Sequence[Drawing], size: Size | None = None) -> list[Image.Image]:
         """A picture each, or a square grid where a drawing has several seeds. size: pixels, height and width."""
         prompts = [drawing.prompt for drawing in drawings for _ in drawing.seeds]
         seeds = [self.seed + seed for drawing in drawings for seed in drawing.seeds]
-        images = iter(generate_images(self.bundle, prompts, seeds, self.sampling, self.batch_size, size=size))
+        shown = [next(iter(drawing.read_images()), None) for drawing in drawings for _ in drawing.seeds]
+        asked = (self.bundle, prompts, seeds, self.sampling, self.batch_size)
+        images = iter(generate_images(*asked, images=shown, size=size))
         return [square([next(images) for _ in drawing.seeds]) for drawing in drawings]
 
     def conversation(self, question: Question, images: Sequence[Image.Image], options: DecodingOptions) -> Conversation:

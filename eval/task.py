@@ -56,6 +56,13 @@ class Drawing(NamedTuple):
     prompt: str
     seeds: tuple[int, ...]  # one: a picture; four: a 2 x 2 grid of pictures, row by row
     path: str  # of the file in the benchmark's own layout, below the folder of pictures
+    images: tuple[bytes, ...] = ()  # contents of the picture file that the prompt shows, if it shows one
+
+    def read_images(self) -> list[Image.Image]:
+        """What the prompt shows. Raises ``ValueError`` where it is damaged."""
+        from io import BytesIO
+
+        return [read_image(BytesIO(image), self.id) for image in self.images]
 
 
 class Question(NamedTuple):

@@ -25,6 +25,7 @@ TASKS: Registry[type[Task]] = Registry(
         "chartqa": "eval.understanding.chartqa:ChartQA",
         "textvqa": "eval.understanding.textvqa:TextVQA",
         "world": "eval.worlds.task:WorldTask",
+        "world-edits": "eval.worlds.edits:EditsTask",
         "geneval-objects": "eval.worlds.geneval_objects:GenEvalObjects",
     },
 )

@@ -29,7 +29,7 @@ class Squares(Reader):
             if not 0 <= self.grey <= 255:
                 raise ValueError(f"grey must lie in 0 .. 255, got {self.grey}")
 
-    tasks = ("generation", "understanding")  # that it can serve; there are also "text" and "reconstruction"
+    tasks = ("generation", "understanding")  # that it can serve; also "text", "reconstruction", "editing"
 
     def __init__(self, config):
         self.config = config

@@ -1,22 +1,21 @@
-"""The ``janusflow`` command: draw pictures, ask about pictures, export models, prepare data."""
+"""The ``janusflow`` command: draw and edit pictures, ask about pictures, export models, prepare data."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from itertools import chain, count
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from janusflow import __version__
 from janusflow.codec_command import CODEC, IMAGES, add_measuring, images_at
-from janusflow.command_line import Parser, find_device, make_folder, run_command
+from janusflow.command_line import Parser, find_device, run_command
 from janusflow.data_command import add_data
 from janusflow.demo.config import DemoConfig
+from janusflow.drawing_commands import JSON, add_edit, add_generate
 from janusflow.export_command import add_exports
 from janusflow.model_flags import DEVICE, add_model, add_sampling, load, sampling_flags
 from janusflow.options import add_flags, from_flags
@@ -25,10 +24,6 @@ from janusflow.training import command
 
 if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
-
-JSON = "print JSON, an object a line"
-
-T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,32 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     model = Parser(add_help=False)
     add_model(model)
 
-    generate = commands.add_parser(
-        "generate", parents=[model], help="draw pictures of a prompt", description=run_generate.__doc__
-    )
-    generate.set_defaults(run=run_generate)
-    generate.add_argument("prompt", nargs="*", help="what to draw; several prompts are drawn in one batch")
-    generate.add_argument(
-        "--image",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="picture that the prompt shows in front of its words: what the model sees in it is drawn; without words, "
-        "the picture again. Several: as many as prompts, or with one prompt or none",
-    )
-    generate.add_argument("--out", type=Path, default=Path("out"), help="folder for the PNG files")
-    add_sampling(generate)
-    generate.add_argument(
-        "--seed", type=int, default=0, help="seed of the first picture of a prompt; the next ones count up"
-    )
-    generate.add_argument("--num-images", type=int, default=4, help="pictures for each prompt")
-    generate.add_argument("--size", metavar="HEIGHTxWIDTH", help="pixels of the pictures (default: the model's square)")
-    generate.add_argument("--batch-size", type=int, default=16, help="pictures computed together, at most")
-    generate.add_argument(
-        "--memory", type=float, metavar="GIB", help="what a batch may take beside the weights; lowers its size"
-    )
-    generate.add_argument("--tile", action="store_true", help="decode large pictures in tiles, for less memory")
-    generate.add_argument("--json", action="store_true", help=f"{JSON}: path, prompt, seed and settings of a picture")
+    add_generate(commands, model)
+    add_edit(commands, model)
 
     chat = commands.add_parser("chat", parents=[model], help="ask about a picture", description=run_chat.__doc__)
     chat.set_defaults(run=run_chat)
@@ -151,48 +122,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_flags(serve, ServeConfig)
     serve.set_defaults(run=run_serve)
     return parser
-
-
-def run_generate(args: argparse.Namespace) -> int:
-    """Draw ``--num-images`` pictures of each prompt or ``--image``, write them as PNG with their settings, print the
-    paths."""
-    if args.num_images < 1:
-        raise ValueError(f"--num-images must be at least 1, got {args.num_images}")
-    if args.seed < 0:
-        raise ValueError(f"--seed must be 0 or more, got {args.seed}")
-    empty = [prompt for prompt in args.prompt if not prompt.strip()]
-    if empty:
-        raise ValueError("a prompt is empty")
-    if not args.prompt and not args.image:
-        raise ValueError("nothing to draw: give a prompt or --image")
-    from janusflow.inference.images import generate_images, paired
-    from janusflow.models.shapes import parse_size
-    from janusflow.pictures import read_image, save_png
-    from janusflow.progress import progress_bar
-    from janusflow.provenance import made_by
-
-    given = sampling_flags(args)
-    size = None if args.size is None else parse_size(args.size)
-    asked = paired(args.prompt, args.image)
-    shown = {file: read_image(file) for file in args.image}
-    bundle = load(args)
-    options = bundle.model.config.head.sampling(bundle.sampling, given)
-    bundle.required_codec.tile(args.tile)
-    drawings = [(*one, args.seed + number) for one in asked for number in range(args.num_images)]
-    prompts, files, seeds = zip(*drawings, strict=True)
-    pictures = [file and shown[file] for file in files]
-    with progress_bar("drawing", "step") as progress:
-        images = generate_images(
-            bundle, prompts, seeds, options, args.batch_size, progress, args.memory, images=pictures, size=size
-        )
-    make_folder(args.out)
-    names = file_names({(prompt, file): drawing_text(prompt if args.prompt else "", file) for prompt, file in asked})
-    for (prompt, file, seed), image in zip(drawings, images, strict=True):
-        path = args.out / f"{names[prompt, file]}-{seed}.png"
-        facts = made_by(bundle, prompt, seed, options, file and Path(file).name, size)
-        save_png(image, path, facts)
-        print(json.dumps({"path": str(path), **facts}, ensure_ascii=False) if args.json else path)
-    return 0
 
 
 def run_chat(args: argparse.Namespace) -> int:
@@ -313,26 +242,6 @@ def run_demo(args: argparse.Namespace) -> int:
         return load(args)
 
     return demo(load_one, args.model or DEFAULT, config, args.revision)
-
-
-def file_names(texts: Mapping[T, str]) -> dict[T, str]:
-    """Of each thing with its text a part of a file name that no other has."""
-    names: dict[T, str] = {}
-    for one, text in texts.items():
-        several = (f"{slug(text)}_{number}" for number in count(2))
-        names[one] = next(name for name in chain([slug(text)], several) if name not in names.values())
-    return names
-
-
-def drawing_text(words: str, file: str | None) -> str:
-    """What the name of a drawing's file is made of."""
-    return words if file is None else f"{Path(file).stem} {words}"
-
-
-def slug(text: str, size: int = 60) -> str:
-    """``text`` as part of a file name, of ``size`` bytes at most: its letters and digits, of any script."""
-    words = re.sub(r"[\W_]+", "-", text.lower()).strip("-")
-    return words.encode(errors="ignore")[:size].decode(errors="ignore").strip("-") or "image"
 
 
 if __name__ == "__main__":

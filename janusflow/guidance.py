@@ -10,7 +10,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ from janusflow.samplers import Velocity
 
 Interval = tuple[float, float]
 ALWAYS: Interval = (0.0, 1.0)
-VelocityPair = Callable[..., tuple[Tensor, Tensor]]
+VelocityPair = Callable[..., tuple[Tensor, ...]]
+Dropped = Literal["words", "all"]  # what a prompt lacks: its words alone, or also the images that it shows
 Form = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # (v_cond, v_uncond, z, t), all fp32, to the guided velocity
 SPELLING = re.compile(r"\s*(?P<name>[^()]+?)\s*(?:\((?P<settings>.*)\))?\s*")
 
@@ -145,24 +146,50 @@ def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
     return weight * conditional + (1 - weight) * unconditional
 
 
+def dropped_forms(weight: float, image_weight: float | None = None) -> tuple[Dropped, ...]:
+    """Which dropped prompts guidance asks beside the whole ones.
+
+    image_weight: that of what the prompts show; None: they show nothing, or it is dropped with the words. Of two equal
+    weights, or where either is 1, what would cancel out is not asked.
+    """
+    if image_weight is None or image_weight == weight:
+        return () if weight == 1 else ("all",)
+    return ("words",) if image_weight == 1 else ("words", "all")
+
+
+def guide_by_image(guided: Tensor, wordless: Tensor, empty: Tensor, weight: float) -> Tensor:
+    """What is ``guided`` by words alone, over ``wordless``, guided by the image that is shown, too (Brooks et al. 2023,
+    InstructPix2Pix, arXiv:2211.09800, Eq. 3): u + w_I (i - u) + w_T (c - i), with i behind the image alone and u behind
+    nothing. With g = i + w_T (c - i) it is g + (w_I - 1) (i - u)."""
+    return guided + (weight - 1) * (wordless - empty)
+
+
 def guided_velocity(
-    conditional: Velocity, pair: VelocityPair, weight: float, interval: Interval = ALWAYS, form: str = "plain"
+    conditional: Velocity,
+    pair: VelocityPair,
+    weight: float,
+    interval: Interval = ALWAYS,
+    form: str = "plain",
+    image_weight: float = 1.0,
 ) -> Velocity:
     """The guided velocity as a velocity.
 
     ``pair(z, t)`` gives (v_cond, v_uncond), usually from one pass over a doubled batch; at w = 1 the unconditional
     half is never computed and the result is ``conditional`` itself. Outside ``interval``, times from which to which
-    guidance acts (Kynkäänniemi et al. 2024), v = v_cond. Raises ``ValueError`` as :func:`check_guidance`.
+    guidance acts (Kynkäänniemi et al. 2024), v = v_cond. With an ``image_weight`` other than 1, v_uncond is behind the
+    image that is shown and a third velocity behind nothing (:func:`guide_by_image`); the form is that of the words.
+    Raises ``ValueError`` as :func:`check_guidance`.
     """
     check_guidance(weight, interval, form)
-    if weight == 1:
+    if weight == 1 and image_weight == 1:
         return conditional
     combine = build_form(form, weight)
 
     def velocity(z: Tensor, t: Tensor, *until: Tensor) -> Tensor:
         if not interval[0] <= float(t) <= interval[1]:
             return conditional(z, t, *until)
-        v_cond, v_uncond = pair(z, t, *until)
-        return combine(v_cond.float(), v_uncond.float(), z, t)
+        v_cond, v_uncond, *v_empty = (v.float() for v in pair(z, t, *until))
+        guided = combine(v_cond, v_uncond, z, t)
+        return guide_by_image(guided, v_uncond, v_empty[0], image_weight) if v_empty else guided
 
     return velocity

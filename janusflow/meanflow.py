@@ -166,7 +166,7 @@ def guided_by(run: Forward, z_t: Tensor, t: Tensor, weight: float) -> Tensor:
     assert teacher is not None, "a loss that asks a teacher was built without one"
     head: Any = teacher.head
     embeds, features = head.encode(z_t, t)
-    rows = teacher.embed_rows(run.rows, run.und, embeds)
+    rows = teacher.embed_rows(run.rows, run.und, embeds, source=run.source)
     halves: list[Tensor] = []
     for asked, whole in ((run.rows, True), (run.rows.without_prompts(), False)):
         hidden = teacher.run_llm(rows, asked, whole=whole).hidden

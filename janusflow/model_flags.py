@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from janusflow.command_line import find_device
-from janusflow.options import SAMPLING, SHARED, WORSE, add_flags, check_given
+from janusflow.options import IMAGE_GUIDANCE, SAMPLING, SHARED, WORSE, add_flags, check_given
 
 if TYPE_CHECKING:
     from janusflow.checkpoints.pretrained import Bundle
@@ -50,6 +50,12 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=argparse.SUPPRESS,
         help="classifier-free guidance weight; 1 is none (default: the model's own, else its kind's, 2 or 5)",
+    )
+    parser.add_argument(
+        "--image-guidance",
+        type=float,
+        default=argparse.SUPPRESS,
+        help=f"{IMAGE_GUIDANCE} (default: the model's own, else that of both)",
     )
     parser.add_argument("--worse", metavar="MODEL", default=argparse.SUPPRESS, help=f"{WORSE} (default: none)")
     parser.add_argument(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -79,8 +80,14 @@ def _kind(hint: Any) -> type:
     return kinds.pop()
 
 
-SHARED = ("guidance", "worse")  # options that all of our heads have
+SHARED = ("guidance", "worse", "image_guidance")  # options that all of our heads have
 WORSE = "autoguidance: a worse model, such as an earlier one of the same run, takes the place of dropped prompts"
+IMAGE_GUIDANCE = "guidance weight of the picture that a prompt shows; guidance is then that of its words"
+
+
+def image_guidance() -> Any:
+    """The option of that name, of every head."""
+    return option(None, f"{IMAGE_GUIDANCE} (default: that of both)", quiet=True, range=(0, 20, 0.1))
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ class SamplingOptions:
     if TYPE_CHECKING:
         guidance: float  # every head has it; 1: no dropped prompts are run
         worse: str | None  # of heads that know autoguidance
+        image_guidance: float | None  # of heads that know it; None: what is shown is dropped with the words
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -147,6 +155,7 @@ class FlowSampling(SamplingOptions):
         ("fixed", "tokens"),
         quiet=True,
     )
+    image_guidance: float | None = image_guidance()
 
     def check(self) -> None:
         from janusflow.guidance import check_guidance  # here: both import torch
@@ -156,6 +165,7 @@ class FlowSampling(SamplingOptions):
         if self.shift_scale not in ("fixed", "tokens"):
             raise ValueError(f"shift_scale is fixed or tokens, got {self.shift_scale!r}")
         check_guidance(self.guidance, self.guidance_interval, self.guidance_form)
+        check_image_guidance(self)
 
     def describe(self) -> str:
         by_tokens = " by tokens" if self.shift_scale == "tokens" else ""
@@ -164,11 +174,13 @@ class FlowSampling(SamplingOptions):
         interval = "" if (low, high) == (0, 1) else f" in {low:g} <= t <= {high:g}"
         form = "" if self.guidance_form == "plain" else f" ({self.guidance_form})"
         form += f" over {self.worse}" if self.worse else ""
+        form += f", w_I = {self.image_guidance:g}" if self.image_guidance is not None else ""
         return f"{self.steps} {self.sampler} steps, w = {self.guidance:g}{form}{interval}{shift}"
 
     @property
     def short(self) -> str:
-        return f"{self.steps}w{self.guidance:g}"
+        shown = f"i{self.image_guidance:g}" if self.image_guidance is not None else ""
+        return f"{self.steps}w{self.guidance:g}{shown}"
 
 
 @dataclass(frozen=True)
@@ -181,12 +193,14 @@ class CodeSampling(SamplingOptions):
     temperature: float = option(1.0, "of the draws; 0 is greedy", range=(0, 2, 0.05))
     top_k: int | None = option(None, "draw from that many likeliest codes (default: all)", range=(1, 16_384, 1))
     top_p: float = option(1.0, "draw from the fewest codes of this probability", range=(0.01, 1, 0.01))
+    image_guidance: float | None = image_guidance()
 
     def check(self) -> None:
         from janusflow.decoding import check_decoding
         from janusflow.guidance import check_guidance
 
         check_guidance(self.guidance)
+        check_image_guidance(self)
         check_decoding(self.temperature, self.top_k, self.top_p)
 
     def describe(self) -> str:
@@ -195,11 +209,24 @@ class CodeSampling(SamplingOptions):
         )
         drawn = f"temperature {self.temperature:g}" if self.temperature else "greedy"
         over = f" over {self.worse}" if self.worse else ""
+        over += f", w_I = {self.image_guidance:g}" if self.image_guidance is not None else ""
         return f"autoregressive, w = {self.guidance:g}{over}, {drawn}{cut}"
 
     @property
     def short(self) -> str:
-        return f"T{self.temperature:g}w{self.guidance:g}"
+        shown = f"i{self.image_guidance:g}" if self.image_guidance is not None else ""
+        return f"T{self.temperature:g}w{self.guidance:g}{shown}"
+
+
+def check_image_guidance(options: SamplingOptions) -> None:
+    """Raise ``ValueError`` for an impossible weight of what prompts show, or one that does not go with the rest."""
+    weight = options.image_guidance
+    if weight is None:
+        return
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"image_guidance must be a number of 0 or more, got {weight}")
+    if options.worse is not None and weight != 1:
+        raise ValueError(f"image_guidance {weight:g} drops prompts, in whose place worse puts a model: set it to 1")
 
 
 def with_options(kind: type[SamplingOptions], what: str, *layers: Mapping[str, Any] | None) -> SamplingOptions:

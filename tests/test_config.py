@@ -70,7 +70,7 @@ def test_a_file_removes_and_replaces_keys_of_its_base(tmp_path):
         (["model.llm.depth=3"], "depth"),
         (["trainer.device=2"], "Did you mean: 'devices'"),
         (["num_layers=2"], r"there is model\.llm\.num_layers"),
-        (["stages.stage1.ratios=[{und: 1}]"], "it has understanding, generation, text, reconstruction, until"),
+        (["stages.stage1.ratios=[{und: 1}]"], "it has understanding, generation, text, reconstruction, editing, until"),
         (["seed=["], r"cannot read the override 'seed=\['"),
         (["~stages.stage9"], "remove stages.stage9, which is not set; there are stage1, stage2, stage3"),
         (["~seed=3"], "write '~seed' to remove, behind it 'seed=3' to replace"),

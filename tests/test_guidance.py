@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from janusflow.guidance import build_form, check_guidance, guide, guided_velocity, inner
+from janusflow.guidance import (
+    build_form,
+    check_guidance,
+    dropped_forms,
+    guide,
+    guide_by_image,
+    guided_velocity,
+    inner,
+)
 
 T = torch.tensor(0.5)
 
@@ -101,3 +109,20 @@ def test_projected_guidance_goes_on_to_the_end_of_time(form):
 def test_an_impossible_form_is_refused_in_one_line(form, message):
     with pytest.raises(ValueError, match=message):
         check_guidance(2.0, form=form)
+
+
+@pytest.mark.parametrize(("words", "image"), [(2.0, 1.5), (1.0, 3.0), (0.0, 0.0), (7.5, 1.0), (3.0, 0.0)])
+def test_two_guidances_are_equation_three_of_instructpix2pix(words, image):
+    z = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    both, shown, empty = 2 * z, z - 1, -z
+    wanted = empty + image * (shown - empty) + words * (both - shown)
+    found = guided_velocity(lambda z, t: both, lambda z, t: (both, shown, empty), words, image_weight=image)(z, T)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(guide_by_image(guide(both, shown, words), shown, empty, image), wanted)
+
+
+def test_only_what_does_not_cancel_out_is_asked():
+    assert dropped_forms(1.0) == () and dropped_forms(2.0) == ("all",)
+    assert dropped_forms(2.0, 2.0) == ("all",) and dropped_forms(1.0, 1.0) == ()
+    assert dropped_forms(2.0, 1.0) == ("words",)
+    assert dropped_forms(2.0, 1.5) == dropped_forms(1.0, 1.5) == ("words", "all")

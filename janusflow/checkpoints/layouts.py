@@ -231,6 +231,8 @@ def check_sayable(model: ModelConfig, layout: str) -> None:
         raise ValueError(f"{layout} layout has no query-key norm: use the janusflow layout")
     if model.sees_latents:
         raise ValueError(f"{layout} layout has SigLIP, no {model.und_encoder} encoder: use the janusflow layout")
+    if model.source_latents:
+        raise ValueError(f"{layout} layout has no source latents in prompts: use the janusflow layout")
 
 
 def check_settings(source: str, *settings: tuple[str, Any, Any]) -> None:

@@ -51,7 +51,8 @@ class Bundle:
     def template(self) -> ChatTemplate:
         """The chat template at this model's number of image tokens."""
         head = self.model.head
-        return ChatTemplate(self.tokenizer, self.chat, head.num_tokens, head.dropped)
+        source_latents = self.model.config.source_latents
+        return ChatTemplate(self.tokenizer, self.chat, head.num_tokens, head.dropped, source_latents)
 
     def sight(self, pixels: Tensor) -> Tensor:
         """What the model's understanding takes for pixels (B, 3, S, S) in [-1, 1]: themselves, or their latents."""

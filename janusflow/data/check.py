@@ -33,7 +33,7 @@ NEIGHBOURS = 8  # in each of four orders of the hashes: pictures that share one 
 VOCABULARY = 100_000  # words that are counted at once
 LISTED = 5  # faults, pairs and words that are printed
 # How a sample is looked at: the first that the source serves.
-FORMS = ("generation", "understanding", "text", "reconstruction")
+FORMS = ("generation", "understanding", "text", "reconstruction", "editing")
 
 
 class Looked(NamedTuple):
@@ -79,7 +79,7 @@ def contents(sample: Any) -> tuple[list[Image.Image], tuple[str, ...]]:
     if hasattr(sample, "turns"):
         return list(sample.images), tuple(text for turn in sample.turns for text in turn)
     if hasattr(sample, "prompt"):
-        return [] if sample.image is None else [sample.image], (sample.prompt,)
+        return [*sample.images, *([] if sample.image is None else [sample.image])], (sample.prompt,)
     return [], (sample.text,)
 
 

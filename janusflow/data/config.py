@@ -11,8 +11,8 @@ from janusflow.registry import Registry
 if TYPE_CHECKING:
     from janusflow.data.readers.base import Reader
 
-Task = Literal["understanding", "generation", "text", "reconstruction"]
-TASKS: tuple[Task, ...] = ("understanding", "generation", "text", "reconstruction")
+Task = Literal["understanding", "generation", "text", "reconstruction", "editing"]
+TASKS: tuple[Task, ...] = ("understanding", "generation", "text", "reconstruction", "editing")
 
 SOURCES: Registry[type[Reader]] = Registry(
     "source",
@@ -25,6 +25,7 @@ SOURCES: Registry[type[Reader]] = Registry(
         "documents": "janusflow.data.readers.conversations:DocumentReader",
         "text": "janusflow.data.readers.text:TextReader",
         "pairs": "janusflow.data.readers.pairs:PairsReader",
+        "edits": "janusflow.data.readers.edits:EditsReader",
         "world": "janusflow.worlds.source:WorldReader",
     },
 )

@@ -16,7 +16,7 @@ from janusflow.models.unified import IGNORED, PADDING, Images, Rows
 
 
 class TokenSequence(NamedTuple):
-    """One sample as tokens. ``und`` and ``gen`` list where its image spans begin (the begin position)."""
+    """One sample as tokens. ``und``, ``gen`` and ``source`` list where its image spans begin (the begin position)."""
 
     ids: list[int]
     positions: list[Position]
@@ -24,6 +24,7 @@ class TokenSequence(NamedTuple):
     und: list[int]
     gen: list[int]
     bucket: int = 0  # number of the generated image's shape
+    source: Sequence[int] = ()  # of clean latents that its prompt shows
 
 
 class Placement(NamedTuple):
@@ -91,7 +92,8 @@ class RowBuilder:
         positions: list[Position] = [*range(len(kept)), *self.buckets[bucket].positions(begin)]
         ids = [*kept, *span]
         self._check(len(ids))
-        return TokenSequence(ids, positions, [False] * len(ids), self._shown(kept), [len(kept)], bucket)
+        und, source = self.template.spans(kept)
+        return TokenSequence(ids, positions, [False] * len(ids), und, [len(kept)], bucket, source)
 
     def _bucket(self, sample: GenerationSample) -> int:
         """The number of a generated image's shape."""
@@ -125,9 +127,10 @@ class RowBuilder:
         und: Sequence[UnderstandingSample | DocumentSample | GenerationSample],
         gen: Sequence[GenerationSample],
         seeds: Sequence[int] | None = None,
+        source: Sequence[GenerationSample] = (),
     ) -> Batch:
-        """Pack ``sequences`` into rows. ``und`` and ``gen`` give the images that are seen and drawn, in the order of
-        their spans.
+        """Pack ``sequences`` into rows. ``und``, ``gen`` and ``source`` give the images that are seen, drawn and shown
+        as latents, in the order of their spans.
 
         ``seeds`` are those of the generated images (default 0, 1, …). No sequence at all makes one row of padding.
         Raises ``ValueError`` where a sample is longer than a row.
@@ -148,6 +151,7 @@ class RowBuilder:
             segments[row, place] = number
             labels[row, place] = torch.tensor(_labels(sequence))
         und_slots = self._slots(placements, [sequence.und for sequence in sequences], shape[1])
+        source_slots = self._slots(placements, [sequence.source for sequence in sequences], shape[1])
         numbers = [*range(len(gen))] if seeds is None else [*seeds]
         drawing = [sequence.bucket for sequence in sequences if sequence.gen]
         slots, images = [], []
@@ -158,7 +162,7 @@ class RowBuilder:
             images.append(self._images([gen[place] for place in own], [numbers[place] for place in own], bucket))
         first, *further = images
         return Batch(
-            rows=Rows(ids, positions, segments, und_slots, slots[0], tuple(slots[1:])),
+            rows=Rows(ids, positions, segments, und_slots, slots[0], source_slots, tuple(slots[1:])),
             labels=labels,
             und_pixels=self._stack(
                 [
@@ -171,6 +175,9 @@ class RowBuilder:
             gen_latents=first.latents,
             seeds=first.seeds,
             noise=first.noise,
+            source_pixels=self._stack(
+                [generation_pixels(image, self.image_size) for sample in source for image in sample.images]
+            ),
             further=tuple(further),
         )
 
@@ -201,7 +208,7 @@ class RowBuilder:
         return [(one, one) if isinstance(one, int) else one for one in positions]
 
     def _slots(
-        self, placements: list[Placement], begins: list[list[int]], length: int, tokens: int | None = None
+        self, placements: list[Placement], begins: Sequence[Sequence[int]], length: int, tokens: int | None = None
     ) -> Tensor:
         """tokens: of an image (default: of one that is seen)."""
         tokens = self.template.image_tokens if tokens is None else tokens

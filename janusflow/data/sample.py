@@ -1,6 +1,6 @@
 """What data sources give (samples) and what the trainer eats (batches).
 
-Legend: B rows, L positions, U understanding images, G generated images, S image side, N tokens of an image.
+Legend: B rows, L positions, U understanding images, G generated images, K sources, S image side, N tokens of an image.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Batch(NamedTuple):
     gen_latents: Tensor | None  # (G, …), where the source stores them; else the trainer encodes
     seeds: Tensor  # (G,) of what is random about each generated image
     noise: Tensor  # (G,) seeds of the noise that it began as, -1 where any will do
+    source_pixels: Tensor  # (K, 3, S, S) in [-1, 1], of what prompts show as latents
     further: tuple[Images, ...] = ()  # generated images of further shapes: those of ``data.buckets`` behind the first
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 
 from janusflow.codecs.base import ImageCodec
 from janusflow.data.config import SOURCES, TASKS, DataConfig, SourceConfig, Task
+from janusflow.data.editing import squared
 from janusflow.data.latents import DrawnSize
 from janusflow.data.mixture import Weighted
 from janusflow.data.readers.base import Reader
@@ -79,6 +80,11 @@ class MixedSource:
         """An image behind itself."""
         reader, item, rng = self._pick("reconstruction", index)
         return config.prompted(reader.reconstruction(item, rng), rng)
+
+    def editing(self, index: int) -> GenerationSample:
+        """An image behind the one that it was made of, and the instruction."""
+        reader, item, rng = self._pick("editing", index)
+        return squared(reader.editing(item, rng))
 
     def held_samples(self, name: str, task: Task, numbers: Iterable[int]) -> Iterator[tuple[int, Any]]:
         """Those of the held-out samples of source ``name`` for ``task`` that can be read, with their numbers."""

@@ -35,26 +35,36 @@ class ChatTemplate:
     """Formats everything the model reads.
 
     image_tokens: N, the number of placeholders of one image. dropped: what is left of a prompt that guidance drops.
+    source_latents: what a prompt of an image shows stands in it twice, as understanding sees it and as clean latents.
     """
 
     def __init__(
-        self, tokenizer: TextTokenizer, config: ChatConfig, image_tokens: int, dropped: DropForm = "gap"
+        self,
+        tokenizer: TextTokenizer,
+        config: ChatConfig,
+        image_tokens: int,
+        dropped: DropForm = "gap",
+        source_latents: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.config = config
         self.image_tokens = image_tokens
         self.dropped = dropped
+        self.source_latents = source_latents
 
     def generation_prompt(self, prompt: str, instruction: bool = True, images: int = 0) -> list[int]:
         """Ids of the prompt of an image, begin-of-image last, which a flow head's time embedding replaces.
 
         ``instruction=False`` is the plain form of pre-training, ``<prompt><image>`` (Sec. 4.2). ``images``: how many
-        the prompt shows in front of its words, as questions do.
+        the prompt shows in front of its words, as questions do. With ``source_latents`` a span of each one's latents
+        stands behind all words, which no end-of-image closes: the drawn span's positions are then always as far from
+        those that show the same place, whatever is said.
         """
         before, behind = (f"{self.config.user}: ", f"\n\n{self.config.assistant}:") if instruction else ("", "")
         prompt, encode = prompt.strip(), self.tokenizer.encode
         if images:
             ids = [*encode(before), *self._images(images), *encode(f"\n{prompt}".rstrip() + behind)]
+            ids += [self.tokenizer.boi, *[self.tokenizer.image] * self.image_tokens] * (images * self.source_latents)
         else:
             ids = encode(before + prompt + behind)
         return [self.tokenizer.bos, *ids, self.tokenizer.boi]
@@ -66,6 +76,19 @@ class ChatTemplate:
             ids += special.encode("\n") if number else []
             ids += [special.boi, *[special.image] * self.image_tokens, special.eoi]
         return ids
+
+    def spans(self, ids: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Where the spans of images begin that understanding sees, and those of clean latents, in front of a drawn one.
+
+        The former are closed by end-of-image.
+        """
+        special, und, source = self.tokenizer, list[int](), list[int]()
+        for begin, token in enumerate(ids):
+            if token == special.boi:
+                end = begin + 1 + self.image_tokens
+                closed = not self.source_latents or (end < len(ids) and ids[end] == special.eoi)
+                (und if closed else source).append(begin)
+        return und, source
 
     def dropped_prompt(self, prompt: Sequence[int]) -> list[int]:
         """What stands in front of the span in the place of ``prompt``, whose last token is the span's first.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import gradio as gr
 
-from janusflow.demo import ask, compare, draw, watch
+from janusflow.demo import ask, compare, draw, edit, watch
 from janusflow.demo.config import DemoConfig
 from janusflow.demo.controls import Controls
 from janusflow.demo.models import Shown
@@ -48,6 +48,8 @@ def build(shown: Shown, against: Shown | None, limits: DemoConfig) -> gr.Blocks:
             )
         with gr.Tab("Draw"):
             place = draw.tab(page)
+        with gr.Tab("Edit"):
+            edit.tab(page)
         with gr.Tab("Watch"):
             watch.tab(page)
         if against is not None:

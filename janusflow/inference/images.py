@@ -19,7 +19,8 @@ from torch import Tensor
 
 from janusflow.checkpoints.pretrained import Bundle, load_pretrained
 from janusflow.data.reconstruction import REQUESTS
-from janusflow.data.transforms import central_square, to_images, understanding_pixels
+from janusflow.data.transforms import central_square, generation_pixels, to_images, understanding_pixels
+from janusflow.guidance import Dropped, dropped_forms
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.head import Worse
 from janusflow.models.llm import LanguageModel
@@ -115,6 +116,7 @@ def sample_latents(
     grid = None if size is None else grid_for(bundle.model.config, size)
     shown = [[] if image is None else [central_square(image)] for image in images or [None] * len(prompts)]
     tokens = [tokenize(bundle, prompt, len(own), grid) for prompt, own in zip(prompts, shown, strict=True)]
+    weight = getattr(options, "image_guidance", None)
     if memory_gib is not None and tokens:
         batch_size = min(batch_size, largest_batch(bundle, max(map(len, tokens)), options, memory_gib, grid))
     note_foreign(bundle, prompts, [image for own in shown for image in own])
@@ -131,7 +133,8 @@ def sample_latents(
                 on_step(done, steps, latents)
 
         seen = [image for own in shown[part] for image in own]
-        runner = behind(bundle, tokens[part], options.guidance != 1 and worse is None, seen, grid)
+        forms = dropped_forms(options.guidance, weight if seen else None) if worse is None else ()
+        runner = behind(bundle, tokens[part], forms, seen, grid)
         given = {} if worse is None else {"worse": other_half(worse, prompts[part], shown[part], grid)}
         shape = () if grid is None else (grid,)
         yield head.sample(runner, head.start(list(seeds[part]), device, *shape), options, report, **given)
@@ -170,19 +173,31 @@ def _worse(path: str, written: int, device: str, dtype: torch.dtype) -> Bundle:
 def behind(
     bundle: Bundle,
     tokens: Sequence[list[int]],
-    guided: bool,
+    forms: Sequence[Dropped] = (),
     images: Sequence[Image.Image] = (),
     grid: Grid | None = None,
 ) -> PromptRunner:
-    """The LLM behind prompts' tokens, and where it is ``guided`` behind the dropped ones, too, which show no image.
+    """The LLM behind prompts' tokens, and behind each of the ``forms`` of dropped ones, too.
 
     images: what the prompts show, in their order. grid: tokens of the image that is drawn (default: the square's).
     """
-    head, model = bundle.model.head, bundle.model
-    grid = grid or Grid(head.config.grid, head.config.grid)
-    dropped = [bundle.template.dropped_prompt(ids) for ids in tokens] if guided else None
-    embed = partial(embed_prompts, bundle, images=images)
-    return PromptRunner(model.llm, tokens, 1 + grid.tokens, dropped, head.sees_all, embed, model.span_offsets(grid))
+    model = bundle.model
+    grid = grid or Grid(model.head.config.grid, model.head.config.grid)
+    left = [without(bundle, ids, form) for form in forms for ids in tokens]
+    dropped, begins = [ids for ids, _ in left] or None, [begin for _, begin in left] or None
+    embed, offsets = partial(embed_prompts, bundle, images=images), model.span_offsets(grid)
+    return PromptRunner(model.llm, tokens, 1 + grid.tokens, dropped, model.head.sees_all, embed, begins, offsets)
+
+
+def without(bundle: Bundle, ids: list[int], form: Dropped) -> tuple[list[int], int]:
+    """What is left of a prompt in front of the drawn span, and where that begins: of one that shows images, and loses
+    its words, what an empty prompt is that shows them."""
+    template = bundle.template
+    shown = len(template.spans(ids[:-1])[0]) if form == "words" else 0
+    if not shown:
+        return template.dropped_prompt(ids), len(ids) - 1
+    wordless = template.generation_prompt("", images=shown)
+    return wordless[:-1], len(wordless) - 1
 
 
 def other_half(
@@ -191,22 +206,38 @@ def other_half(
     """A worse model behind the prompts and what they show."""
     tokens = [tokenize(bundle, prompt, len(own), grid) for prompt, own in zip(prompts, shown, strict=True)]
     seen = [image for own in shown for image in own]
-    return Worse(bundle.model.head, behind(bundle, tokens, False, seen, grid))
+    return Worse(bundle.model.head, behind(bundle, tokens, images=seen, grid=grid))
 
 
 def embed_prompts(bundle: Bundle, ids: Tensor, images: Sequence[Image.Image]) -> Tensor:
-    """Embeddings (B, L, D) of prompts (B, L), whose image slots take all their images in turn."""
-    embeds = bundle.model.llm.embed(ids)
+    """Embeddings (B, L, D) of prompts (B, L), whose image slots take all their images in turn, and again where prompts
+    without their words follow."""
+    model = bundle.model
+    embeds = model.llm.embed(ids)
     if not images:
         return embeds
-    size = bundle.model.config.vision.image_size
+    size = model.config.vision.image_size
     pixels = torch.stack([understanding_pixels(image, size, bundle.preprocessing) for image in images])
-    aligned = bundle.model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
+    aligned = model.embed_understanding(bundle.sight(pixels.to(embeds.device, embeds.dtype)))
     slots = ids == bundle.tokenizer.image
-    if bundle.model.vision.begin_embed is not None:
+    if model.vision.begin_embed is not None:
         slots |= ids == bundle.tokenizer.boi
-    embeds[slots] = aligned.flatten(0, 1).to(embeds.dtype)
+    begins = [bundle.template.spans(row)[1] for row in ids.tolist()] if model.config.source_latents else []
+    if any(begins):
+        clean = torch.stack([generation_pixels(image, size) for image in images]).to(embeds.device)
+        shown = model.head.show(bundle.required_codec.encode(clean))
+        rows, places = (torch.tensor(one, device=ids.device) for one in zip(*enumerated(begins), strict=True))
+        places = places.unsqueeze(1) + torch.arange(shown.shape[1], device=ids.device)
+        slots[rows.unsqueeze(1), places] = False
+        embeds[rows.unsqueeze(1), places] = shown.repeat(len(rows) // len(shown), 1, 1).to(embeds.dtype)
+    aligned = aligned.flatten(0, 1).to(embeds.dtype)
+    embeds[slots] = aligned.repeat(int(slots.sum()) // len(aligned), 1)
     return embeds
+
+
+def enumerated(several: Sequence[Sequence[int]]) -> list[tuple[int, int]]:
+    """All values with the number of the sequence that each is in."""
+    return [(number, value) for number, values in enumerate(several) for value in values]
 
 
 def largest_batch(
@@ -225,7 +256,7 @@ def largest_batch(
     cache = 2 * llm.num_layers * key_width * length * size
     mask = (1 + tokens) * length * size
     activations = (4 * llm.intermediate_size + 8 * llm.hidden_size) * length * size
-    rows = 1 if options.guidance == 1 else 2
+    rows = 1 + len(dropped_forms(options.guidance, getattr(options, "image_guidance", None)))
     share = rows * (cache + mask + activations + head.sample_bytes() * max(1, tokens / head.num_tokens))
     return max(1, int(memory_gib * 2**30 / share))
 

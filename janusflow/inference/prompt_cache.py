@@ -1,7 +1,7 @@
 """The LLM behind a batch of prompts, whose keys and values are computed once.
 
-Legend: G prompts, R rows (G, or 2 G with guidance), P prefix length, N image tokens, n tokens of one pass, D hidden
-size, d size of an attention head.
+Legend: G prompts, R rows (G, and as many for each form of dropped prompts under guidance), P prefix length, N image
+tokens, n tokens of one pass, D hidden size, d size of an attention head.
 """
 
 from __future__ import annotations
@@ -26,11 +26,21 @@ class Prefixes(NamedTuple):
     last: list[int]  # the prompt's last token, whose place is the span's first, (R,)
 
     @classmethod
-    def of(cls, prompts: Sequence[list[int]], dropped: Sequence[list[int]] | None) -> Prefixes:
-        """Rows of ``prompts``, followed by those of the ``dropped`` ones, which keep the prompts' positions."""
+    def of(
+        cls,
+        prompts: Sequence[list[int]],
+        dropped: Sequence[list[int]] | None,
+        begins: Sequence[int] | None = None,
+    ) -> Prefixes:
+        """Rows of ``prompts``, followed by those of the ``dropped`` ones; of several forms those of the first first.
+
+        begins: where the spans behind the dropped ones begin; by default where they do behind the prompts.
+        """
         ids = [*(prompt[:-1] for prompt in prompts), *(dropped or [])]
-        times = 1 if dropped is None else 2
-        return cls(ids, [len(prompt) - 1 for prompt in prompts] * times, [prompt[-1] for prompt in prompts] * times)
+        times = 1 + len(dropped or ()) // max(len(prompts), 1)
+        own = [len(prompt) - 1 for prompt in prompts]
+        behind = [*own, *(own * (times - 1) if begins is None else begins)]
+        return cls(ids, behind, [prompt[-1] for prompt in prompts] * times)
 
     def padded(self) -> tuple[Tensor, Tensor]:
         """Ids and whether they are real, both (R, P)."""
@@ -43,9 +53,10 @@ class PromptRunner:
     """The LLM behind a batch of prompts: a :class:`janusflow.models.head.Span`.
 
     Row r continues ``prompts[r]``; under guidance the rows of ``dropped`` follow (what is left of each prompt, see
-    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`), with the span at the same positions. ``sees_all``: the
-    span's positions see each other fully. ``embed``: what turns ids into embeddings, where it is not the LLM alone.
-    ``offsets``: the span's positions behind its first, (span,) or (span, 2) rows and columns (default: 0, 1, …).
+    :meth:`janusflow.data.template.ChatTemplate.dropped_prompt`, and then of each once more where they are dropped in
+    two forms), with the span at the same positions or at ``begins``. ``sees_all``: the span's positions see each other
+    fully. ``embed``: what turns ids into embeddings, where it is not the LLM alone. ``offsets``: the span's positions
+    behind its first, (span,) or (span, 2) rows and columns (default: 0, 1, …).
     """
 
     def __init__(
@@ -56,11 +67,12 @@ class PromptRunner:
         dropped: Sequence[list[int]] | None = None,
         sees_all: bool = False,
         embed: Embed | None = None,
+        begins: Sequence[int] | None = None,
         offsets: Tensor | None = None,
     ) -> None:
         self.llm = llm
         device = llm.device
-        prefixes = Prefixes.of(prompts, dropped)
+        prefixes = Prefixes.of(prompts, dropped, begins)
         ids, real = (values.to(device) for values in prefixes.padded())
         self.length = ids.shape[1]
         embeds = (embed or llm.embed)(ids)
@@ -96,11 +108,12 @@ class UncachedPromptRunner:
         dropped: Sequence[list[int]] | None = None,
         sees_all: bool = False,
         embed: Embed | None = None,
+        begins: Sequence[int] | None = None,
         offsets: Tensor | None = None,
     ) -> None:
         self.llm = llm
         device = llm.device
-        prefixes = Prefixes.of(prompts, dropped)
+        prefixes = Prefixes.of(prompts, dropped, begins)
         ids, real = (values.to(device) for values in prefixes.padded())
         self.length = ids.shape[1]
         self.prefix = (embed or llm.embed)(ids)

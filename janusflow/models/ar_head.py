@@ -2,7 +2,8 @@
 
 [.. prompt, begin-of-image, code 1 .. code N]: code i is predicted from the position in front of it.
 
-Legend: G images, R rows (G, or 2 G with guidance), N codes of an image, K codes in the codebook, D LLM hidden size.
+Legend: G images, R rows (G, 2 G with guidance, or 3 G with one of words and one of an image), N codes of an image, K
+codes in the codebook, D LLM hidden size.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janusflow.decoding import check_finite, choose, log_prob
-from janusflow.guidance import guide
+from janusflow.guidance import guide, guide_by_image
 from janusflow.models.head import Again, GenerationHead, Glimpse, HeadConfig, Span, Worse
 from janusflow.models.mlp import mlp
 from janusflow.models.sizes import check_whole
@@ -134,7 +135,8 @@ class ARHead(GenerationHead):
         and the weights sum to 1, so the features are guided instead and the codebook's layer runs once.
         Raises ``ValueError`` where logits are not finite.
         """
-        rows = len(start) * (1 if options.guidance == 1 or worse else 2)
+        image_weight = self.image_weight(span, start, options)
+        rows = len(start) * (3 if image_weight != 1 else 1 if options.guidance == 1 or worse else 2)
         hidden = span(span.begin[:rows])
         other = worse.span(worse.span.begin[:rows]) if worse else hidden
         codes = torch.empty(start.shape, dtype=torch.long, device=start.device)
@@ -145,7 +147,7 @@ class ARHead(GenerationHead):
                     self.logits(hidden[:, -1]).float(), worse.head.logits(other[:, -1]).float(), options.guidance
                 )
             else:
-                logits = self.guided_logits(hidden[:, -1], options.guidance)
+                logits = self.guided_logits(hidden[:, -1], options.guidance, image_weight)
             finite &= logits.sum().isfinite()
             codes[:, number] = choose(logits, uniforms, options.temperature, options.top_k, options.top_p)
             if log_probs is not None:
@@ -165,10 +167,17 @@ class ARHead(GenerationHead):
         rest = latents[:, -1:].expand(-1, self.num_tokens - done)
         return Glimpse(torch.cat([latents, rest], dim=1), done, f"{done} of {self.num_tokens} codes")
 
-    def guided_logits(self, hidden: Tensor, weight: float) -> Tensor:
-        """Guided logits (G, K) in fp32 from hidden states (R, D), the unconditional half last; R = G where w = 1."""
+    def guided_logits(self, hidden: Tensor, weight: float, image_weight: float = 1.0) -> Tensor:
+        """Guided logits (G, K) in fp32 from hidden states (R, D), the unconditional half last; R = G where w = 1.
+
+        With an ``image_weight`` other than 1, R = 3 G: the last thirds are behind what is shown, and behind nothing.
+        """
         features = F.gelu(self.hidden(hidden))
-        if weight != 1:
+        if image_weight != 1:
+            conditional, wordless, empty = features.float().chunk(3)
+            guided = guide(conditional, wordless, weight)
+            features = guide_by_image(guided, wordless, empty, image_weight).to(features.dtype)
+        elif weight != 1:
             conditional, unconditional = features.float().chunk(2)
             features = guide(conditional, unconditional, weight).to(features.dtype)
         return self.classifier(features).float()

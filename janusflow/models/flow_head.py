@@ -67,10 +67,9 @@ class FlowHeadConfig(HeadConfig):
     def check_options(self, options: FlowSampling) -> None:
         if options.sampler == "meanflow" and not self.average:
             raise ValueError("the sampler meanflow is for models that tell average velocities, and this one does not")
-        if self.guided and options.guidance != 1:
-            raise ValueError(
-                f"this model has learnt its teacher's guidance: guidance must be 1, got {options.guidance:g}"
-            )
+        for name, weight in (("guidance", options.guidance), ("image_guidance", options.image_guidance)):
+            if self.guided and weight not in (None, 1):
+                raise ValueError(f"this model has learnt its teacher's guidance: {name} must be 1, got {weight:g}")
 
     @property
     def grid(self) -> int:
@@ -97,6 +96,7 @@ class FlowHead(GenerationHead):
     family = "a flow head"
     loss_name = "flow"
     dropped = "gap"
+    shows_latents = True
     latent_dtype = torch.float32
     any_shape = True
     encoder: GenerationEncoder
@@ -157,6 +157,10 @@ class FlowHead(GenerationHead):
             features = features._replace(time=features.time + self.interval_embed(interval).to(features.time.dtype))
         tokens = self.encoder_aligner(rearrange(features.map, "g c h w -> g (h w) c"))
         return torch.cat([features.time.unsqueeze(1), tokens], dim=1), features
+
+    def show(self, latents: Tensor) -> Tensor:
+        """The span of clean latents (G, C, S, S), at t = 1: (G, 1 + N, D)."""
+        return self.encode(latents, torch.ones(len(latents), device=latents.device))[0]
 
     def decode(self, hidden: Tensor, features: GenerationFeatures) -> Tensor:
         """The velocity (G, C, S, S) from the LLM's hidden states of the span (G, 1 + N, D)."""
@@ -230,27 +234,27 @@ class FlowHead(GenerationHead):
 
         Every evaluation of the velocity runs the whole span, (R, 1 + N, D).
         """
-        guided = self.guided(span, options, worse)
+        guided = self.guided(span, options, worse, self.image_weight(span, start, options))
         return integrate(guided, start, options.steps, options.sampler, self.shift(options, start), on_step)
 
-    def guided(self, span: Span, options: FlowSampling, worse: Worse | None = None) -> Velocity:
-        """The guided velocity behind the span, as the solvers take it."""
-        conditional = self.velocity(span)
+    def guided(
+        self, span: Span, options: FlowSampling, worse: Worse | None = None, image_weight: float = 1.0
+    ) -> Velocity:
+        """The guided velocity behind the span, as the solvers take it; ``image_weight``: other than 1 where the span
+        has three rows for an image."""
+        conditional, parts = self.velocity(span), 2 if image_weight == 1 else 3
 
-        def pair(z: Tensor, t: Tensor, *until: Tensor) -> tuple[Tensor, Tensor]:
-            embeds, features = self.encode(
-                z, *(time.expand(len(z)) for time in (t, *until))
-            )  # the same for both halves
-            hidden = span(embeds.repeat(2, 1, 1))
-            doubled = GenerationFeatures(features.map.repeat(2, 1, 1, 1), features.time.repeat(2, 1))
-            v_cond, v_uncond = self.decode(hidden, doubled).chunk(2)
-            return v_cond, v_uncond
+        def pair(z: Tensor, t: Tensor, *until: Tensor) -> tuple[Tensor, ...]:
+            embeds, features = self.encode(z, *(time.expand(len(z)) for time in (t, *until)))  # the same for all parts
+            hidden = span(embeds.repeat(parts, 1, 1))
+            repeated = GenerationFeatures(features.map.repeat(parts, 1, 1, 1), features.time.repeat(parts, 1))
+            return self.decode(hidden, repeated).chunk(parts)
 
         guidance = options.guidance, options.guidance_interval, options.guidance_form
         if worse is not None:
             second = worse.head.velocity(worse.span)
             return guided_velocity(conditional, lambda *at: (conditional(*at), second(*at)), *guidance)
-        return guided_velocity(conditional, pair, *guidance)
+        return guided_velocity(conditional, pair, *guidance, image_weight)
 
     def glimpse(self, before: Tensor, latents: Tensor, done: int, options: FlowSampling) -> Glimpse:
         """The predicted clean latents z + (1 - t) v, with the velocity v that the step from t went along: the solver's,

@@ -4,7 +4,8 @@ A head owns the image's span of the sequence: one begin position and N image pos
 span and what the loss is (training), and how an image is sampled with the LLM behind the prompts (generation). Another
 head is one file: a :class:`GenerationHead` with its ``Config`` and ``Options``, chosen by ``model.head.kind``.
 
-Legend: G images, R rows (G, or 2 G with guidance), N image tokens, D LLM hidden size, n tokens of one pass.
+Legend: G images, R rows (G, 2 G with guidance, or 3 G with one of words and one of an image), N image tokens, D LLM
+hidden size, n tokens of one pass.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class GenerationHead(nn.Module, ABC):
     loss_name: ClassVar[str]  # in logs
     dropped: ClassVar[DropForm]
     latent_dtype: ClassVar[torch.dtype]  # of what an image codec gives: floating point of a VAE, long of a VQ tokenizer
+    shows_latents: ClassVar[bool] = False  # prompts can show the clean latents of an image (see show)
     sees_all: bool = False  # image positions see each other fully, not causally
     any_shape: ClassVar[bool] = False  # draws images of other grids than the square that its configuration names
     two_times: bool = False  # a loss of the model wants a second time of every image (see Loss)
@@ -148,6 +150,11 @@ class GenerationHead(nn.Module, ABC):
     def features(self, latents: Tensor, encoder: nn.Module) -> Tensor:
         """Clean latents (G, …) through ``encoder``, this head's or its copy: (G, N, C), for understanding."""
 
+    def show(self, latents: Tensor) -> Tensor:
+        """What clean latents (G, …) are in a prompt that shows them: (G, 1 + N, D), for heads of which
+        ``shows_latents``."""
+        raise NotImplementedError(f"{self.family} shows no latents")
+
     @abstractmethod
     def prepare(self, latents: Tensor, seeds: Tensor, fixed: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Any]:
         """For training: embeddings of the span's last positions, (G, N or 1 + N, D), and what :meth:`loss` needs again.
@@ -179,8 +186,14 @@ class GenerationHead(nn.Module, ABC):
         """Latents (G, …) of the images behind the prompts.
 
         Under guidance (w ≠ 1) the span has R = 2 G rows, the second half of them behind dropped prompts; else, and
-        where a ``worse`` model is asked instead, R = G.
+        where a ``worse`` model is asked instead, R = G. R = 3 G where images that the prompts show have a weight of
+        their own: behind the prompts, behind them without their words, and behind dropped ones.
         """
+
+    @staticmethod
+    def image_weight(span: Span, start: Tensor, options: Any) -> float:
+        """That of the images which prompts show; 1 where the span has no rows for a guidance of their own."""
+        return options.image_guidance if len(span.begin) == 3 * len(start) else 1.0
 
     def glimpse(self, before: Tensor, latents: Tensor, done: int, options: Any) -> Glimpse:
         """What the images promise to become after step ``done``, from what ``on_step`` got then and the time before (at

@@ -4,8 +4,10 @@ Understanding:  [.. begin-of-image, N aligned SigLIP tokens, end-of-image, quest
 Generation:     [.. prompt, time token, N tokens of the noisy latent]  ->  velocity from the N hidden states, or
                 [.. prompt, begin-of-image, N codes]  ->  each code from the hidden state in front of it
 Reconstruction: [.. begin-of-image, N aligned SigLIP tokens of the same image, end-of-image, request, as generation]
+Editing:        [.. N aligned SigLIP tokens of a source, end-of-image, instruction, (time token of t = 1, N tokens of
+                its clean latent), as generation]
 
-Legend: B rows, L positions, D hidden size, U understanding images, G generated images, N tokens of an image,
+Legend: B rows, L positions, D hidden size, U understanding images, G generated images, K sources, N tokens of an image,
 C latent channels, s latent side, S image side.
 """
 
@@ -47,12 +49,20 @@ class ModelConfig:
     # that one itself ("shared"). ConvNeXt blocks over the VAE's latents are Experiments C and B of JanusFlow's Table 5;
     # the codes' embedding over the VQ tokenizer's codes, shared, is Experiment A of Janus's Table 5 (Chameleon).
     und_encoder: Literal["siglip", "separate", "shared"] = "siglip"
+    # Whether what the prompt of an image shows stands in it twice: as understanding sees it, and as its clean latents,
+    # which the generation encoder encodes at t = 1. Takes no weights, and a flow head.
+    source_latents: bool = False
 
     def __post_init__(self) -> None:
         if self.has_siglip and self.head.grid != self.vision.grid:
             raise ValueError(
                 f"the generation grid must equal SigLIP's: {self.head.grid} x {self.head.grid} tokens against "
                 f"{self.vision.grid} x {self.vision.grid}"
+            )
+        if self.source_latents and not self.head.head_class.shows_latents:
+            raise ValueError(
+                f"model.source_latents puts clean latents into prompts, which {self.head.head_class.family} does not "
+                "show: leave it out"
             )
         for config in self.used_losses.values():
             LOSSES.load(config.kind).check(config, self)
@@ -104,7 +114,8 @@ class Rows(NamedTuple):
     segments: Tensor  # (B, L) number of the sample at each position
     und_slots: Tensor  # (U, 1 + N) begin-of-understanding position and image positions
     gen_slots: Tensor  # (G, 1 + N) begin position (where the time token goes) and image positions
-    further: tuple[Tensor, ...] = ()  # likewise, of images of each further shape
+    source_slots: Tensor  # (K, 1 + N) likewise, of the clean latents that prompts show
+    further: tuple[Tensor, ...] = ()  # likewise, of generated images of each further shape
 
     @property
     def drawn(self) -> tuple[Tensor, ...]:
@@ -185,6 +196,7 @@ class Forward(NamedTuple):
     state: Any  # the head's, from prepare
     counts: Counts
     aside: Aside
+    source: Tensor | None  # what sources put into theirs; None where models show no latents
     notes: dict[str, Tensor]  # what losses tell beside themselves, each this batch's share of the step's, for logs
 
     def spans(self, features: Tensor) -> Tensor:
@@ -196,7 +208,7 @@ class Forward(NamedTuple):
 
         whole: False has attention take a mask, on every device, as what differentiates forward needs.
         """
-        embeds = self.model.embed_rows(self.rows, self.und, gen)
+        embeds = self.model.embed_rows(self.rows, self.und, gen, source=self.source)
         return self.spans(self.model.run_llm(embeds, self.rows, whole=whole).hidden)
 
 
@@ -245,12 +257,13 @@ class UnifiedModel(nn.Module):
         encoder = self.head.encoder if self.latent_encoder is None else self.latent_encoder
         return self.vision.span(self.head.features(images, encoder))
 
-    def embed_rows(self, rows: Rows, und: Tensor, *gen: Tensor) -> Tensor:
-        """Embeddings (B, L, D) of the rows, with ``und`` (U, n, D) and, of each shape, ``gen`` (G, m, D) in the last
-        slots."""
+    def embed_rows(self, rows: Rows, und: Tensor, *gen: Tensor, source: Tensor | None = None) -> Tensor:
+        """Embeddings (B, L, D) of the rows, with ``und`` (U, n, D), of each shape ``gen`` (G, m, D), and ``source``
+        (K, 1 + N, D) in the last slots."""
         embeds = self.llm.embed(rows.ids)
         flat = embeds.flatten(0, 1)
         spans = [*zip((rows.und_slots, *rows.drawn), (und, *gen), strict=True)]
+        spans += [] if source is None else [(rows.source_slots, source)]
         slots = torch.cat([slots[:, -span.shape[1] :].flatten() for slots, span in spans])
         values = torch.cat([span.flatten(0, 1) for _, span in spans]).to(flat.dtype)
         return flat.index_copy(0, slots, values).view_as(embeds)
@@ -286,6 +299,7 @@ class UnifiedModel(nn.Module):
         seeds: Tensor,
         counts: Counts | None = None,
         aside: Aside | None = None,
+        sources: Tensor | None = None,
         further: Sequence[Images] = (),
     ) -> dict[str, Tensor]:
         """The losses of one batch by name, scalars in fp32, not weighted; and what they note, which has no weight.
@@ -297,6 +311,7 @@ class UnifiedModel(nn.Module):
         gen_pixels: (G, 3, S, S) in [-1, 1], the clean images for REPA.
         latents: (G, …), the clean latents as the head takes them. seeds: (G,), of times and noise.
         counts: what the losses are means over, where this batch is one part of a step; default: the batch itself.
+        sources: (K, …), the clean latents that prompts show, of models with ``source_latents``.
         further: generated images of further shapes, in the order of ``rows.further``.
         """
         aside = aside or Aside()
@@ -306,12 +321,13 @@ class UnifiedModel(nn.Module):
         und = self.embed_understanding(und_images)
         losses = self.losses
         taps = tuple(tap for loss in losses.values() for tap in loss.taps)
-        output = self.run_llm(self.embed_rows(rows, und, *(gen for gen, _ in drawn)), rows, taps)
+        source = None if sources is None else self.head.show(sources)
+        output = self.run_llm(self.embed_rows(rows, und, *(gen for gen, _ in drawn), source=source), rows, taps)
         counts = counts or Counts.of(labels, *(images.latents for images in shapes))
         notes: dict[str, Tensor] = {}
         runs = []
         for number, (images, own, (_, state)) in enumerate(zip(shapes, asides, drawn, strict=True)):
             passed = (output.hidden, output.tapped, state, counts)
-            runs.append(Forward(self, rows.of_shape(number), labels, images.pixels, und, *passed, own, notes))
+            runs.append(Forward(self, rows.of_shape(number), labels, images.pixels, und, *passed, own, source, notes))
         found = {name: [loss(run) for run in (runs if loss.of_images else runs[:1])] for name, loss in losses.items()}
         return {name: sum(parts[1:], parts[0]) for name, parts in found.items()} | notes

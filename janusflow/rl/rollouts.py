@@ -31,6 +31,7 @@ from janusflow.data.pieces import taken as lock
 from janusflow.data.rows import RowBuilder
 from janusflow.data.sample import Batch, GenerationSample
 from janusflow.data.transforms import to_images
+from janusflow.guidance import dropped_forms
 from janusflow.inference.images import behind
 from janusflow.inference.prompts import Prompt
 from janusflow.models.unified import UnifiedModel
@@ -116,7 +117,7 @@ class Rollouts:
     def _draw_batch(self, path: Path, bundle: Bundle, prompts: list[Prompt], seeds: list[int]) -> None:
         started = time.perf_counter()
         tokens = [bundle.template.generation_prompt(prompt["prompt"]) for prompt in prompts]
-        span = behind(bundle, tokens, guided=self.options.guidance != 1)
+        span = behind(bundle, tokens, dropped_forms(self.options.guidance))
         latents, values = self.policy.draw(bundle.model.head, span, seeds, self.options)
         images = [image for one in latents.split(1) for image in to_images(bundle.required_codec.decode(one))]
         content = {"latents": latents, "rewards": judge(list(self.config.rewards), images, prompts), **values}

@@ -35,7 +35,8 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
         found = read_config(folder)
         check_head(found.model.head, config.model.head, f"the model {path}")
         head, chat = config.model.head.over(found.model.head), found.chat
-        sizes = dataclasses.replace(found.model, losses=config.model.losses, head=head)
+        shows = config.model.source_latents or found.model.source_latents
+        sizes = dataclasses.replace(found.model, losses=config.model.losses, head=head, source_latents=shows)
         vocabulary = folder / "tokenizer.json"
         if sizes.has_siglip and sizes.sees_latents:
             raise ValueError(f"the model {path} has no SigLIP as REPA's target: set model.losses.repa.weight=0")
@@ -48,7 +49,7 @@ def read_start(config: RunConfig) -> tuple[ModelConfig, ChatTemplate]:
         )
     buckets_of(config.data.buckets, sizes)
     built = head_of(sizes)
-    return sizes, ChatTemplate(tokenizer, chat, built.num_tokens, built.dropped)
+    return sizes, ChatTemplate(tokenizer, chat, built.num_tokens, built.dropped, sizes.source_latents)
 
 
 def check_head(found: HeadConfig, wanted: HeadConfig, what: str) -> None:

@@ -49,13 +49,14 @@ class PreviewConfig:
     prompts: list[str] = field(default_factory=list)
     examples: int = 0  # rows of a captioned training image through the codec, then drawings of its caption
     reconstructions: int = 0  # rows of a training image through the codec, then drawings of what understanding sees
+    edits: int = 0  # rows of an edited training image through the codec, then drawings of its instruction and source
     images: int = 6
     seed: int = 0
     sampling: dict[str, Any] = field(default_factory=dict)  # over the run's
 
     def __post_init__(self) -> None:
-        if min(self.every, self.examples, self.reconstructions) < 0 or self.images < 1:
-            raise ValueError("preview needs every, examples and reconstructions >= 0, and images >= 1")
+        if min(self.every, self.examples, self.reconstructions, self.edits) < 0 or self.images < 1:
+            raise ValueError("preview needs every, examples, edits and reconstructions >= 0, and images >= 1")
 
 
 @dataclass
@@ -142,6 +143,11 @@ class RunConfig:
             raise ValueError(f"pairs have no pictures, which the loss {seeing[0]} asks for: give it the weight 0")
         for name, stage in self.stages.items():
             check_parts(name, stage.train, self.model)
+            if (dropped := self.data.prompt_drop + stage.editing.words_drop) > 1 and "editing" in stage.tasks:
+                raise ValueError(f"data.prompt_drop and stages.{name}.editing.words_drop are more than 1: {dropped:g}")
+            for task in ("reconstruction", "editing"):
+                if task in stage.tasks and self.data.buckets:
+                    raise ValueError(f"stages.{name} has {task}, which shows squares: it does not go with data.buckets")
         self._check_rollouts()
         self.check_sampling(self.model.head)
         if not self.stages:
@@ -176,8 +182,9 @@ class RunConfig:
             stage = self.stages[name]
             if not all(ratio.generation for ratio in stage.ratios):
                 raise ValueError(f"stages.{name} has a rollout, and its mixture no generation")
-            if "reconstruction" in stage.tasks:
-                raise ValueError(f"stages.{name} has a rollout, and its loss learns nothing of reconstruction")
+            for task in ("reconstruction", "editing"):
+                if task in stage.tasks:
+                    raise ValueError(f"stages.{name} has a rollout, and its loss learns nothing of {task}")
 
     def check_sampling(self, head: HeadConfig, *own: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` where a model with such a head, and options of its ``own``, cannot draw as the run

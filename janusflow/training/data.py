@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
@@ -15,6 +16,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from janusflow.data.config import DataConfig, Task
+from janusflow.data.editing import squared
 from janusflow.data.mixture import share
 from janusflow.data.readers.base import HELD, Reader
 from janusflow.data.rows import RowBuilder, TokenSequence
@@ -80,20 +82,21 @@ class StepDataset(Dataset[Step]):
         builder, stage, source = self.builder, self.stage, self.source
         seeds: list[int] = []  # of times and noise
 
-        def drawn(task: Task, read: Callable[[int], GenerationSample]) -> list[tuple[Any, TokenSequence]]:
+        def drawn(
+            task: Task, read: Callable[[int], GenerationSample], words_drop: float = 0.0
+        ) -> list[tuple[Any, TokenSequence]]:
             count, begin = getattr(counts, task), getattr(first, task)
-            drops = rng.random(count) < self.config.prompt_drop
+            draws = rng.random(count)
+            drops = draws < self.config.prompt_drop
+            wordless = draws < self.config.prompt_drop + words_drop
             numbers = rng.integers(0, 2**62, count)
             seeds.extend(int(numbers[i]) for i in share(count, own, parts))
-            return [
-                self._read(
-                    begin + i,
-                    read,
-                    lambda sample, i=i: builder.generation(sample, stage.instruction, bool(drops[i])),  # type: ignore[misc]
-                    rejects,
-                )
-                for i in share(count, own, parts)
-            ]
+
+            def build(i: int, sample: GenerationSample) -> TokenSequence:
+                sample = sample._replace(prompt="") if wordless[i] and not drops[i] else sample
+                return builder.generation(sample, stage.instruction, bool(drops[i]))
+
+            return [self._read(begin + i, read, partial(build, i), rejects) for i in share(count, own, parts)]
 
         found: list[tuple[Any, TokenSequence]] = [
             self._read(first.understanding + i, source.understanding, builder.understanding, rejects)
@@ -104,6 +107,7 @@ class StepDataset(Dataset[Step]):
             self._read(first.text + i, source.text, builder.text, rejects) for i in share(counts.text, own, parts)
         ]
         found += drawn("reconstruction", lambda index: source.reconstruction(index, stage.reconstruction))
+        found += drawn("editing", source.editing, stage.editing.words_drop)
         return collate(builder, found, seeds)
 
     def _read(
@@ -164,6 +168,7 @@ class HeldOutDataset(Dataset[HeldOut]):
             "generation": drawn,
             "text": self.builder.text,
             "reconstruction": drawn,
+            "editing": drawn,
         }
         found: list[tuple[Any, TokenSequence]] = []
         seeds: list[int] = []
@@ -173,6 +178,8 @@ class HeldOutDataset(Dataset[HeldOut]):
             for number, sample in self.source.held_samples(name, task, numbers):
                 if task == "reconstruction":
                     sample = self.stage.reconstruction.prompted(sample, np.random.default_rng((*HELD, number)))
+                if task == "editing":
+                    sample = squared(sample)
                 with suppress(ValueError):  # longer than a row
                     found.append((sample, builders[task](sample)))
                     seeds += [number] * len(found[-1][1].gen)
@@ -183,7 +190,8 @@ def collate(builder: RowBuilder, found: Sequence[tuple[Any, TokenSequence]], see
     """The batch of samples with their tokens. A prompt that is dropped shows nothing."""
     sequences = [sequence for _, sequence in found]
     und = [sample for sample, sequence in found if sequence.und]
-    return builder.collate(sequences, und, [sample for sample, sequence in found if sequence.gen], seeds)
+    gen = [sample for sample, sequence in found if sequence.gen]
+    return builder.collate(sequences, und, gen, seeds, [sample for sample, sequence in found if sequence.source])
 
 
 class StepSampler(Sampler[int]):

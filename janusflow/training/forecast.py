@@ -85,6 +85,9 @@ class AssumedSource:
         image = self.images[index % len(self.images)]
         return config.prompted(GenerationSample(image, ""), np.random.default_rng(index))
 
+    def editing(self, index: int) -> GenerationSample:
+        return GenerationSample(self.images[0], ASSUMED, images=self.images[:1])
+
 
 class Forecast:
     """What a run will take, and would with changes. Raises ``ValueError`` as a run's start does.
@@ -195,7 +198,12 @@ class Forecast:
         trainer, adapter = config.trainer, config.adapter
         key = (sizes.llm.num_layers, stage.train, adapter, trainer.checkpoint_activations, trainer.accumulate)
         shapes = [
-            (batch.rows.ids.shape, len(batch.und_pixels), [len(slots) for slots in batch.rows.drawn])
+            (
+                batch.rows.ids.shape,
+                len(batch.und_pixels),
+                len(batch.source_pixels),
+                [len(slots) for slots in batch.rows.drawn],
+            )
             for batch in batches
         ]
         kept = repr((*key, processes(config), shapes))

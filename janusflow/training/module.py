@@ -239,11 +239,12 @@ class UnifiedModule(L.LightningModule):
         seen = self.encode(batch.und_pixels) if self.model.config.sees_latents else batch.und_pixels
         images = (seen, batch.gen_pixels, latents, batch.seeds)
         aside = Aside(self.reference, self.old, self.progress, batch.noise, verdicts)
+        sources = self.encode(batch.source_pixels) if self.model.config.source_latents else None
         further = [
             one if one.latents is not None else one._replace(latents=self.encode(one.pixels)) for one in batch.further
         ]
         with distributed.opened(self.reference), distributed.opened(self.old):
-            return model(batch.rows, batch.labels, *images, counts, aside, further)
+            return model(batch.rows, batch.labels, *images, counts, aside, sources, further)
 
     def agree(self, data: Step | HeldOut, drawn: Sequence[Batch] = ()) -> tuple[Counts, bool, int]:
         """On all ranks: what the step's losses are means over, whether any was asked to end, the number of faults."""

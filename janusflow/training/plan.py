@@ -30,6 +30,11 @@ def check_stages(stages: dict[str, StageConfig], model: ModelConfig, offered: Co
                 f"{name} wants reconstruction, and understanding with und_encoder {model.und_encoder} sees the very "
                 f"latents that are to be drawn: set stages.{name}.ratios without"
             )
+        if "reconstruction" in stage.tasks and model.source_latents:
+            raise ValueError(
+                f"{name} wants reconstruction, and with model.source_latents prompts show the very latents that are to "
+                f"be drawn: set stages.{name}.ratios without"
+            )
         for task in stage.tasks:
             if task not in offered and not (task == "generation" and stage.rollout is not None):  # the model draws
                 raise ValueError(

@@ -14,6 +14,7 @@ from janusflow.checkpoints.pretrained import Bundle, read_config
 from janusflow.config import load_config
 from janusflow.data.buckets import buckets_of
 from janusflow.data.config import DataConfig
+from janusflow.data.editing import squared
 from janusflow.data.readers.base import Reader
 from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.data.sample import GenerationSample
@@ -65,6 +66,7 @@ def check_start(config: RunConfig) -> None:
     for key, task, what in (
         ("examples", "generation", "captioned images"),
         ("reconstructions", "reconstruction", "images"),
+        ("edits", "editing", "edits"),
     ):
         if getattr(config.preview, key) and (not config.data.sources or task not in config.data.offered_tasks):
             raise ValueError(f"preview.{key} shows {what} of data.sources; the data has none: set preview.{key}=0")
@@ -84,7 +86,7 @@ def open_start(config: RunConfig, new: bool) -> Start:
 
 
 def preview_examples(config: RunConfig, source: MixedSource, bundle: Bundle) -> list[GenerationSample]:
-    """The images that previews show beside drawings: of their captions, and of what understanding sees."""
+    """The images that previews show beside drawings: of captions, of what understanding sees, and of edits."""
     examples: list[GenerationSample] = []
     if config.preview.examples:
         template, limit = bundle.template, bundle.model.config.llm.max_positions
@@ -95,6 +97,8 @@ def preview_examples(config: RunConfig, source: MixedSource, bundle: Bundle) -> 
         shown, rng = [*stages, ReconstructionConfig()][0], np.random.default_rng(config.seed)
         found = source.examples(config.preview.reconstructions, lambda prompt: True, "reconstruction")
         examples += [shown.prompted(sample, rng) for sample in found]
+    if config.preview.edits:
+        examples += map(squared, source.examples(config.preview.edits, task="editing"))
     return examples
 
 
@@ -182,6 +186,9 @@ def check_lengths(config: RunConfig, sizes: ModelConfig, template: ChatTemplate)
         least = len(template.generation_prompt("", stage.instruction)) + tokens
         if least > row and any(ratio.generation for ratio in stage.ratios):
             raise ValueError(f"{name} draws images, and one takes {least} tokens, more than the {row} of a row")
+        least = len(template.generation_prompt("", stage.instruction, images=1)) + template.image_tokens
+        if least > row and "editing" in stage.tasks:
+            raise ValueError(f"{name} edits images, and one takes {least} tokens, more than the {row} of a row")
         for request in stage.reconstruction.requests if "reconstruction" in stage.tasks else ():
             length = len(template.generation_prompt(request, stage.instruction, images=1)) + tokens
             if length > row:

@@ -15,6 +15,7 @@ from torch import nn
 
 from janusflow.adapters import has_adapter, is_adapter
 from janusflow.data.config import TASKS, Task
+from janusflow.data.editing import EditingConfig
 from janusflow.data.reconstruction import ReconstructionConfig
 from janusflow.losses import loss_module
 from janusflow.models.unified import ModelConfig, UnifiedModel
@@ -39,6 +40,7 @@ class RatioConfig:
     generation: float = 0.0
     text: float = 0.0
     reconstruction: float = 0.0  # images behind themselves (RecA)
+    editing: float = 0.0  # images behind what they were made of, and the instruction
     until: int | None = None
 
     def __post_init__(self) -> None:
@@ -63,6 +65,7 @@ class StageConfig:
     instruction: bool = True  # generation prompts as chat turns (stage 3) or plain (stages 1 and 2 of the paper)
     first_sentence: float = 0.25  # share of generation captions cut to their first sentence
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)  # how its images are shown
+    editing: EditingConfig = field(default_factory=EditingConfig)  # how its edits are prompted
     rollout: RolloutConfig | None = None  # the mixture's generation is what the model draws itself, with verdicts
 
     def __post_init__(self) -> None:
@@ -95,6 +98,7 @@ class Quota(NamedTuple):
     generation: int
     text: int
     reconstruction: int = 0
+    editing: int = 0
 
 
 def rate_factor(stage: StageConfig, step: int) -> float:
@@ -128,7 +132,7 @@ def _due(ratio: RatioConfig, batch_size: int, step: int) -> Quota:
     weights = {task: getattr(ratio, task) for task in TASKS}
     total, samples = sum(weights.values()), batch_size * step
     due = {task: int(samples * weight / total + 1e-6) for task, weight in weights.items()}
-    order: tuple[Task, ...] = ("generation", "reconstruction", "text", "understanding")
+    order: tuple[Task, ...] = ("generation", "reconstruction", "editing", "text", "understanding")
     filler = next(task for task in order if weights[task])
     due[filler] += samples - sum(due.values())
     return Quota(**due)

@@ -124,13 +124,14 @@ def step_peak(
                 seen = encode(batch.und_pixels) if model.config.sees_latents else batch.und_pixels
                 images = (seen, batch.gen_pixels, latents, batch.seeds)
                 aside = Aside(reference, progress=1.0, noise=batch.noise)
+                sources = encode(batch.source_pixels) if model.config.source_latents else None
                 further = [
                     one if one.latents is not None else one._replace(latents=encode(one.pixels))
                     for one in batch.further
                 ]
-                losses = model(batch.rows, batch.labels, *images, None, aside, further)
+                losses = model(batch.rows, batch.labels, *images, None, aside, sources, further)
                 model.total(losses).backward()
-                del losses, latents, seen, images, aside, further
+                del losses, latents, seen, images, aside, sources, further
     except UNTRACEABLE as error:
         raise ValueError(f"its sizes depend on values: {error}") from error
     return found.peak

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from janusflow.data.reconstruction import REQUESTS
-from janusflow.worlds import captions, questions
+from janusflow.worlds import captions, edits, questions
 from janusflow.worlds.casts import CASTS, Cast, cast_of
 from janusflow.worlds.source import CAPTION_REQUEST
 from janusflow.worlds.vocabulary import BACKGROUNDS, CELL_NAMES, COLORS, NUMBER_WORDS, plural
@@ -75,7 +75,7 @@ def _texts(cast: Cast) -> Iterator[str]:
     yield from (*captions.SIDES.values(), *captions.ENDS.values(), *captions.GROUNDS, *captions.LONG, *captions.PAIRS)
     yield from (*captions.SMALL, *captions.LARGE, *captions.AMOUNTS, *captions.ADJECTIVES, *cast.styles)
     yield from (*COLORS, *BACKGROUNDS, *NUMBER_WORDS, *CELL_NAMES, "color", "colour", "is", "are")
-    yield from (CHAT, CAPTION_REQUEST, *REQUESTS)
+    yield from (CHAT, CAPTION_REQUEST, *REQUESTS, *(form for several in edits.FORMS.values() for form in several))
 
 
 def foreign_words(text: str, cast: str) -> list[str]:

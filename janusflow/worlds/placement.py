@@ -6,6 +6,7 @@ Things never touch, and every relation in a caption holds under GenEval's own ru
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -112,6 +113,22 @@ def place_freely(
         if len(placed) == len(poses):
             return placed
         shrunk *= SHRINK
+
+
+def place_in_cell(
+    rng: np.random.Generator, extent: Box, size: float, cell: int, play: float, others: Sequence[Box]
+) -> tuple[float, float, Box] | None:
+    """Centre and box of a thing of that size somewhere in a cell, at most ``play`` from the cell's middle along each
+    side, inside the picture and touching none of the ``others``; None where nothing was found."""
+    if play < 0:
+        return None
+    for _ in range(TRIES):
+        x, y = ((k + 0.5) / GRID + float(rng.uniform(-play, play)) for k in (cell % GRID, cell // GRID))
+        box = _moved(extent, x, y, size)
+        inside = min(box) >= MARGIN and max(box) <= 1 - MARGIN
+        if inside and not any(_touch(box, other) for other in others):
+            return x, y, box
+    return None
 
 
 def _moved(extent: Box, x: float, y: float, size: float) -> Box:

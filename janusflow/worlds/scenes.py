@@ -7,7 +7,7 @@ large in it, and left of, above and the distance between mean what they do in a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -15,7 +15,16 @@ import numpy as np
 from PIL import Image
 
 from janusflow.worlds.casts import SQUARE, Box, Cast, Frame, cast_of, unit
-from janusflow.worlds.placement import LEVELS, Level, Placed, place_freely, place_on_grid
+from janusflow.worlds.placement import (
+    GRID,
+    LEVELS,
+    MARGIN,
+    Level,
+    Placed,
+    place_freely,
+    place_in_cell,
+    place_on_grid,
+)
 from janusflow.worlds.vocabulary import BACKGROUNDS, COLORS, KINDS, RELATIONS, RGB
 
 Split = Literal["train", "held_out"]
@@ -26,6 +35,7 @@ GRADIENT_SHARE, GRADIENT = 0.4, 16.0  # of the free scenes; levels from the midd
 DOUBT = 0.06  # a scene about a relation is as far from GenEval's limit as a detector may err
 CLEAR = 0.035  # a centre this near to the border between two cells is in neither
 SAME_SHAPE = 0.02  # how far the logarithm of a picture's aspect ratio may be from its scene's
+SHUFFLED = ("position", "edit")  # kinds of scenes whose groups stand in any order
 SMALL, LARGE = 0.3, 0.7  # of the range that sizes come from: below and above, a thing is called so
 
 
@@ -234,7 +244,7 @@ def compose(
     style = cast.styles[rng.integers(len(cast.styles))] if cast.styles else ""
     while True:
         place = place_freely if world.free else place_on_grid
-        placed = place(rng, cast, groups, style, shuffled=kind == "position", frame=frame)
+        placed = place(rng, cast, groups, style, shuffled=kind in SHUFFLED, frame=frame)
         things = _things(rng, cast, groups, placed, frame)
         scene = Scene(world, kind, groups, things, _background(rng, world.free), style, frame)
         if kind != "position":
@@ -282,6 +292,22 @@ def _things(
         Thing(group.name, group.color, _paint(rng, cast, group.color), **place._asdict(), frame=frame)
         for group, place in zip(owners, placed, strict=True)
     )
+
+
+def painted(rng: np.random.Generator, cast: Cast, thing: Thing, color: str) -> Thing:
+    """The thing in another colour."""
+    return replace(thing, color=color, rgb=_paint(rng, cast, color))
+
+
+def placed_in(rng: np.random.Generator, scene: Scene, thing: Thing, cell: int) -> Thing | None:
+    """A thing of the scene somewhere in a cell, away from its borders and from all other things; None where there is no
+    room."""
+    cast, free = scene.world.things, scene.world.free
+    extent = cast.extent(thing.name, scene.style, thing.angle, thing.mirrored)
+    play = 0.5 / GRID - (CLEAR if free else thing.size / 2 + MARGIN)
+    others = [other.box for other in scene.objects if other is not thing]
+    found = place_in_cell(rng, extent, thing.size, cell, play, others)
+    return None if found is None else replace(thing, x=found[0], y=found[1], box=found[2])
 
 
 def _paint(rng: np.random.Generator, cast: Cast, color: str | None) -> RGB | None:

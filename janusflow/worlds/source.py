@@ -1,4 +1,4 @@
-"""A world as training data: samples by index, for each of the three tasks."""
+"""A world as training data: samples by index, for every task."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from janusflow.data.readers.base import HELD, Reader
 from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSample
 from janusflow.models.shapes import size_text
 from janusflow.worlds.captions import long_caption, short_caption, text_line
+from janusflow.worlds.edits import sample_edit
 from janusflow.worlds.placement import Level
 from janusflow.worlds.questions import sample_question
 from janusflow.worlds.scenes import World, frame_of, sample_scene
@@ -94,6 +95,12 @@ class WorldReader(Reader):
         scene = sample_scene(rng, world=self.world, frame=frame_of(height, width))
         caption = long_caption(scene, rng) if rng.random() < self.config.long_captions else short_caption(scene, rng)
         return GenerationSample(scene.render((height, width)), caption)
+
+    def editing(self, item: int, rng: np.random.Generator) -> GenerationSample:
+        """A picture behind another one and the words that make it of that."""
+        edit = sample_edit(rng, self.world)
+        source, target = (scene.render(self.config.image_size) for scene in (edit.source, edit.target))
+        return GenerationSample(target, edit.instruction, images=[source])
 
     def text(self, item: int, rng: np.random.Generator) -> TextSample:
         """A line of text."""

@@ -92,7 +92,7 @@ def test_quotas_of_four_types(builder):
     stage = StageConfig(steps=100, batch_size=13, ratios=[RatioConfig(understanding=4, text=1, reconstruction=5)])
     quotas = [quota(stage, step) for step in range(100)]
     assert all(sum(q) == 13 and min(q) >= 0 for q in quotas)
-    assert [sum(column) for column in zip(*quotas, strict=True)] == [520, 0, 130, 650]
+    assert [sum(column) for column in zip(*quotas, strict=True)] == [520, 0, 130, 650, 0]
     assert quota(StageConfig(batch_size=8, ratios=[RatioConfig(reconstruction=1)]), 3) == Quota(0, 0, 0, 8)
 
 

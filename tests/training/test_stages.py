@@ -45,7 +45,7 @@ def test_quotas_fill_every_step_and_keep_the_ratio():
     quotas = [quota(stage, step) for step in range(1000)]
     assert all(sum(q) == 13 and min(q) >= 0 for q in quotas)
     totals = [sum(column) / 13_000 for column in zip(*quotas, strict=True)]
-    assert totals == pytest.approx([0.14, 0.80, 0.06, 0], abs=1e-3)
+    assert totals == pytest.approx([0.14, 0.80, 0.06, 0, 0], abs=1e-3)
     for ratio, expected in (
         (RatioConfig(1, 0, 0), Quota(8, 0, 0)),
         (RatioConfig(0, 1, 0), Quota(0, 8, 0)),
@@ -54,7 +54,9 @@ def test_quotas_fill_every_step_and_keep_the_ratio():
     ):
         assert quota(StageConfig(batch_size=8, ratios=[ratio]), 5) == expected, "absent types get nothing"
     stage = StageConfig(batch_size=10, ratios=[RatioConfig(1, 0, 0, until=100), RatioConfig(0, 1, 0)])
-    assert (quota(stage, 99), quota(stage, 100)) == ((10, 0, 0, 0), (0, 10, 0, 0)), "the mixture changes at its step"
+    assert (quota(stage, 99), quota(stage, 100)) == (Quota(10, 0, 0), Quota(0, 10, 0)), (
+        "the mixture changes at its step"
+    )
 
 
 def test_rate_warms_up_stays_and_decays():

@@ -52,6 +52,10 @@ class Reader(ABC):
         """An image that is to be drawn again; its prompt is not used."""
         return self.generation(item, rng)
 
+    def editing(self, item: int, rng: np.random.Generator) -> GenerationSample:
+        """The image that an instruction makes of another, which it shows."""
+        raise ValueError(f"{type(self).__name__} gives no editing samples")
+
     def describe(self, name: str, tasks: Sequence[Task]) -> str:
         """A few words on the source called ``name``, which is used for ``tasks``."""
         return f"{name}: {len(self):,} for {', '.join(tasks)}"
@@ -110,7 +114,7 @@ class CaptionedImages(Reader):
             """Whether captions are asked for."""
             return self.tasks != ["reconstruction"]
 
-    tasks = TASKS
+    tasks = tuple(task for task in TASKS if task != "editing")
 
     def __init__(self, config: Config) -> None:
         """Called last: stored latents are opened, which are those of the :meth:`pieces`."""
