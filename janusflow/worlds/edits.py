@@ -118,7 +118,7 @@ def sample_edit(
     never held out of training for what it is done to, or always (``held_out_edit``).
     """
     world = world or World()
-    wanted: EditKind = kind or pick(rng, EDIT_KINDS)
+    wanted: EditKind = pick(rng, EDIT_KINDS) if kind is None else kind
     while True:
         edit = EDITS[wanted](rng, _scene(rng, world, least=1 + (wanted in ("add", "remove"))))
         if edit and edit.held_out == (split == "held_out") and edit.held_out_edit == held_out_edit:

@@ -103,10 +103,10 @@ def test_the_command_edits_pictures(folder, capsys):
     facts = json.loads(said)
     assert (facts["prompt"], facts["image"], facts["seed"]) == (WORDS, "one.png", 4)
     assert facts["path"].endswith("x.png") and facts["image_guidance"] == 1.5
-    with Image.open(paths[0]) as first, Image.open(paths[1]) as second, Image.open(facts["path"]) as alone:
+    with Image.open(paths[0]) as first, Image.open(facts["path"]) as alone:
         assert first.info["image_guidance"] == "1.5" and first.info["image"] == "one.png"
-        pixels = [np.asarray(image, np.int16) for image in (first, alone, second)]
-    assert np.abs(pixels[0] - pixels[1]).max() <= 1 < np.abs(pixels[0] - pixels[2]).max()
+        pixels = [np.asarray(image, np.int16) for image in (first, alone)]
+    assert np.abs(pixels[0] - pixels[1]).max() <= 1, "alone as in a batch, but for rounding"
 
 
 @pytest.mark.parametrize(
