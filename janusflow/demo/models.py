@@ -40,6 +40,11 @@ class Shown:
         return self.config.model.vision.image_size
 
     @property
+    def edits(self) -> bool:
+        """Whether it has learnt to change pictures: then it says itself how much they guide it."""
+        return getattr(self.usual, "image_guidance", None) is not None
+
+    @property
     def about(self) -> str:
         """It in a few words."""
         return f"**{self.name}**, {self.config.model.head.head_class.family}, {self.side} px"

@@ -48,8 +48,9 @@ def build(shown: Shown, against: Shown | None, limits: DemoConfig) -> gr.Blocks:
             )
         with gr.Tab("Draw"):
             place = draw.tab(page)
-        with gr.Tab("Edit"):
-            edit.tab(page)
+        if shown.edits:
+            with gr.Tab("Edit"):
+                edit.tab(page)
         with gr.Tab("Watch"):
             watch.tab(page)
         if against is not None:

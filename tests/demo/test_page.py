@@ -75,6 +75,16 @@ def test_nothing_of_the_machine_is_given_away(page, tmp_path):
         assert str(tmp_path) not in client.get("/config").text and "bundle" not in shown.__dict__, "not loaded yet"
 
 
+@pytest.mark.parametrize(("sampling", "edits"), [({}, False), ({"image_guidance": 1.5}, True)])
+def test_models_that_learnt_to_edit_have_a_tab_for_it(tiny_model, tokenizer, tmp_path, sampling, edits):
+    codec = LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")
+    save_pretrained(Bundle(tiny_model, codec, tokenizer, ChatConfig(), sampling=sampling), tmp_path / "tiny-flow")
+    app = build_app(Shown(str(tmp_path / "tiny-flow"), load_pretrained), None, DemoConfig())
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        tabs = [part["props"].get("label") for part in client.get("/config").json()["components"]]
+    assert ("Edit" in tabs) == edits
+
+
 def test_what_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["demo", "--port", "0"]) == 2
