@@ -15,7 +15,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from PIL import Image
 
-from janusflow.codecs.beside import MEASURE
 from janusflow.pictures import read_image
 
 Record = dict[str, Any]  # JSON data
@@ -207,6 +206,8 @@ class Task(ABC):
     def codec_figures(self, noted: Mapping[str, Record]) -> Record:
         """Of what is ``noted`` of a codec's own reconstruction what concerns this task, and how the rest is measured:
         ``{"reconstructions": {where: figures}, "measured_by": command}``."""
+        from janusflow.codecs.beside import MEASURE  # here: it imports torch
+
         return {"reconstructions": dict(noted), "measured_by": MEASURE}
 
     def judge_protocol(self) -> Record:

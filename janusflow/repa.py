@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from janusflow.losses import Loss, LossConfig
-from janusflow.models.spans import Grid
+from janusflow.models.shapes import Grid
 
 if TYPE_CHECKING:
     from janusflow.models.unified import Forward, ModelConfig

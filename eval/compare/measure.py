@@ -82,8 +82,10 @@ def measure_point(
 ) -> Record:
     """Scores in distribution and cost of a picture at one setting; the seconds are those of drawing the scores."""
     counts = config.sweep_prompts_per_tag, config.sweep_images_per_prompt
-    options_ = WorldOptions(config.cast, config.level, *counts, 0, config.reference_images)
-    task = WorldTask(options_, splits=(IN_DISTRIBUTION,))
+    given = WorldOptions(
+        config.cast, config.level, *counts, questions_per_kind=0, reference_images=config.reference_images
+    )
+    task = WorldTask(given, splits=(IN_DISTRIBUTION,))
     candidate = TimedCandidate(bundle, options, config.batch_size)
     folder = home / options.short
     point = by_prompt(score(task, candidate, folder), folder, config.world)[IN_DISTRIBUTION]

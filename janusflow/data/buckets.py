@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from janusflow.models.shapes import Size, grid_for
-from janusflow.models.spans import Grid, span_offsets
+from janusflow.models.shapes import Grid, Size, grid_for
+from janusflow.models.spans import span_offsets
 from janusflow.models.unified import ModelConfig
 
 Position = int | tuple[float, float]  # of a token: along the text, or its row and column

@@ -24,8 +24,7 @@ from janusflow.guidance import Dropped, dropped_forms
 from janusflow.inference.prompt_cache import PromptRunner
 from janusflow.models.head import Worse
 from janusflow.models.llm import LanguageModel
-from janusflow.models.shapes import Size, grid_for
-from janusflow.models.spans import Grid
+from janusflow.models.shapes import Grid, Size, grid_for
 from janusflow.options import SamplingOptions
 from janusflow.progress import Progress
 from janusflow.samplers import OnStep

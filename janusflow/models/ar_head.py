@@ -19,8 +19,8 @@ from janusflow.decoding import check_finite, choose, log_prob
 from janusflow.guidance import guide, guide_by_image
 from janusflow.models.head import Again, GenerationHead, Glimpse, HeadConfig, Span, Worse
 from janusflow.models.mlp import mlp
+from janusflow.models.shapes import Grid
 from janusflow.models.sizes import check_whole
-from janusflow.models.spans import Grid
 from janusflow.options import CodeSampling
 from janusflow.samplers import OnStep
 

@@ -23,8 +23,8 @@ from janusflow.flow import TimeConfig, interpolate, sample_time_pairs, sample_ti
 from janusflow.guidance import guided_velocity
 from janusflow.models.head import Again, GenerationHead, Glimpse, HeadConfig, Span, Worse
 from janusflow.models.norm import RMSNorm
+from janusflow.models.shapes import Grid
 from janusflow.models.sizes import check_positive, check_whole
-from janusflow.models.spans import Grid
 from janusflow.models.uvit import GenerationDecoder, GenerationEncoder, GenerationFeatures, IntervalEmbedding
 from janusflow.options import FlowSampling
 from janusflow.samplers import OnStep, Velocity, integrate, time_grid

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from janusflow.config import Choice
-from janusflow.models.spans import Grid
+from janusflow.models.shapes import Grid
 from janusflow.options import SamplingOptions, with_options
 from janusflow.registry import Registry
 from janusflow.samplers import OnStep

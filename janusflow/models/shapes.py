@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from janusflow.models.spans import Grid
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from janusflow.models.unified import ModelConfig
 
 Size = tuple[int, int]  # pixels, height and width
+
+
+class Grid(NamedTuple):
+    """Tokens of an image, down and across."""
+
+    rows: int
+    columns: int
+
+    @property
+    def tokens(self) -> int:
+        """N."""
+        return self.rows * self.columns
 
 
 def parse_size(text: str) -> Size:

@@ -1,31 +1,21 @@
-"""The shape of a drawn image in tokens, and the positions of its span for the rotary embedding.
+"""The positions of a drawn image's span for the rotary embedding.
 
 Legend: N tokens of an image.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from janusflow.models.shapes import Grid
 
 # How an image's tokens are placed: one after the other, as text (raster); by row and column, a step a token (grid; the
 # idea is that of M-RoPE, Qwen2-VL, arXiv:2409.12191); or so that the longer side of an image, however many tokens it
 # has, covers as much as the square that the head's configuration names (fitted).
 ImagePositions = Literal["raster", "grid", "fitted"]
-
-
-class Grid(NamedTuple):
-    """Tokens of an image, down and across."""
-
-    rows: int
-    columns: int
-
-    @property
-    def tokens(self) -> int:
-        """N."""
-        return self.rows * self.columns
 
 
 def span_offsets(kind: ImagePositions, grid: Grid, extent: int) -> Tensor:

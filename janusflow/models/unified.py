@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from janusflow.losses import IGNORED, LOSSES, Loss, LossConfig, loss_module
 from janusflow.models.head import HEADS, HeadConfig
 from janusflow.models.llm import LanguageModel, LLMConfig, LLMOutput
-from janusflow.models.shapes import token_side
-from janusflow.models.spans import Grid, span_offsets
+from janusflow.models.shapes import Grid, token_side
+from janusflow.models.spans import span_offsets
 from janusflow.models.vision import VisionConfig, VisionEncoder
 
 PADDING = -1  # segment number of positions that hold no sample
@@ -196,8 +196,8 @@ class Forward(NamedTuple):
     state: Any  # the head's, from prepare
     counts: Counts
     aside: Aside
-    source: Tensor | None  # what sources put into theirs; None where models show no latents
     notes: dict[str, Tensor]  # what losses tell beside themselves, each this batch's share of the step's, for logs
+    source: Tensor | None = None  # what sources put into theirs, where models show latents
 
     def spans(self, features: Tensor) -> Tensor:
         """The generated images' spans (G, 1 + N, D) of features (B, L, D)."""
@@ -328,6 +328,6 @@ class UnifiedModel(nn.Module):
         runs = []
         for number, (images, own, (_, state)) in enumerate(zip(shapes, asides, drawn, strict=True)):
             passed = (output.hidden, output.tapped, state, counts)
-            runs.append(Forward(self, rows.of_shape(number), labels, images.pixels, und, *passed, own, source, notes))
+            runs.append(Forward(self, rows.of_shape(number), labels, images.pixels, und, *passed, own, notes, source))
         found = {name: [loss(run) for run in (runs if loss.of_images else runs[:1])] for name, loss in losses.items()}
         return {name: sum(parts[1:], parts[0]) for name, parts in found.items()} | notes

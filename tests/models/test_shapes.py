@@ -13,8 +13,8 @@ from janusflow.data.sample import GenerationSample, TextSample, UnderstandingSam
 from janusflow.data.template import ChatConfig, ChatTemplate
 from janusflow.flow import TimeConfig, shift_times
 from janusflow.inference.prompt_cache import PromptRunner, UncachedPromptRunner
-from janusflow.models.shapes import grid_for, parse_size
-from janusflow.models.spans import Grid, span_offsets
+from janusflow.models.shapes import Grid, grid_for, parse_size
+from janusflow.models.spans import span_offsets
 from janusflow.models.unified import Images, UnifiedModel
 from janusflow.options import CodeSampling, FlowSampling
 from janusflow.repa import RepaConfig

@@ -72,6 +72,11 @@ def test_values_are_by_prompt_and_a_prompt_can_be_left_out(finished):
         assert all(one != values["frechet"] for one in values["frechet_without"])
 
 
+def test_points_of_a_sweep_draw_and_ask_nothing(finished):
+    results = [read_result(path) for path in (finished / "points").glob("*/sweep/*/result.json")]
+    assert results and not any("question" in item for result in results for item in result["items"])
+
+
 def test_report_has_all_sections_and_pictures(finished):
     page = (finished / "report.md").read_text()
     names = ("Scores", "Differences", "Side by side", "Cost of an image", "Quality against compute")

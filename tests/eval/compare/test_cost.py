@@ -65,7 +65,7 @@ def test_seconds_are_of_whole_batches_after_one_picture_to_warm_up(bundles, monk
     """The first draw is slow, whatever its size; a smaller last batch is not timed either."""
     clock, sizes = [0.0], []
 
-    def slow_at_first(self, drawings):
+    def slow_at_first(self, drawings, size=None):
         clock[0] += len(drawings) if sizes else 100
         sizes.append(len(drawings))
         return [None] * len(drawings)

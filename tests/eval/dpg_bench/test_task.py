@@ -12,7 +12,7 @@ from eval.__main__ import main
 from eval.dpg_bench.grids import split
 from eval.dpg_bench.judges import Answerer, DPGJudge, MplugAnswerer, TransformersAnswerer
 from eval.dpg_bench.task import DPGBench, DPGOptions
-from eval.task import Judged
+from eval.task import Drawing, Judged
 
 CSV = """\
 item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language
@@ -55,7 +55,7 @@ def four(*colors):
 
 def test_one_grid_a_prompt_with_four_seeds_or_one_picture_where_it_is_asked_for(data):
     work = DPGBench(DPGOptions(data)).prepare().check()
-    assert work.drawings[0] == ("p97", "A red dog", (0, 1, 2, 3), "p97.png")
+    assert work.drawings[0] == Drawing("p97", "A red dog", (0, 1, 2, 3), "p97.png")
     assert [drawing.id for drawing in work.drawings] == ["p97", "12", "13"] and work.problems == {}
     assert len(DPGBench(DPGOptions(f"{data}/dpg_bench.csv")).prepare(limit=2).drawings) == 2
     assert "pictures in a file" not in work.protocol, "as in older folders"

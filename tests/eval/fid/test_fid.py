@@ -16,7 +16,7 @@ from eval.features.resizing import bicubic, gigagan
 from eval.fid.score import Naming, short_count
 from eval.fid.task import COCO, MJHQ, FidOptions
 from eval.runner import RunOptions, run
-from eval.task import Judged
+from eval.task import Drawing, Judged
 from janusflow.pictures import read_image
 from tests.eval.pictures import picture, stand_in, write_pictures
 
@@ -109,7 +109,7 @@ def test_one_picture_a_prompt_seeded_by_its_position_and_a_fixed_part_of_them(ta
     whole = task().prepare()
     assert [one.id for one in whole.drawings] == sorted(STEMS)
     assert [one.seeds for one in whole.drawings] == [(index,) for index in range(30)]
-    assert whole.drawings[10] == ("food00", "a food00", (10,), "food/food00.png")
+    assert whole.drawings[10] == Drawing("food00", "a food00", (10,), "food/food00.png")
     few = [one.id for one in task().prepare(limit=4).drawings]
     assert few == ["art00", "art01", "food00", "logo00"], "of every category"
     work, again, other = (task(subset=10, subset_seed=seed).prepare() for seed in (0, 0, 1))
@@ -133,7 +133,7 @@ def test_coco_draws_30000_captions_and_compares_with_every_picture(task, tmp_pat
     assert len(coco.real[1]) == 6
     one = work.drawings[7]
     caption = int(one.id.split("_")[1])
-    assert one == (f"{caption // 5:012d}_{caption}", f"caption {caption}", (caption,), f"{one.id}.png")
+    assert one == Drawing(f"{caption // 5:012d}_{caption}", f"caption {caption}", (caption,), f"{one.id}.png")
 
 
 # --- how it is called ---

@@ -38,7 +38,7 @@ def picture():
 def test_four_pictures_a_prompt_with_seeds_that_count_up(task):
     work = task.prepare().check()
     assert len(work.drawings) == 8
-    assert work.drawings[6] == ("00001/2", "a photo of a red dog", (2,), "00001/samples/00002.png")
+    assert work.drawings[6] == Drawing("00001/2", "a photo of a red dog", (2,), "00001/samples/00002.png")
     assert task.prepare(limit=1).drawings == work.drawings[:4]
     assert work.protocol["prompts"] == "original" and len(work.protocol["prompt file"]) == 12
 
