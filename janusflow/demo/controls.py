@@ -14,7 +14,8 @@ from janusflow.options import SamplingOptions, names_of
 class Controls:
     """A control for every option of a head that may be set over a network, with its range; ``usual``: their values.
 
-    Options of several values have as many controls. A free text, which could name a file, has none.
+    Options of several values have as many controls. A free text, which could name a file, has none, nor has the
+    guidance of pictures that prompts show, where the model gives it no value.
     """
 
     def __init__(self, usual: SamplingOptions, prefix: str = "") -> None:
@@ -24,6 +25,8 @@ class Controls:
         self.parts: list[Any] = []
         for field in dataclasses.fields(usual):
             value = getattr(usual, field.name)
+            if field.name == "image_guidance" and value is None:
+                continue  # of models that edit; an empty number comes back from the browser as 0
             several = isinstance(value, tuple)
             made = [self.control(field, part, one) for part, one in enumerate(value if several else [value])]
             if None not in made:

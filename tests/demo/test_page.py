@@ -39,14 +39,20 @@ class Foreign(SamplingOptions):
 
 @pytest.mark.parametrize(
     "usual",
-    [FlowSampling(guidance=4.0, guidance_interval=(0.1, 1.0)), CodeSampling(top_k=9), CodeSampling(), Foreign()],
+    [
+        FlowSampling(guidance=4.0, guidance_interval=(0.1, 1.0), image_guidance=1.5),
+        CodeSampling(top_k=9),
+        CodeSampling(),
+        Foreign(),
+    ],
 )
 def test_every_option_that_may_be_set_has_a_control_with_its_default(usual):
     with gr.Blocks(analytics_enabled=False):
         controls = Controls(usual)
     values = [part.value for part in controls.parts]
     assert dataclasses.replace(usual, **controls.read(values)) == usual
-    assert set(usual.names()) - controls.sizes.keys() <= {"worse", "file"}, "which could name a file"
+    assert set(usual.names()) - controls.sizes.keys() <= {"worse", "file", "image_guidance"}, "of files and edits"
+    assert ("image_guidance" in controls.sizes) == (getattr(usual, "image_guidance", None) is not None)
     given = {field.name: getattr(usual, field.name) for field in dataclasses.fields(usual)}
     assert controls.show(given) == values
     for part in controls.parts:
