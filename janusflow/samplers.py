@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from janusflow.flow import shift_times
 from janusflow.registry import Registry
 
 Velocity = Callable[..., Tensor]  # (z, t), and of average velocities also the time to which: (z, t, r)
@@ -88,7 +89,7 @@ def check_solver(steps: int, sampler: str, shift: float) -> None:
 def time_grid(steps: int, shift: float = 1.0) -> Tensor:
     """``steps + 1`` times from 0 to 1, fp32: t / (t + shift (1 - t)); ``shift`` > 1 spends more steps at the noise."""
     t = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-    return (t / (t + shift * (1 - t))).float()
+    return shift_times(t, shift).float()
 
 
 def integrate(

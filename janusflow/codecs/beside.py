@@ -59,14 +59,16 @@ def write_statistics(folder: Path, statistics: Statistics) -> None:
 
 
 def read_reconstructions(folder: Path) -> Figures:
-    """How a codec's folder says that it reconstructs: its own card, else the card of its parent under its name.
+    """How a codec's folder says that it reconstructs: the card of its parent under its name, and over it its own card.
 
     A card that is damaged, or of something else, says nothing.
     """
-    own = _card(folder / CARD)
-    beside = _card(folder.parent / CARD).get(folder.name)
-    noted = own.get(RECONSTRUCTIONS) or (beside.get(RECONSTRUCTIONS) if isinstance(beside, dict) else None)
-    return noted if isinstance(noted, dict) and all(isinstance(one, dict) for one in noted.values()) else {}
+    found: Figures = {}
+    for entry in (_card(folder.parent / CARD).get(folder.name), _card(folder / CARD)):
+        noted = entry.get(RECONSTRUCTIONS) if isinstance(entry, dict) else None
+        if isinstance(noted, dict) and all(isinstance(one, dict) for one in noted.values()):
+            found |= noted
+    return found
 
 
 def write_reconstructions(folder: Path, found: Mapping[str, Mapping[str, float]]) -> None:

@@ -91,8 +91,9 @@ class VQCodec(ImageCodec):
         """
         down, across = grid or (math.isqrt(latents.shape[1]),) * 2
         if down * across != latents.shape[1]:
-            shape = "square" if grid is None else f"{down} x {across}"
-            raise ValueError(f"the codes of a {shape} image are a {shape} number, not {latents.shape[1]}")
+            told = f"an image of {down} x {across} codes has {down * across}"
+            told = "the codes of a square image are a square number" if grid is None else told
+            raise ValueError(f"{told}, not {latents.shape[1]}")
         with torch.autocast(latents.device.type, enabled=False):
             rows = rearrange(self.codebook[latents], "b (h w) c -> b c h w", h=down).contiguous().to(self.dtype)
             return self.module.decoder(self.module.post_quant_conv(rows)).float().clamp(-1, 1)

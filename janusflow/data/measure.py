@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchmetrics.image import PeakSignalNoiseRatio
 
 from janusflow.codecs.base import ImageCodec
 from janusflow.codecs.beside import Statistics
@@ -68,7 +68,7 @@ def measure(
     codec: ImageCodec, pictures: Pictures, count: int, size: int, batch_size: int = 8, progress: Progress | None = None
 ) -> Measured:
     """Send ``count`` pictures at ``size`` pixels through the codec. Raises ``ValueError`` where there are none."""
-    errors, done = 0.0, 0
+    quality, done = PeakSignalNoiseRatio(data_range=255.0), 0
     sums = squares = torch.zeros(1, dtype=torch.float64)
     positions = 0
     for pixels in batches(pictures(count), size, batch_size):
@@ -77,14 +77,15 @@ def measure(
             sums, squares = sums + raw.sum((0, 2, 3)), squares + raw.square().sum((0, 2, 3))
             positions += raw[:, 0].numel()
         kept = codec.decode(codec.encode(pixels.to(codec.device))).cpu()
-        errors += float((levels(kept) - levels(pixels)).square().flatten(1).mean(1).sum())
+        quality.update(levels(kept), levels(pixels))
         done += len(pixels)
         if progress is not None:
             progress(done, count)
     if not done:
         raise ValueError("there is no picture to measure the codec over")
-    psnr = 10 * math.log10(255**2 * done / errors) if errors else math.inf
-    return Measured(psnr, done, statistics_of(sums / positions, squares / positions) if positions else None)
+    return Measured(
+        quality.compute().item(), done, statistics_of(sums / positions, squares / positions) if positions else None
+    )
 
 
 def statistics_of(mean: Tensor, square: Tensor) -> Statistics:

@@ -5,7 +5,7 @@ Legend: B rows, L positions, U understanding images, G generated images, K sourc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from PIL import Image
@@ -68,6 +68,10 @@ class Batch(NamedTuple):
     def generated(self) -> int:
         """Images of all shapes."""
         return len(self.seeds) + sum(len(one.seeds) for one in self.further)
+
+    def further_encoded(self, encode: Callable[[Tensor], Tensor]) -> list[Images]:
+        """The images of further shapes, those whose latents are not stored through ``encode``."""
+        return [one if one.latents is not None else one._replace(latents=encode(one.pixels)) for one in self.further]
 
 
 class Step(NamedTuple):

@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from janusflow.demo.controls import Controls
-from janusflow.demo.draw import prompt_box, seed_box, signed
+from janusflow.demo.draw import gallery, prompt_box, seed_box, signed
 from janusflow.demo.models import Shown
 from janusflow.demo.runs import ALONE, PROGRESS, told
 from janusflow.inference.cost import count_work
@@ -49,19 +49,7 @@ def tab(page: Page, against: Shown) -> None:
         theirs = Controls(against.usual, "their-")
     table = gr.Markdown(elem_id="table")
     with gr.Row():
-        left, right = (
-            gr.Gallery(
-                label=shown.name,
-                format="png",
-                columns=2,
-                height="auto",
-                object_fit="contain",
-                interactive=False,
-                elem_id=f"side{number}",
-                elem_classes=["pixels"],
-            )
-            for number, shown in enumerate((page.shown, against))
-        )
+        left, right = (gallery(f"side{number}", shown.name) for number, shown in enumerate((page.shown, against)))
     own = len(page.controls.parts)
 
     @told

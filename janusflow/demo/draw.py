@@ -37,6 +37,20 @@ def seed_box() -> gr.Number:
     return gr.Number(0, label="Seed", info="of the first picture", precision=0, minimum=0, maximum=SEEDS)
 
 
+def gallery(elem_id: str, label: str = "Pictures") -> gr.Gallery:
+    """Where pictures are shown."""
+    return gr.Gallery(
+        label=label,
+        format="png",
+        columns=2,
+        height="auto",
+        object_fit="contain",
+        interactive=False,
+        elem_id=elem_id,
+        elem_classes=["pixels"],
+    )
+
+
 def signed(images: list[Image.Image], settings: list[dict[str, Any]]) -> list[Image.Image]:
     """``images`` that hold their settings, as files that the page makes of them do."""
     for image, one in zip(images, settings, strict=True):
@@ -62,16 +76,7 @@ def tab(page: Page) -> Place:
                 go, stop = gr.Button("Draw", variant="primary", elem_id="draw"), gr.Button("Stop")
             gr.Examples([[text] for text in page.shown.examples()], [place.prompt], label="Prompts")
         with gr.Column(scale=3):
-            shown = gr.Gallery(
-                label="Pictures",
-                format="png",
-                columns=2,
-                height="auto",
-                object_fit="contain",
-                interactive=False,
-                elem_id="drawn",
-                elem_classes=["pixels"],
-            )
+            shown = gallery("drawn")
             note = gr.Markdown(elem_id="note")
 
     @told

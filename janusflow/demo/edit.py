@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from PIL import Image
 
-from janusflow.demo.draw import seed_box, signed
+from janusflow.demo.draw import gallery, seed_box, signed
 from janusflow.demo.runs import ALONE, PROGRESS, told
 from janusflow.inference.images import generate_images
 from janusflow.provenance import made_by
@@ -36,16 +36,7 @@ def tab(page: Page) -> None:
             with gr.Row():
                 go, stop = gr.Button("Edit", variant="primary", elem_id="edit"), gr.Button("Stop")
         with gr.Column(scale=3):
-            shown = gr.Gallery(
-                label="Pictures",
-                format="png",
-                columns=2,
-                height="auto",
-                object_fit="contain",
-                interactive=False,
-                elem_id="edited",
-                elem_classes=["pixels"],
-            )
+            shown = gallery("edited")
             note = gr.Markdown()
 
     @told

@@ -87,9 +87,7 @@ class JanusFlowPipeline(DiffusionPipeline):
                 bar.total = steps
                 bar.update(done - bar.n)
                 if callback_on_step_end is not None:
-                    of_head = getattr(self.janusflow.model.head, "shift", None)
-                    shift = getattr(chosen, "shift", 1.0) if of_head is None else of_head(chosen, latents)
-                    time = time_grid(steps, shift)[done - 1]
+                    time = time_grid(steps, self.janusflow.model.head.shift(chosen, latents))[done - 1]
                     shown = dict.fromkeys(callback_on_step_end_tensor_inputs, latents)
                     found = callback_on_step_end(self, done - 1, time, shown) or {}
                     if found.get("latents", latents) is not latents:

@@ -153,7 +153,7 @@ class GenerationHead(nn.Module, ABC):
     def show(self, latents: Tensor) -> Tensor:
         """What clean latents (G, …) are in a prompt that shows them: (G, 1 + N, D), for heads of which
         ``shows_latents``."""
-        raise NotImplementedError(f"{self.family} shows no latents")
+        raise ValueError(f"{self.family} shows no latents")
 
     @abstractmethod
     def prepare(self, latents: Tensor, seeds: Tensor, fixed: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Any]:
@@ -189,6 +189,10 @@ class GenerationHead(nn.Module, ABC):
         where a ``worse`` model is asked instead, R = G. R = 3 G where images that the prompts show have a weight of
         their own: behind the prompts, behind them without their words, and behind dropped ones.
         """
+
+    def shift(self, options: Any, latents: Tensor) -> float:
+        """The time shift of drawing latents (G, …); 1 for heads that know no times."""
+        return 1.0
 
     @staticmethod
     def image_weight(span: Span, start: Tensor, options: Any) -> float:

@@ -240,9 +240,7 @@ class UnifiedModule(L.LightningModule):
         images = (seen, batch.gen_pixels, latents, batch.seeds)
         aside = Aside(self.reference, self.old, self.progress, batch.noise, verdicts)
         sources = self.encode(batch.source_pixels) if self.model.config.source_latents else None
-        further = [
-            one if one.latents is not None else one._replace(latents=self.encode(one.pixels)) for one in batch.further
-        ]
+        further = batch.further_encoded(self.encode)
         with distributed.opened(self.reference), distributed.opened(self.old):
             return model(batch.rows, batch.labels, *images, counts, aside, sources, further)
 

@@ -125,10 +125,7 @@ def step_peak(
                 images = (seen, batch.gen_pixels, latents, batch.seeds)
                 aside = Aside(reference, progress=1.0, noise=batch.noise)
                 sources = encode(batch.source_pixels) if model.config.source_latents else None
-                further = [
-                    one if one.latents is not None else one._replace(latents=encode(one.pixels))
-                    for one in batch.further
-                ]
+                further = batch.further_encoded(encode)
                 losses = model(batch.rows, batch.labels, *images, None, aside, sources, further)
                 model.total(losses).backward()
                 del losses, latents, seen, images, aside, sources, further

@@ -239,7 +239,7 @@ def test_heads_draw_any_shape(tiny_config, tiny_janus, tiny_vq, tokenizer):
         drawn = model.head.sample(runner, start, options)
         assert drawn.shape == (2, *model.head.latent_shape_of(grid))
     assert tiny_vq.decode(drawn, grid).shape == (2, 3, 8, 24)
-    with pytest.raises(ValueError, match="2 x 5 image are a 2 x 5 number, not 12"):
+    with pytest.raises(ValueError, match="an image of 2 x 5 codes has 10, not 12"):
         tiny_vq.decode(drawn, (2, 5))
     with pytest.raises(ValueError, match="sides that 2 divides"):
         flow.head.encode(torch.zeros(1, 4, 3, 8), torch.ones(1))
