@@ -1,7 +1,8 @@
 """Attention of the language model.
 
 Samples that share a row are kept apart by their segment numbers. On CUDA in half precision the variable-length kernel
-of ``torch.nn.attention.varlen`` runs over the samples and builds no mask; elsewhere SDPA takes a dense mask.
+of ``torch.nn.attention.varlen`` runs over the samples and builds no mask; elsewhere SDPA takes a dense mask. Where a
+CPU trains in bf16, attention is written out: for rows so short that is faster (``benchmarks/attention.py``).
 
 Legend: B rows, L positions in a row, K key positions (earlier ones included), H heads, d head size, S samples.
 """
@@ -47,9 +48,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor, visible: Visible) -> Tenso
     length, mask = query.shape[2], visible.mask
     assert mask is not None or length in (1, key.shape[2]), "queries behind earlier keys need an explicit mask"
     grouped = query.shape[1] != key.shape[1]
+    if mask is not None and not grouped and query.requires_grad and is_cpu_bf16(value):
+        return _written_out(query.to(value.dtype), key.to(value.dtype), value, mask)
     causal = mask is None and length > 1
     out = F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal, enable_gqa=grouped)
     return out.transpose(1, 2)
+
+
+def _written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, float("-inf"))
+    with torch.autocast("cpu", enabled=False):  # which would make the softmax's (B, H, L, K) fp32
+        logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        logits += mask.to(logits.dtype)
+        return (logits.softmax(dim=-1) @ value).transpose(1, 2)
 
 
 def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor) -> Tensor:
@@ -61,6 +73,11 @@ def _varlen(query: Tensor, key: Tensor, value: Tensor, boundaries: Tensor) -> Te
     out = varlen_attn(q, k, v, *edges, scale=query.shape[-1] ** -0.5, window_size=CAUSAL_WINDOW, **grouped)
     assert isinstance(out, Tensor)
     return out.unflatten(0, (rows, length))
+
+
+def is_cpu_bf16(x: Tensor) -> bool:
+    """Whether ``x`` is in bf16 on a CPU."""
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16
 
 
 def has_varlen_kernel(device: torch.device, dtype: torch.dtype) -> bool:

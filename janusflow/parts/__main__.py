@@ -33,7 +33,7 @@ PARTS = {  # -> training steps
     "shapes/vae": 6000,
     "shapes/vq": 2000,
     "shapes/siglip": 1000,
-    "shapes/llm": 3000,
+    "shapes/llm": 5000,
     "objects/vae": 12000,
     "objects/vq": 4000,
     "objects/siglip": 1500,

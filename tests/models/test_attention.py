@@ -84,3 +84,18 @@ def test_kernel_equals_mask_with_its_gradient(kv_heads):
     (expected,) = torch.autograd.grad(masked.float().square().sum(), embeds)
     torch.testing.assert_close(kernel, masked, atol=3e-2, rtol=3e-2)
     torch.testing.assert_close(gradient, expected, atol=3e-2 * expected.abs().max().item(), rtol=3e-2)
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["boolean mask", "added mask"])
+def test_training_in_bf16_on_a_cpu_agrees_with_sdpa_in_fp32(added):
+    mask = sample_mask(SEGMENTS)
+    if added:
+        mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+    states = [heads(4, seed).requires_grad_() for seed in range(3)]
+
+    def outcome(dtype):
+        out = attend(*(x.to(dtype) for x in states), Visible(mask)).float()
+        return out, *torch.autograd.grad(out.square().sum(), states)
+
+    for got, expected in zip(outcome(torch.bfloat16), outcome(torch.float32), strict=True):
+        torch.testing.assert_close(got, expected, atol=2e-2 * expected.abs().max().item(), rtol=2e-2)
