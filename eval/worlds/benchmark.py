@@ -27,6 +27,7 @@ PARAPHRASES = Path(__file__).parent / "data" / "paraphrases.jsonl"
 QUESTIONS = PARAPHRASES.with_name("questions.jsonl")
 WORDING_OF = {"what": "the only", "where": "relation"}  # kinds of its questions -> wordings, where they differ
 BENCHMARK_SEED = 20_000  # prompts, questions and reference scenes; training seeds its world differently
+DEVELOPMENT_SEED = 30_000  # of other prompts and questions, to choose settings by
 ATTEMPTS = 50  # to find a prompt that there was not yet
 
 
@@ -107,14 +108,16 @@ def prompt_of(scene: Scene, rng: np.random.Generator, reworded: bool = False) ->
     return prompt
 
 
-def benchmark_questions(world: World, per_kind: int, split: str) -> list[tuple[Scene, Question]]:
+def benchmark_questions(
+    world: World, per_kind: int, split: str, seed: int = BENCHMARK_SEED
+) -> list[tuple[Scene, Question]]:
     """``per_kind`` questions of each kind, each about a scene of its own; the paraphrased ones in other words."""
     wordings = other_wordings() if split == PARAPHRASED else WORDINGS
     kinds = [kind for kind in question_kinds(world) if split != PARAPHRASED or WORDING_OF.get(kind, kind) in wordings]
     asked = []
     for number, kind in enumerate(kinds):
         for index in range(per_kind):
-            rng = np.random.default_rng([BENCHMARK_SEED, 7, number, index, (*SPLITS, PARAPHRASED).index(split)])
+            rng = np.random.default_rng([seed, 7, number, index, (*SPLITS, PARAPHRASED).index(split)])
             question = None
             while question is None:
                 scene = sample_scene(rng, None, scenes_of(split), world)

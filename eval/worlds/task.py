@@ -17,6 +17,7 @@ from eval.subsets import evenly
 from eval.task import Drawing, Judge, Judged, Question, Record, Scored, Task, Work
 from eval.worlds.benchmark import (
     BENCHMARK_SEED,
+    DEVELOPMENT_SEED,
     HELD_OUT,
     IN_DISTRIBUTION,
     PARAPHRASED,
@@ -67,6 +68,7 @@ class WorldOptions:
         0, "prompts, of 132, written without knowledge of the constructions; 0: no such questions either"
     )
     questions_per_kind: int = option(40, "questions of each kind; 0 asks none")
+    development: bool = option(False, "ask for other prompts and questions, which settings are chosen by")
     size: str | None = option(
         None, "HEIGHTxWIDTH in pixels of the pictures and of the scenes they are compared with (default: squares)"
     )
@@ -92,6 +94,11 @@ class WorldOptions:
         """The world that is asked about."""
         return World(self.cast, self.level)
 
+    @property
+    def seed(self) -> int:
+        """Of prompts and questions."""
+        return DEVELOPMENT_SEED if self.development else BENCHMARK_SEED
+
 
 class WorldTask(Task):
     """GenEval's rules over the cast's detector, diversity, distances in SigLIP's features, and exact answers."""
@@ -113,13 +120,15 @@ class WorldTask(Task):
         super().__init__(options)
         self.splits = splits or (*SPLITS, *[PARAPHRASED] * (options.paraphrases > 0))
         self.side = side
+        if options.development:
+            self.title = "world, development prompts"
         self.picture_size = None if options.size is None else parse_size(options.size)
 
     def prepare(self, limit: int | None = None) -> Work:
         drawings = evenly(self.drawings(), limit, self.place)
         questions = evenly(self.questions(), limit, self.place)
         size = {} if self.picture_size is None else {"picture_size": size_text(self.picture_size)}
-        return Work(drawings, questions, protocol={"benchmark_seed": BENCHMARK_SEED, **size})
+        return Work(drawings, questions, protocol={"benchmark_seed": self.given.seed, **size})
 
     def place(self, item: Drawing | Question) -> tuple[str, str]:
         split = split_of(item)
@@ -143,7 +152,7 @@ class WorldTask(Task):
         return {
             name: paraphrases(given.cast, given.paraphrases)
             if name == PARAPHRASED
-            else benchmark_prompts(given.world, given.prompts_per_tag, name)
+            else benchmark_prompts(given.world, given.prompts_per_tag, name, given.seed)
             for name in self.splits
         }
 
@@ -161,7 +170,9 @@ class WorldTask(Task):
             (f"{split}/question/{number:05d}", scene, question)
             for split in self.splits
             if split != REWORDED
-            for number, (scene, question) in enumerate(benchmark_questions(self.given.world, per_kind, split))
+            for number, (scene, question) in enumerate(
+                benchmark_questions(self.given.world, per_kind, split, self.given.seed)
+            )
         ]
         return [
             Question(name, (png(scene.render(pixels)),), one.text, {"answer": one.answer, "kind": one.kind})

@@ -1,4 +1,8 @@
-"""The small language model, trained on the world's text alone: captions, lines, and questions about descriptions."""
+"""The small language model, trained on the world's text alone: lines, descriptions, and questions about them.
+
+Several descriptions of one scene in a row teach it, with every word, which thing has which colour and place: with
+questions alone, of whose tokens a few are supervised, that comes late.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +21,40 @@ from janusflow.models.unified import IGNORED
 from janusflow.parts.loop import fit
 from janusflow.worlds.captions import long_caption, short_caption, text_line
 from janusflow.worlds.questions import sample_question
-from janusflow.worlds.scenes import World, sample_scene
+from janusflow.worlds.scenes import Scene, World, sample_scene
 
 BATCH = 16
-CONVERSATIONS = 0.8  # of the rows
+CONVERSATIONS, DESCRIPTIONS = 0.5, 0.4  # of the rows; the others are lines
 TURNS = 12  # questions about one description
+TELLINGS = 4  # descriptions of one scene
 TEST_ROWS = 256
 LR = 2e-3
 
 
 def lines(world: World, seed: int, first: int, count: int, template: ChatTemplate) -> list[Tokens]:
-    """Training rows: conversations about a scene that a caption describes, and some plain text."""
+    """Training rows: descriptions of a scene, conversations about one that is described, single lines."""
     rows = []
     for index in range(first, first + count):
         rng = np.random.default_rng([seed, index])
         scene = sample_scene(rng, world=world)
-        if rng.random() >= CONVERSATIONS:
-            rows.append(template.text(text_line(rng, world) if rng.random() < 0.5 else short_caption(scene, rng)))
-        else:
+        kind = rng.random()
+        if kind < DESCRIPTIONS:
+            rows.append(template.text(" ".join(telling(scene, rng) for _ in range(TELLINGS))))
+        elif kind < DESCRIPTIONS + CONVERSATIONS:
             turns: list[tuple[str, str | None]] = [
                 (q.text, q.answer) for q in (sample_question(scene, rng) for _ in range(TURNS))
             ]
             question, answer = turns[0]
             turns[0] = (f"{long_caption(scene, rng)}\n{question}", answer)
             rows.append(template.conversation(turns, images=0))
+        else:
+            rows.append(template.text(text_line(rng, world) if rng.random() < 0.5 else short_caption(scene, rng)))
     return rows
+
+
+def telling(scene: Scene, rng: np.random.Generator) -> str:
+    """One description, long or short."""
+    return long_caption(scene, rng) if rng.random() < 0.5 else f"{short_caption(scene, rng)}."
 
 
 def train_llm(

@@ -75,6 +75,20 @@ def test_the_task_asks_of_every_split_what_it_has(world):
     assert set(question_kinds(world)) == kinds
 
 
+def test_settings_are_chosen_on_other_prompts_and_questions():
+    few = {"level": "fixed", "prompts_per_tag": 4, "images_per_prompt": 1, "questions_per_kind": 4}
+    reported, chosen_on = (WorldTask(WorldOptions(**few, development=other)) for other in (False, True))
+    assert reported.title == "world" and chosen_on.title == "world, development prompts"
+    works = [task.prepare() for task in (reported, chosen_on)]
+    assert works[0].protocol["benchmark_seed"] != works[1].protocol["benchmark_seed"]
+    prompts, questions = zip(
+        *[([d.prompt for d in w.drawings], [q.images for q in w.questions]) for w in works], strict=True
+    )
+    assert [len(of) for of in prompts] == [len(prompts[0])] * 2 and [len(of) for of in questions] == [48] * 2
+    assert len(set(prompts[0]) & set(prompts[1])) < len(prompts[0]) / 4
+    assert not set(questions[0]) & set(questions[1])
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
