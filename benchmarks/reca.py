@@ -9,12 +9,10 @@ What is finished is not trained again; an interrupted run goes on. Three seeds t
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
+from runs import read, train
 from timing import store
 
 SCORES = {"rules": "generation", "answers": "answers"}
@@ -52,19 +50,9 @@ def main() -> None:
     store({"head": args.head, "seeds": args.seeds, "overrides": args.overrides, "scores": found}, args.out)
 
 
-def train(folder: Path, config: str, overrides: list[str]) -> None:
-    """Have a run in ``folder``, from its last state if it has one."""
-    if (folder / "scores.json").exists():
-        return
-    begun = (folder / "config.yaml").exists()
-    new = [config, *overrides, f"out={folder.parent}", f"name={folder.name}"]
-    command = [sys.executable, "train.py", *(["--resume", str(folder)] if begun else new)]
-    subprocess.run(command, check=True)
-
-
 def read_scores(folder: Path) -> dict[str, float]:
     """The scores that ended a run, by split and name."""
-    scores = json.loads((folder / "scores.json").read_text())
+    scores = read(folder / "scores.json")
     return {f"{name}, {split}": scores[split][key]["overall"] for split in SPLITS for name, key in SCORES.items()}
 
 

@@ -120,8 +120,6 @@ class WorldTask(Task):
         super().__init__(options)
         self.splits = splits or (*SPLITS, *[PARAPHRASED] * (options.paraphrases > 0))
         self.side = side
-        if options.development:
-            self.title = "world, development prompts"
         self.picture_size = None if options.size is None else parse_size(options.size)
 
     def prepare(self, limit: int | None = None) -> Work:
@@ -195,8 +193,8 @@ class WorldTask(Task):
         return {"detector": describe_detector(self.given.cast), "features": describe_siglip(self.given.cast)}
 
     def departures(self, judge: Record) -> list[str]:
-        """None: each cast has one judge, and no paper has a column of this world."""
-        return []
+        """Of the prompts alone: each cast has one judge, and no paper has a column of this world."""
+        return ["development prompts"] if self.given.development else []
 
     def load_judge(self) -> Judge:
         from eval.worlds.judge import WorldJudge

@@ -78,7 +78,7 @@ def test_the_task_asks_of_every_split_what_it_has(world):
 def test_settings_are_chosen_on_other_prompts_and_questions():
     few = {"level": "fixed", "prompts_per_tag": 4, "images_per_prompt": 1, "questions_per_kind": 4}
     reported, chosen_on = (WorldTask(WorldOptions(**few, development=other)) for other in (False, True))
-    assert reported.title == "world" and chosen_on.title == "world, development prompts"
+    assert reported.departures({}) == [] and chosen_on.departures({}) == ["development prompts"]
     works = [task.prepare() for task in (reported, chosen_on)]
     assert works[0].protocol["benchmark_seed"] != works[1].protocol["benchmark_seed"]
     prompts, questions = zip(
