@@ -15,11 +15,11 @@ import argparse
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from runs import call, read, train
 from timing import store
 
 from eval.candidate import machine
@@ -28,14 +28,6 @@ BAR = 0.90
 RECORDS = Path(__file__).parent / "results" / "speedrun.json"
 PROTOCOL = ["--level", "fixed", "--prompts-per-tag", "34", "--images-per-prompt", "2", "--questions-per-kind", "100"]
 HEADLINES = {"generation": "GenEval rules: mean of the tags", "answers": "answers: all"}
-
-
-def train(config: str, overrides: list[str], folder: Path) -> None:
-    """A run in ``folder``, or what is left of it."""
-    begun = (folder / "config.yaml").exists()
-    fixed = [f"out={folder.parent}", f"name={folder.name}", "report.tasks=[]", "trainer.log_every=1"]
-    command = [sys.executable, "train.py", *(["--resume", str(folder)] if begun else [config, *overrides, *fixed])]
-    subprocess.run(command, check=True)
 
 
 def seconds_of(folder: Path) -> float:
@@ -47,9 +39,8 @@ def seconds_of(folder: Path) -> float:
 def score(folder: Path) -> dict[str, float]:
     """The headlines, in distribution and held out."""
     out = folder / "ladder"
-    command = [sys.executable, "-m", "eval", "run", "world", "--model", str(folder), *PROTOCOL, "--out", str(out)]
-    subprocess.run(command, check=True)
-    scores = json.loads((out / "result.json").read_text())["scores"]
+    call("-m eval run world", "--model", folder, *PROTOCOL, "--out", out)
+    scores = read(out / "result.json")["scores"]
     named = {name: scores[title] for name, title in HEADLINES.items()}
     return named | {f"{name}, held out": scores[f"{title} (held out)"] for name, title in HEADLINES.items()}
 
@@ -69,7 +60,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/speedrun"), help="the run's folder; taken up again")
     parser.add_argument("--record", action="store_true", help=f"add the line to {RECORDS.name}")
     args = parser.parse_args()
-    train(args.config, args.overrides, args.run)
+    train(args.run, args.config, [*args.overrides, "report.tasks=[]", "trainer.log_every=1"])
     scores = score(args.run)
     seconds = round(seconds_of(args.run))
     line: dict[str, Any] = {
@@ -87,7 +78,7 @@ def main() -> None:
     told = f"{BAR} reached" if line["reached"] else f"{scores['generation']:.3f}, not {BAR}"
     print(f"{seconds} seconds: {told}; held out {scores['generation, held out']:.3f}")
     if args.record:
-        records = json.loads(RECORDS.read_text())["records"] if RECORDS.exists() else []
+        records = read(RECORDS)["records"] if RECORDS.exists() else []
         newest = {name: line[name] for name in ("threads", "torch", "machine")}
         store({"bar": BAR, "scoring": " ".join(PROTOCOL), **newest, "records": [*records, line]}, RECORDS)
 
