@@ -107,7 +107,7 @@ EARLIER = {  # spellings of earlier versions, on the command line and in files -
     "model.z_loss=0.1": "model.losses.ar.z_loss=0.1",
     "preview.guidance=3": "sampling.guidance=3.0",
     "report.steps=7": "report.sampling.steps=7",
-    "data.turns=5": "data.sources.world.turns=5",
+    "data.turns=6": "data.sources.world.turns=6",
     "preview.temperature=0.5": None,  # of the other head: it was there for both, and meant nothing
 }
 

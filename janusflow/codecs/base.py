@@ -43,7 +43,7 @@ class ImageCodec(ABC):
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> ImageCodec:
         """Move the weights; returns self."""
-        self.module.to(device, dtype)
+        nn.Module.to(self.module, device, dtype)  # diffusers' own warns of nothing about every AutoencoderDC
         return self
 
     def tile(self, on: bool = True) -> ImageCodec:

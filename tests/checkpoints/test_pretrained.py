@@ -33,8 +33,6 @@ def test_round_trip(folder, flow_bundle, tiny_model):
     with torch.inference_mode():  # the meta device leaves rotary frequencies empty: they must have been rebuilt
         torch.testing.assert_close(loaded.model.llm(embeds, positions).hidden, tiny_model.llm(embeds, positions).hidden)
     assert load_pretrained(folder.parent).digest == loaded.digest, "a run folder is read through its model"
-    with pytest.raises(ValueError, match="overflows"):
-        loaded.required_codec.to(torch.device("cpu"), torch.float16)
     assert loaded.required_codec.to(torch.device("cpu"), torch.bfloat16).dtype == torch.bfloat16
 
 

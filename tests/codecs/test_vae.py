@@ -100,13 +100,23 @@ def test_sides_that_do_not_fit_are_refused(taesdxl):
 )
 def test_a_damaged_configuration_is_named(tmp_path, name, value):
     """Also one that asks for more than the weights hold, which diffusers would leave random."""
-    LatentCodec.from_pretrained(ASSETS / "shapes" / "vae").save(tmp_path)
+    AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, mid_block_add_attention=False).save_pretrained(tmp_path)
     values = json.loads((tmp_path / "config.json").read_text())
     assert values[name] != value
     (tmp_path / "config.json").write_text(json.dumps({**values, name: value}))
     with pytest.raises(ValueError, match=f"cannot load a VAE from {tmp_path}: .") as caught:
         LatentCodec.from_pretrained(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_precision_that_overflows_is_refused(caplog):
+    cpu = torch.device("cpu")
+    codec = LatentCodec(AutoencoderKL(block_out_channels=(8,), norm_num_groups=4))
+    with pytest.raises(ValueError, match="overflows"):
+        codec.to(cpu, torch.float16)
+    for one in (codec, LatentCodec.from_pretrained(ASSETS / "shapes" / "vae")):
+        assert one.to(cpu, torch.bfloat16).dtype == torch.bfloat16
+    assert not caplog.records, "diffusers warns of nothing that concerns anyone"
 
 
 def test_what_is_no_vae_is_named(tmp_path):

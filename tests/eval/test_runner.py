@@ -100,7 +100,9 @@ def test_a_result_names_its_codecs_own_reconstruction(whole):
     card = json.loads((ASSETS / "shapes" / "card.json").read_text())["vae"]["reconstructions"]
     assert codec["reconstructions"] == {where: one for where, one in card.items() if where.startswith("shapes (free),")}
     assert len(codec["reconstructions"]) == 2 and "--cast shapes --level free" in codec["measured_by"]
-    assert "shapes (free), held out: rules 0.885, PSNR in dB 33.12" in "\n".join(score_lines(result_of(whole)))
+    held_out = "shapes (free), held out"
+    told = f"{held_out}: rules {card[held_out]['rules']:.3f}, PSNR in dB {card[held_out]['psnr_db']:.2f}"
+    assert told in "\n".join(score_lines(result_of(whole)))
 
 
 def test_a_finished_run_does_nothing_again(whole, models, monkeypatch):
