@@ -43,7 +43,6 @@ def main() -> None:
         shape = (args.tokens // length, length, llm.num_heads, llm.head_size)
         query, key, value = (torch.randn(shape).bfloat16().transpose(1, 2).requires_grad_() for _ in range(3))
         mask = sample_mask((torch.arange(length) // SAMPLE).expand(shape[0], -1))
-
         states, visible = (query, key, value), Visible(mask)
         sides = {
             "kernel": partial(F.scaled_dot_product_attention, *states, mask),

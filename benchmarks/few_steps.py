@@ -12,11 +12,10 @@ import argparse
 import statistics
 from pathlib import Path
 
-from runs import SCORES, best_guidance, call, score, train
+from runs import SCORES, SPLITS, add_protocol, best_guidance, call, protocol, score, train
 from timing import store
 
 STEPS = (1, 2, 4)
-SPLITS = ("", " (held out)")
 
 
 def main() -> None:
@@ -24,11 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("teachers", type=Path, nargs="+", help="run folders of flows")
     parser.add_argument("--methods", nargs="+", choices=["reflow", "meanflow"], default=["meanflow", "reflow"])
-    parser.add_argument("--level", default="fixed", help="level of the world that they were trained in")
     parser.add_argument("--pairs", type=int, default=8000, help="pictures of a teacher for reflow")
-    parser.add_argument("--prompts-per-tag", type=int, default=34)
-    parser.add_argument("--images-per-prompt", type=int, default=4)
-    parser.add_argument("--questions-per-kind", type=int, default=200)
+    add_protocol(parser, questions=200)
     parser.add_argument("--runs", type=Path, default=Path("runs/few_steps"), help="folder of all that is made")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
@@ -37,15 +33,13 @@ def main() -> None:
     for number, teacher in enumerate(args.teachers):
         folder = args.runs / teacher.name
         weights[teacher.name] = weight = best_guidance(folder / "development", teacher, args.level)
-        asked: list[object] = ["--level", args.level, "--prompts-per-tag", args.prompts_per_tag]
-        asked += ["--images-per-prompt", args.images_per_prompt, "--questions-per-kind", args.questions_per_kind]
-        best = score(folder / "teacher", teacher, *asked, "--guidance", weight, "--steps", 30)
+        best = score(folder / "teacher", teacher, *protocol(args), "--guidance", weight, "--steps", 30)
         found.setdefault("teacher", []).append(best)
         for method in args.methods:
             student = folder / method
             distil(method, teacher, student, weight, number, args)
             for steps in STEPS:
-                own = score(folder / f"{method}-{steps}", student, *asked, "--steps", steps)
+                own = score(folder / f"{method}-{steps}", student, *protocol(args), "--steps", steps)
                 found.setdefault(f"{method}, {steps}", []).append(own)
     for name in (one + split for split in SPLITS for one in SCORES):
         means = {who: statistics.mean(one[name] for one in several) for who, several in found.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -15,6 +16,21 @@ SCORES = (
     "Fréchet distance, SigLIP features (not FID)",
     "answers: all",
 )
+SPLITS = ("", " (held out)")
+
+
+def add_protocol(parser: argparse.ArgumentParser, questions: int) -> None:
+    """Add the flags of what :func:`protocol` asks a model for."""
+    parser.add_argument("--level", default="fixed", help="level of the world that the models were trained in")
+    parser.add_argument("--prompts-per-tag", type=int, default=34)
+    parser.add_argument("--images-per-prompt", type=int, default=4)
+    parser.add_argument("--questions-per-kind", type=int, default=questions)
+
+
+def protocol(args: argparse.Namespace) -> list[object]:
+    """The options of the evaluation that the flags stand for."""
+    asked: list[object] = ["--level", args.level, "--prompts-per-tag", args.prompts_per_tag]
+    return [*asked, "--images-per-prompt", args.images_per_prompt, "--questions-per-kind", args.questions_per_kind]
 
 
 def train(folder: Path, config: str, overrides: list[str]) -> None:

@@ -11,11 +11,10 @@ import argparse
 import statistics
 from pathlib import Path
 
-from runs import SCORES, best_guidance, score, train
+from runs import SCORES, SPLITS, add_protocol, best_guidance, protocol, score, train
 from timing import store
 
 METHODS = {"nft": "flow", "flow_grpo": "flow", "grpo": "codes"}  # -> the head that they are for
-SPLITS = ("", " (held out)")
 
 
 def main() -> None:
@@ -25,10 +24,7 @@ def main() -> None:
     parser.add_argument("--codes", type=Path, help="run folder of its autoregressive twin")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--level", default="fixed", help="level of the world that they were trained in")
-    parser.add_argument("--prompts-per-tag", type=int, default=34)
-    parser.add_argument("--images-per-prompt", type=int, default=4)
-    parser.add_argument("--questions-per-kind", type=int, default=100)
+    add_protocol(parser, questions=100)
     parser.add_argument("--runs", type=Path, default=Path("runs/verdicts"), help="folder of all that is made")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     args = parser.parse_args()
@@ -50,9 +46,7 @@ def main() -> None:
 def at_its_best(model: Path, folder: Path, args: argparse.Namespace) -> dict[str, float]:
     """A model's scores with the guidance that suits it."""
     weight = best_guidance(folder / "development", model, args.level)
-    asked = ["--level", args.level, "--prompts-per-tag", args.prompts_per_tag, "--guidance", weight]
-    asked += ["--images-per-prompt", args.images_per_prompt, "--questions-per-kind", args.questions_per_kind]
-    return {"guidance": float(weight), **score(folder / "reported", model, *asked)}
+    return {"guidance": float(weight), **score(folder / "reported", model, *protocol(args), "--guidance", weight)}
 
 
 def say(method: str, before: dict[str, float], after: list[dict[str, float]]) -> None:
