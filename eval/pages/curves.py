@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 SMOOTHING = 0.9  # of the running mean
+IN_A_PANEL = 6  # labels that have room beside the lines; more stand below all panels, three in a row
 Curve = list[tuple[int, float]]
 
 
@@ -44,7 +46,7 @@ def plot_losses(runs: Mapping[str, Path]) -> Figure:
     held = {name: read_curves(path, "validation/")[0] for name, path in runs.items()}
     panels = list(dict.fromkeys(metric for curves, _ in read.values() for metric in curves))
     columns = max(len(panels), 1)
-    figure = Figure(figsize=(4 * columns, 3))
+    figure = Figure(figsize=(4 * columns, 3), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)
     for axis, metric in zip(axes[0], panels, strict=False):
         for name, (curves, ends) in read.items():
@@ -61,9 +63,15 @@ def plot_losses(runs: Mapping[str, Path]) -> Figure:
             for end in ends[:-1]:
                 axis.axvline(end, color="0.6", linestyle=":")
         axis.set(title=metric, xlabel="step")
-        if len(read) > 1 or any(metric == source.rpartition("/")[2] for curves in held.values() for source in curves):
-            axis.legend(fontsize="small")
-    figure.tight_layout()
+    labelled = [axis.get_legend_handles_labels() for axis in axes[0]]
+    lines = {label: line for handles, labels in labelled for line, label in zip(handles, labels, strict=True)}
+    if len(lines) > IN_A_PANEL:
+        figure.set_figheight(3 + 0.2 * math.ceil(len(lines) / 3))
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, fontsize="small")
+    else:
+        for axis, (_, labels) in zip(axes[0], labelled, strict=True):
+            if len(read) > 1 or len(labels) > 1:
+                axis.legend(fontsize="small")
     return figure
 
 
