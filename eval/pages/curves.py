@@ -11,7 +11,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 SMOOTHING = 0.9  # of the running mean
-IN_A_PANEL = 6  # labels that have room beside the lines; more stand below all panels, three in a row
+IN_A_PANEL = 6  # labels that have room beside the lines; more stand below all panels ...
+IN_A_ROW = 3  # ... so many beside each other
 Curve = list[tuple[int, float]]
 
 
@@ -66,8 +67,8 @@ def plot_losses(runs: Mapping[str, Path]) -> Figure:
     labelled = [axis.get_legend_handles_labels() for axis in axes[0]]
     lines = {label: line for handles, labels in labelled for line, label in zip(handles, labels, strict=True)}
     if len(lines) > IN_A_PANEL:
-        figure.set_figheight(3 + 0.2 * math.ceil(len(lines) / 3))
-        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=3, fontsize="small")
+        figure.set_figheight(3 + 0.2 * math.ceil(len(lines) / IN_A_ROW))
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=IN_A_ROW, fontsize="small")
     else:
         for axis, (_, labels) in zip(axes[0], labelled, strict=True):
             if len(read) > 1 or len(labels) > 1:
